@@ -1,0 +1,90 @@
+"""The one internal form of a request: what every dialect is translated to, and nothing of how it came over the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.templates.chat import Message, Think, Tool
+
+FOREVER_NS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """What all requests to a model share.
+
+    `model` is the name exactly as sent. `options` are the raw values of the request (checked when they are merged).
+    `keep_alive_ns` None: as the server is set; 0: unload when idle; FOREVER_NS: never. `arrived_ns`: monotonic clock.
+    """
+
+    model: str
+    options: dict[str, Any] = field(default_factory=dict)
+    keep_alive_ns: int | None = None
+    arrived_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest(InferenceRequest):
+    """What chat and generate share.
+
+    `format` is the raw JSON text of the field (b"" when absent). `think` None: not said. `shift` None: as the model
+    prefers. `n_logprobs` None: none wanted; k: the chosen token and its k best rivals.
+    """
+
+    format: bytes = b""
+    think: Think | None = None
+    truncate: bool = True
+    shift: bool | None = None
+    n_logprobs: int | None = None
+    debug_render_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest(TextRequest):
+    """No messages: load the model (or unload it, with a keep-alive of 0)."""
+
+    messages: tuple[Message, ...] = ()
+    tools: tuple[Tool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest(TextRequest):
+    """An empty prompt loads or unloads. `system`, `template` empty: the model's. `context` None: not said."""
+
+    prompt: str = ""
+    suffix: str = ""
+    system: str = ""
+    template: str = ""
+    context: tuple[int, ...] | None = None
+    raw: bool = False
+    images: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedRequest(InferenceRequest):
+    """No inputs: load the model. `normalize` False: the vectors as the model gives them. `dimensions` 0: all."""
+
+    inputs: tuple[str, ...] = ()
+    truncate: bool = True
+    dimensions: int = 0
+    normalize: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The answer to a request with `debug_render_only`: the prompt, instead of a reply."""
+
+    prompt: str
+    n_images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One row for each input, float32; durations in nanoseconds, `n_tokens` over all inputs."""
+
+    vectors: tuple[memoryview, ...] = ()
+    """Each of format "f"."""
+    n_tokens: int = 0
+    load_ns: int = 0
+    total_ns: int = 0
