@@ -1,0 +1,108 @@
+#!/bin/sh
+# Make .venv hold exactly what uv.lock says, with llama.cpp compiled for the chosen backend.
+#
+#   tools/setup.sh [cpu|cuda|vulkan|metal|rocm]      default: the backend chosen last time, else cpu
+#
+# PYTHON names the interpreter (3.11 or newer; default: the newest on the PATH), CMAKE_ARGS adds options for llama.cpp.
+# A run with nothing to do costs one hash. A change of the backend, of CMAKE_ARGS or of the lock file repeats the set-up.
+set -eu
+cd "$(dirname "$0")/.."
+
+UV_VERSION=0.13.9
+TOOLS=.cache/tools # uv lives in an environment of its own: .venv holds only what the lock file names
+STAMP=.venv/puna-setup # a hash of all that decides what .venv holds
+BUILT=.venv/puna-build # the backend, then the options, of the llama.cpp that is installed
+
+backend=${1:-$(cut -d' ' -f1 $BUILT 2>/dev/null || true)}
+backend=${backend:-cpu}
+case $backend in
+    cpu) backend_args= ;;
+    cuda) backend_args=-DGGML_CUDA=ON ;;
+    vulkan) backend_args=-DGGML_VULKAN=ON ;;
+    metal) backend_args=-DGGML_METAL=ON ;;
+    rocm) backend_args=-DGGML_HIP=ON ;;
+    *) echo "BACKEND=$backend is not known; choose cpu, cuda, vulkan, metal or rocm." >&2; exit 2 ;;
+esac
+# Only the libraries that the bindings load: no HTTPS client, no child processes, no second copy outside the package.
+build_args="-DLLAMA_OPENSSL=OFF -DLLAMA_SUBPROCESS=OFF -DLLAMA_ALL_WARNINGS=OFF \
+-DCMAKE_INSTALL_LIBDIR=llama_cpp/lib -DCMAKE_INSTALL_INCLUDEDIR=llama_cpp/include $backend_args ${CMAKE_ARGS:-}"
+
+sha() { if command -v sha256sum; then set -- sha256sum; else set -- shasum -a 256; fi >/dev/null; "$@"; }
+wanted=$( (cat pyproject.toml uv.lock tools/setup.sh; echo "$build_args"; pwd) | sha)
+if [ -x .venv/bin/puna ] && [ "$(cat $STAMP 2>/dev/null)" = "$wanted" ]; then exit 0; fi
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the machine must have
+
+packages=
+notes=
+need() { packages="$packages $1"; }
+note() { notes="$notes  $1
+"; }
+has() { command -v "$1" >/dev/null 2>&1; }
+recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+python=
+for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+    if has "$candidate" && recent "$candidate"; then python=$candidate; break; fi
+done
+if [ -z "$python" ]; then
+    found=$(${PYTHON:-python3} --version 2>&1 || true)
+    note "Python 3.11 or newer is needed; found: ${found:-none}"
+    need python3.11; need python3.11-venv
+elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    need "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+fi
+has "${CXX:-c++}" || has g++ || has clang++ || need g++
+has cmake || need cmake
+has make || has ninja || need make
+case $backend in
+    cuda) has nvcc || { need nvidia-cuda-toolkit; note "nvcc is not on the PATH (NVIDIA's own packages put it in /usr/local/cuda/bin)"; } ;;
+    vulkan)
+        has glslc || need glslc
+        [ -e /usr/include/vulkan/vulkan.h ] || [ -n "${VULKAN_SDK:-}" ] || need libvulkan-dev
+        [ -d /usr/include/spirv ] || [ -n "${VULKAN_SDK:-}" ] || need spirv-headers ;;
+    rocm) has hipcc || { need hipcc; note "ROCm is also packaged by AMD: see their installation guide"; } ;;
+    metal) [ "$(uname)" = Darwin ] || { echo "BACKEND=metal needs macOS." >&2; exit 2; } ;;
+esac
+if [ -n "$packages$notes" ]; then
+    {
+        echo "Puna cannot be set up yet: something is missing on this machine."
+        printf '%s' "$notes"
+        [ -z "$packages" ] || echo "On Debian and Ubuntu:  sudo apt-get install$packages"
+        [ "$(uname)" != Darwin ] || echo "On macOS:  xcode-select --install && brew install cmake python"
+    } >&2
+    exit 1
+fi
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The environment
+
+uv=$TOOLS/bin/uv
+if [ "$("$uv" --version 2>/dev/null | cut -d' ' -f2)" != $UV_VERSION ]; then
+    echo "Installing uv $UV_VERSION into $TOOLS"
+    rm -rf $TOOLS
+    "$python" -m venv $TOOLS
+    $TOOLS/bin/python -m pip install --quiet --disable-pip-version-check "uv==$UV_VERSION"
+fi
+
+jobs() { # one compiler for each core, but not more than memory allows at 1.5 GB each
+    cores=$(getconf _NPROCESSORS_ONLN)
+    pages=$(getconf _AVPHYS_PAGES 2>/dev/null || getconf _PHYS_PAGES 2>/dev/null || echo 0)
+    fits=$((pages * $(getconf PAGESIZE) / 1500000000))
+    [ "$fits" -ge 1 ] && [ "$fits" -lt "$cores" ] && echo "$fits" || echo "$cores"
+}
+export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(jobs)}"
+export UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never
+unset CMAKE_ARGS VIRTUAL_ENV # uv would not see the former in its cache key; it is among the settings below
+
+echo "Setting up .venv with llama.cpp for $backend (compiling that takes some minutes the first time)"
+rm -f $STAMP
+if [ -e $BUILT ] && [ "$(cat $BUILT)" != "$backend $build_args" ]; then
+    "$uv" pip uninstall --quiet --python .venv llama-cpp-python # uv would keep it: its version is the same
+fi
+set -- sync --frozen --python "$python"
+for arg in $build_args; do set -- "$@" --config-settings-package "llama-cpp-python:cmake.args=$arg"; done
+"$uv" "$@"
+echo "$backend $build_args" >$BUILT
+echo "$wanted" >$STAMP
