@@ -266,8 +266,8 @@ class Failed(Message, frozen=True, tag=True):
 
 FromRunner = Loading | Ready | LoadFailed | Chunk | Finished | Embedded | Tokens | Text | Failed
 
-_to_runner = msgspec.msgpack.Decoder(ToRunner)
-_from_runner = msgspec.msgpack.Decoder(FromRunner)
+_to_runner: msgspec.msgpack.Decoder[ToRunner] = msgspec.msgpack.Decoder(ToRunner)
+_from_runner: msgspec.msgpack.Decoder[FromRunner] = msgspec.msgpack.Decoder(FromRunner)
 _encoder = msgspec.msgpack.Encoder()
 
 

@@ -1,0 +1,354 @@
+"""The server's side of a runner: start the child, speak with it, notice when it dies.
+
+Messages of one request arrive through its mailbox. A reader that is slow makes its own mailbox join chunks; nobody else
+waits. When the child is gone, every open request hears it once, as `RunnerCrashed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Self
+
+import msgspec
+
+from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed, RunnerError, UnusableOutput
+from models.runner.messages import (
+    MAX_FRAME_BYTES,
+    Cancel,
+    Chunk,
+    Constraint,
+    Detokenize,
+    Embed,
+    Embedded,
+    Failed,
+    FailureKind,
+    Finished,
+    FromRunner,
+    Generate,
+    Load,
+    LoadFailed,
+    Loading,
+    Ready,
+    RunnerConfig,
+    Sampling,
+    Stop,
+    Text,
+    Tokenize,
+    Tokens,
+    ToRunner,
+    decode_from_runner,
+    encode_frame,
+)
+
+logger = logging.getLogger(__name__)
+
+WORKER = "models.runner.worker"
+STOP_TIMEOUT_S = 5.0
+KEPT_LOG_LINES = 20
+JOIN_ABOVE = 32
+"""Chunks that may wait in a mailbox before they are joined."""
+
+CRASHED = (
+    "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
+    "check ollama server logs for details"
+)
+_FAILURES: dict[FailureKind, type[BadRequest | RunnerError]] = {
+    FailureKind.BAD_REQUEST: BadRequest,
+    FailureKind.UNSUPPORTED: BadRequest,
+    FailureKind.UNUSABLE_OUTPUT: UnusableOutput,
+    FailureKind.INTERNAL: RunnerError,
+}
+
+Reply = Chunk | Finished | Embedded | Tokens | Text | Failed
+
+
+class _Mailbox:
+    """What a request has been sent and has not read yet."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Reply | RunnerCrashed] = deque()
+        self._arrived = asyncio.Event()
+
+    def put(self, item: Reply | RunnerCrashed) -> None:
+        last = self._waiting[-1] if self._waiting else None
+        if len(self._waiting) >= JOIN_ABOVE and isinstance(item, Chunk) and isinstance(last, Chunk):
+            self._waiting[-1] = Chunk(item.request_id, last.text + item.text, last.logprobs + item.logprobs)
+        else:
+            self._waiting.append(item)
+        self._arrived.set()
+
+    async def get(self) -> Reply:
+        """The next message. Raises: RunnerCrashed, and what a `Failed` stands for."""
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        item = self._waiting.popleft()
+        if isinstance(item, RunnerCrashed):
+            raise item
+        if isinstance(item, Failed):
+            raise _FAILURES[item.kind](item.text)
+        return item
+
+
+class RunnerProcess:
+    """A child process that holds one loaded model."""
+
+    def __init__(self, config: RunnerConfig, process: asyncio.subprocess.Process, ready: Ready) -> None:
+        self.config = config
+        self.ready = ready
+        self._process = process
+        self._writer: asyncio.StreamWriter
+        self._mailboxes: dict[int, _Mailbox] = {}
+        self._last_id = 0
+        self._gone = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, config: RunnerConfig, *, stall_timeout_s: float | None = 300.0) -> Self:
+        """Start a child and load the model in it; `stall_timeout_s` bounds the time without any progress.
+
+        Cancelling the call kills the child. Raises: LoadError, OutOfMemory.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            process = await _spawn(theirs)
+        except OSError as error:
+            ours.close()
+            raise LoadError(f"error starting llama-server: {error}") from error
+        finally:
+            theirs.close()
+        log = _LogTail(process)
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+            writer.write(encode_frame(Load(config)))
+            ready = await _load(reader, process, log, stall_timeout_s)
+        except BaseException:
+            _kill(process)
+            await log.closed()
+            raise
+        runner = cls(config, process, ready)
+        runner._begin(reader, writer, log)
+        return runner
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, log: _LogTail) -> None:
+        self._writer = writer
+        self._tasks = [asyncio.create_task(self._read(reader, log), name=f"runner {self._process.pid}")]
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._gone.is_set()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def wait_gone(self) -> None:
+        """Return when the child has ended, for whatever reason."""
+        await self._gone.wait()
+
+    # ---- requests --------------------------------------------------------------------------------------------------
+
+    async def generate(
+        self,
+        prompt: str,
+        *,
+        sampling: Sampling,
+        stop: tuple[str, ...] = (),
+        n_predict: int | None = None,
+        n_keep: int = 4,
+        truncate: bool = True,
+        n_logprobs: int | None = None,
+        constraint: Constraint | None = None,
+    ) -> AsyncIterator[Chunk | Finished]:
+        """Continue `prompt`; the last item is `Finished`. Closing the iterator early frees the slot.
+
+        Raises: BadRequest, RunnerError, RunnerCrashed.
+        """
+        with self._request() as (request_id, mailbox):
+            self._send(
+                Generate(request_id, prompt, sampling, stop, n_predict, n_keep, truncate, n_logprobs, constraint)
+            )
+            while True:
+                message = await mailbox.get()
+                assert isinstance(message, Chunk | Finished)
+                yield message
+                if isinstance(message, Finished):
+                    return
+
+    async def embed(self, inputs: tuple[str, ...], *, truncate: bool, normalize: bool) -> Embedded:
+        """One vector for each input. Raises: BadRequest, RunnerError, RunnerCrashed."""
+        with self._request() as (request_id, mailbox):
+            self._send(Embed(request_id, inputs, truncate, normalize))
+            message = await mailbox.get()
+        assert isinstance(message, Embedded)
+        return message
+
+    async def tokenize(self, text: str, *, add_special: bool = False) -> tuple[int, ...]:
+        """The tokens of a text, control tokens in it recognised. Raises: RunnerError, RunnerCrashed."""
+        with self._request() as (request_id, mailbox):
+            self._send(Tokenize(request_id, text, add_special))
+            message = await mailbox.get()
+        assert isinstance(message, Tokens)
+        return message.tokens
+
+    async def detokenize(self, tokens: tuple[int, ...]) -> str:
+        """The text of tokens. Raises: BadRequest for a token that the vocabulary lacks; RunnerCrashed."""
+        with self._request() as (request_id, mailbox):
+            self._send(Detokenize(request_id, tokens))
+            message = await mailbox.get()
+        assert isinstance(message, Text)
+        return message.text
+
+    @contextlib.contextmanager
+    def _request(self) -> Iterator[tuple[int, _Mailbox]]:
+        """A new request id with its mailbox; left before the final answer, the request is cancelled."""
+        if not self.is_alive:
+            raise RunnerCrashed(CRASHED)
+        self._last_id += 1
+        request_id, mailbox = self._last_id, _Mailbox()
+        self._mailboxes[request_id] = mailbox
+        try:
+            yield request_id, mailbox
+        finally:
+            if self._mailboxes.pop(request_id, None) is not None and self.is_alive:
+                self._send(Cancel(request_id))
+
+    def _send(self, message: ToRunner) -> None:
+        with contextlib.suppress(ConnectionError, RuntimeError):  # the reader notices that the child is gone
+            self._writer.write(encode_frame(message))
+
+    # ---- life ------------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """End the child; requests that still run are told so."""
+        if self.is_alive:
+            self._send(Stop())
+            try:
+                await asyncio.wait_for(self._gone.wait(), STOP_TIMEOUT_S)
+            except TimeoutError:
+                logger.warning("runner %d does not stop, killing it", self.pid)
+                _kill(self._process)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _read(self, reader: asyncio.StreamReader, log: _LogTail) -> None:
+        """Hand messages to their mailboxes until the child closes its end."""
+        try:
+            while True:
+                self._deliver(await _receive(reader))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        except msgspec.DecodeError:
+            logger.exception("runner %d speaks nonsense, killing it", self.pid)
+        finally:
+            _kill(self._process)
+            self._writer.close()
+            self._gone.set()
+            await self._process.wait()
+            await log.closed()
+            self._abandon(log)
+
+    def _deliver(self, message: FromRunner) -> None:
+        if isinstance(message, Loading | Ready | LoadFailed):
+            return
+        if isinstance(message, Chunk):
+            mailbox = self._mailboxes.get(message.request_id)
+        else:
+            mailbox = self._mailboxes.pop(message.request_id, None)
+        if mailbox is not None:
+            mailbox.put(message)
+
+    def _abandon(self, log: _LogTail) -> None:
+        waiting, self._mailboxes = self._mailboxes, {}
+        text = f"{CRASHED}: {log.last_error}" if log.last_error else CRASHED
+        if waiting:
+            logger.error("runner %d ended with status %s while it was busy", self.pid, self._process.returncode)
+        for mailbox in waiting.values():
+            mailbox.put(RunnerCrashed(text))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The child
+
+
+async def _spawn(theirs: socket.socket) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", WORKER, str(theirs.fileno()),
+        pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+
+async def _receive(reader: asyncio.StreamReader) -> FromRunner:
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    if size > MAX_FRAME_BYTES:
+        raise msgspec.DecodeError(f"a frame of {size} bytes")
+    return decode_from_runner(await reader.readexactly(size))
+
+
+async def _load(
+    reader: asyncio.StreamReader, process: asyncio.subprocess.Process, log: _LogTail, stall_timeout_s: float | None
+) -> Ready:
+    """Wait until the model is loaded; every sign of life starts the stall timer anew."""
+    while True:
+        try:
+            message = await asyncio.wait_for(_receive(reader), stall_timeout_s)
+        except TimeoutError as error:
+            why = log.last_error or "no progress"
+            raise LoadError(f"timed out waiting for llama-server to start - {why}") from error
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            status = await process.wait()
+            await log.closed()
+            raise LoadError(_terminated(status, log.last_error)) from error
+        match message:
+            case Ready():
+                return message
+            case LoadFailed(text=text, out_of_memory=True):
+                raise OutOfMemory(f"llama-server reported out-of-memory during startup: {text}")
+            case LoadFailed(text=text):
+                raise LoadError(_terminated(1, text))
+
+
+def _terminated(status: int, text: str) -> str:
+    # Compat: http-api 7.5: clients know the failure of a load by these words.
+    how = f"signal: {-status}" if status < 0 else f"exit status {status}"
+    return f"llama-server process has terminated: {how}" + (f": {text}" if text else "")
+
+
+class _LogTail:
+    """Passes the child's stderr on to the log and remembers its end, for the text of an error."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        self._lines: deque[str] = deque(maxlen=KEPT_LOG_LINES)
+        self._task = asyncio.create_task(self._follow(process.stderr, process.pid))
+
+    @property
+    def last_error(self) -> str:
+        """The last line that speaks of an error, else nothing."""
+        return next((line for line in reversed(self._lines) if "error" in line.lower() or "assert" in line.lower()), "")
+
+    async def closed(self) -> None:
+        await asyncio.wait({self._task}, timeout=1.0)
+
+    async def _follow(self, stderr: asyncio.StreamReader, pid: int) -> None:
+        while True:
+            try:
+                line = await stderr.readline()
+            except ValueError:  # a line longer than the buffer: the rest of it follows
+                continue
+            if not line:
+                return
+            text = line.decode("utf-8", "replace").rstrip()
+            self._lines.append(text)
+            logger.debug("runner %d: %s", pid, text)
