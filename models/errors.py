@@ -1,21 +1,31 @@
 """Everything that can go wrong with a model. `str(error)` is the text that a client sees; statuses are `server`'s.
 
-    ModelError
-    ├── BadRequest                    the client asked for something that cannot be (400)
-    │   ├── MissingCapability         the model cannot do that
-    │   ├── PromptTooLong             the prompt does not fit the context, and may not be cut
-    │   └── InputTooLong              the same for embeddings
-    ├── OptionTypeError               an option of the wrong type, in the request or stored with the model
-    ├── ModelNotFound                 no such model, or its weights are gone
-    ├── LoadError                     the model could not be loaded
-    │   └── OutOfMemory
-    ├── RunnerError                   the engine failed while it computed
-    │   ├── RunnerCrashed             its process is gone; the next request starts a new one
-    │   └── UnusableOutput            NaN or infinity
-    └── InvalidGGUF                   a file that is not what it claims to be
+ModelError
+├── BadRequest                    the client asked for something that cannot be (400)
+│   ├── MissingCapability         the model cannot do that
+│   ├── PromptTooLong             the prompt does not fit the context, and may not be cut
+│   ├── InputTooLong              the same for embeddings
+│   └── CreateRefused             a model cannot be created from what was sent
+│       └── BadInfoField          one of the `info` of the request has the wrong type
+├── OptionTypeError               an option of the wrong type, in the request or stored with the model
+├── ModelNotFound                 no such model, or its weights are gone
+├── LoadError                     the model could not be loaded
+│   └── OutOfMemory
+├── RunnerError                   the engine failed while it computed
+│   ├── RunnerCrashed             its process is gone; the next request starts a new one
+│   └── UnusableOutput            NaN or infinity
+├── InvalidGGUF                   a file that is not what it claims to be
+├── InvalidLayer                  a blob of a stored model that is not what its media type says
+├── BlobMissing                   a blob of a stored model, or one to create from, is not in the store
+│   └── WeightsMissing            the blob with the model's weights
+├── CreateFailed                  a model could not be created
+│   └── UnsupportedQuantization   a type that create does not quantize to
+└── ModelfileError                a Modelfile that cannot be read
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class ModelError(Exception):
@@ -82,3 +92,56 @@ class UnusableOutput(RunnerError):
 
 class InvalidGGUF(ModelError):
     """A GGUF file that is truncated, malformed or lies about its content."""
+
+
+class InvalidLayer(ModelError):
+    """A layer of a stored model cannot be read as its media type; `reason` is the decoder's text."""
+
+    def __init__(self, media_type: str, reason: str) -> None:
+        super().__init__(reason)
+        self.media_type = media_type
+        self.reason = reason
+
+
+class BlobMissing(ModelError):
+    """A blob that should be in the store is not."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"open {path}: no such file or directory")
+        self.path = path
+
+
+class WeightsMissing(BlobMissing):
+    """The manifest is there, the weights are not."""
+
+
+# ---- create --------------------------------------------------------------------------------------------------------
+
+
+class CreateRefused(BadRequest):
+    """The request to create a model contradicts itself or the files it names; the text says how."""
+
+
+class BadInfoField(CreateRefused):
+    """A member of `info` has the wrong type; `wanted` is the right one in words."""
+
+    def __init__(self, key: str, wanted: str) -> None:
+        super().__init__(f'info field "{key}" must be {wanted}')
+        self.key = key
+        self.wanted = wanted
+
+
+class CreateFailed(ModelError):
+    """The request was sound, but its model could not be made."""
+
+
+class UnsupportedQuantization(CreateFailed):
+    """The type is not one that create can quantize to."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"unsupported quantization type {wanted} - supported types are F32, F16, Q4_K_S, Q4_K_M, Q8_0")
+        self.wanted = wanted
+
+
+class ModelfileError(ModelError):
+    """A Modelfile, or a value in it, cannot be read; the text is what the user sees."""
