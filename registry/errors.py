@@ -1,0 +1,141 @@
+"""What can go wrong with names, digests, manifests and the store.
+
+RegistryError
+├── InvalidName                 a model name outside the grammar
+├── ConflictingSource           both `:local` and `:cloud` in one name
+├── InvalidDigest               not `sha256:` and 64 hex digits
+├── UnsupportedValue            JSON has no form for it (NaN, infinity)
+├── InvalidManifest             bytes that are not a manifest or a model config
+│   └── CorruptManifest         the same, found under a name in the store
+├── ManifestNotFound            no such model
+├── BlobNotFound                no such content
+├── BlobTooLarge                content beyond what its reader accepts
+├── ContentMismatch
+│   ├── DigestMismatch          the bytes have another digest than promised
+│   └── SizeMismatch            the bytes have another length than promised
+└── StoreUnusable               the file system refused
+    └── StoreBusy               another process kept the store locked
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from registry.digest import Digest
+    from registry.names import ModelName
+
+
+class RegistryError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class InvalidName(RegistryError):
+    """`text` is not a model name; `text` is as typed, the message is Ollama's."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("invalid model name")
+        self.text = text
+
+
+class ConflictingSource(RegistryError):
+    """`text` asks for the local and the cloud model at once; `quoted` is its Go-quoted form."""
+
+    def __init__(self, text: str, quoted: str) -> None:
+        super().__init__(f"use either :local or :cloud, not both: {quoted}")
+        self.text = text
+
+
+class InvalidDigest(RegistryError):
+    """`text` is not a digest, and so must never become part of a path."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("invalid digest format")
+        self.text = text
+
+
+class UnsupportedValue(RegistryError):
+    """A value without a JSON form; the message is that of Go's encoder."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"json: unsupported value: {text}")
+
+
+class InvalidManifest(RegistryError):
+    """Bytes that cannot be read as a manifest or a model config."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CorruptManifest(InvalidManifest):
+    """The manifest stored at `path` (below the manifest directory) cannot be used."""
+
+    def __init__(self, path: PurePath, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"corrupt manifest {self.path.as_posix()}: {self.reason}"
+
+
+class ManifestNotFound(RegistryError):
+    """The store has no model of that name."""
+
+    def __init__(self, name: ModelName) -> None:
+        super().__init__(f"model '{name.display}' not found")
+        self.name = name
+
+
+class BlobNotFound(RegistryError):
+    """The store has no content of that digest."""
+
+    def __init__(self, digest: Digest) -> None:
+        super().__init__(f'blob "{digest}" not found')
+        self.digest = digest
+
+
+class BlobTooLarge(RegistryError):
+    """A blob that is read as a whole is larger than its kind may be."""
+
+    def __init__(self, digest: Digest, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f'blob "{digest}" has {size_bytes} bytes, more than the {limit_bytes} that can be read')
+        self.digest = digest
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class ContentMismatch(RegistryError):
+    """Content that is not what was promised; nothing of it was kept."""
+
+
+class DigestMismatch(ContentMismatch):
+    """`expected` is a digest, or its text where a client's spelling is compared."""
+
+    def __init__(self, expected: Digest | str, actual: Digest) -> None:
+        super().__init__(f'digest mismatch, expected "{expected}", got "{actual}"')
+        self.expected = expected
+        self.actual = actual
+
+
+class SizeMismatch(ContentMismatch):
+    """Sizes in bytes; `actual` may be a lower bound when writing stopped at the first byte too many."""
+
+    def __init__(self, expected: int, actual: int) -> None:
+        super().__init__(f"size mismatch, expected {expected}, got {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+class StoreUnusable(RegistryError):
+    """The operating system refused a file operation on the store."""
+
+
+class StoreBusy(StoreUnusable):
+    """Another process held the store's lock for longer than anybody should."""
+
+    def __init__(self, path: PurePath, waited_s: float) -> None:
+        super().__init__(f"lock {path}: still held by another process after {waited_s:g} s")
+        self.path = path

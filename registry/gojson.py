@@ -1,0 +1,307 @@
+"""JSON and text exactly as Go's encoding/json and fmt write them: pure functions, no I/O.
+
+Blobs and manifests are named by the hash of their bytes, and clients compare replies with the original's, so the form
+matters to the byte. orjson writes what it writes as Go does; the rest (floats, broken text, long integers) is here.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import math
+import re
+import struct
+import time
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, ROUND_UP, Context, Decimal
+
+import orjson
+
+from registry.errors import UnsupportedValue
+
+Raw = orjson.Fragment
+"""Bytes that are JSON already, to be placed into a larger value as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Float32:
+    """A number that is a float32 in Go, written in the shortest form that names this float32."""
+
+    value: float
+
+
+def encode(value: object) -> bytes:
+    """Compact JSON with Go's escapes and numbers; mappings keep their order; no newline at the end.
+
+    Beyond JSON's own types: tuple, bytes (base64), array (an array of "f" as float32), Float32, Raw.
+    Raises: UnsupportedValue for NaN and infinity; TypeError for any other type.
+    # Compat: registry-store-cli 0.1, http-api 2.3; Go encoding/json.
+    """
+    return _escape(_encode(value, 0))
+
+
+def encode_sorted(value: object) -> bytes:
+    """Like `encode`, with the keys of every mapping sorted bytewise, as Go writes maps."""
+    return _escape(_encode(value, orjson.OPT_SORT_KEYS))
+
+
+def encode_float32(vector: bytes | bytearray | memoryview | array[float]) -> bytes:
+    """A JSON array of native float32 values, each in its shortest float32 form.
+
+    Raises: UnsupportedValue for NaN and infinity.
+    """
+    values = memoryview(vector).cast("B").cast("f")
+    if len(values) < 32:
+        return b"[" + ",".join(map(_format_float32, values)).encode() + b"]"
+    import numpy  # here, because a server that makes no embeddings never needs it
+
+    numbers = numpy.asarray(values, dtype=numpy.float32)
+    return _go_numbers(orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def format_float(value: float) -> str:
+    """The JSON text of a float64: shortest digits, an exponent only below 1e-6 or from 1e21 on."""
+    if not math.isfinite(value):
+        raise UnsupportedValue("NaN" if math.isnan(value) else f"{'+' if value > 0 else '-'}Inf")
+    text = repr(value)
+    if "e" in text:
+        return _json_number(text)
+    return text.removesuffix(".0")
+
+
+def format_value(value: object) -> str:
+    """Go's `%v` text: `1e+06`, `<nil>`, `[a b]`, `map[k:v]` with sorted keys.
+
+    # Compat: Go fmt: a float is %g with the shortest digits, in exponent form below 1e-04 and from 1e+06 on.
+    """
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return _format_g(value)
+        case Float32(value=single):
+            return _format_g(float(_format_float32(single)))
+        case Mapping():
+            return "map[" + " ".join(f"{key}:{format_value(value[key])}" for key in sorted(value)) + "]"
+        case list() | tuple() | array():
+            return "[" + " ".join(map(format_value, value)) + "]"
+        case _:
+            return str(value)
+
+
+def quote(text: str) -> str:
+    """Go's `%q` text: in double quotes, with everything that does not print escaped.
+
+    # Compat: Go strconv.Quote.
+    """
+    return '"' + "".join(map(_quote_character, _well_formed(text))) + '"'
+
+
+def encode_time(ns_since_epoch: int, *, utc: bool) -> str:
+    """RFC 3339 text without trailing zeros in the fraction; the local offset, or `Z` if that is zero or `utc` is set.
+
+    # Compat: http-api 2.3; Go time.RFC3339Nano.
+    """
+    seconds, ns = divmod(ns_since_epoch, 1_000_000_000)
+    date_time, offset = _second_text(seconds, utc)
+    return f"{date_time}.{ns:09d}".rstrip("0") + offset if ns else date_time + offset
+
+
+# Encoding: one check decides whether orjson alone may write a value; if not, its parts are looked at one by one.
+
+_SCALARS = frozenset({str, int, bool, type(None)})
+_CONTAINERS = frozenset({dict, list, tuple})
+_PLAIN = _SCALARS | _CONTAINERS
+
+
+def _encode(value: object, option: int) -> bytes:
+    if _is_plain(value):
+        try:
+            return orjson.dumps(value, option=option)
+        except TypeError:
+            pass  # a lone surrogate, an integer beyond 64 bits, more than 254 levels, a key that is no string
+    return _encode_slowly(value, option)
+
+
+def _is_plain(value: object) -> bool:
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind is dict:
+        parts: Iterable[object] = value.values()  # type: ignore[attr-defined]  # narrowed by the exact type
+    elif kind is list or kind is tuple:
+        parts = value  # type: ignore[assignment]  # narrowed by the exact type
+    else:
+        return False
+    kinds = set(map(type, parts))
+    if kinds <= _SCALARS:
+        return True
+    return kinds <= _PLAIN and all(_is_plain(part) for part in parts if type(part) in _CONTAINERS)
+
+
+def _encode_slowly(value: object, option: int) -> bytes:
+    match value:
+        case None | bool() | Raw():
+            return orjson.dumps(value)
+        case str():
+            return orjson.dumps(_well_formed(value))
+        case int():
+            return b"%d" % value
+        case float():
+            return format_float(value).encode()
+        case Float32(value=single):
+            return _format_float32(single).encode()
+        case Mapping():
+            return _encode_mapping(value, option)
+        case list() | tuple():
+            return _encode_sequence(value, option)
+        case bytes() | bytearray():
+            return orjson.dumps(base64.b64encode(value).decode())
+        case array():
+            return encode_float32(value) if value.typecode == "f" else _encode_sequence(value.tolist(), option)
+        case _:
+            raise TypeError(f"json: unsupported type: {type(value).__name__}")
+
+
+def _encode_mapping(value: Mapping[object, object], option: int) -> bytes:
+    members = []
+    for key, member in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"json: unsupported type of key: {type(key).__name__}")
+        members.append((_well_formed(key), member))
+    if option & orjson.OPT_SORT_KEYS:
+        members.sort(key=lambda member: member[0])  # by code point, which is the order of the UTF-8 bytes
+    return b"{" + b",".join(orjson.dumps(key) + b":" + _encode(member, option) for key, member in members) + b"}"
+
+
+def _encode_sequence(values: Sequence[object], option: int) -> bytes:
+    if set(map(type, values)) == {float}:
+        return _go_numbers(orjson.dumps(values))
+    return b"[" + b",".join(_encode(value, option) for value in values) + b"]"
+
+
+def _escape(text: bytes) -> bytes:
+    """Only strings can contain these characters, so the whole text may be searched."""
+    if b"<" in text:
+        text = text.replace(b"<", b"\\u003c")
+    if b">" in text:
+        text = text.replace(b">", b"\\u003e")
+    if b"&" in text:
+        text = text.replace(b"&", b"\\u0026")
+    if b"\xe2\x80" in text:
+        text = text.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return text
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _well_formed(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", text)
+
+
+# Numbers.
+
+_EXPONENT_FORM = re.compile(rb"[0-9.]+e[+-]?[0-9]+")
+
+
+def _go_numbers(numbers: bytes) -> bytes:
+    """orjson's array of floats, rewritten where Go's text differs."""
+    if b"null" in numbers:
+        raise UnsupportedValue("NaN")
+    numbers = numbers.replace(b".0,", b",").replace(b".0]", b"]")
+    if b"e" in numbers:
+        numbers = _EXPONENT_FORM.sub(lambda match: _json_number(match[0].decode()).encode(), numbers)
+    return numbers
+
+
+def _json_number(shortest: str) -> str:
+    sign, digits, exponent = _decompose(shortest)
+    if -6 <= exponent < 21:
+        return sign + _positional(digits, exponent)
+    return f"{sign}{_mantissa(digits)}e{exponent:+d}"
+
+
+def _format_g(value: float) -> str:
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{'+' if value > 0 else '-'}Inf"
+    sign, digits, exponent = _decompose(repr(value))
+    if -4 <= exponent < 6:
+        return sign + _positional(digits, exponent)
+    return f"{sign}{_mantissa(digits)}e{exponent:+03d}"
+
+
+def _decompose(text: str) -> tuple[str, str, int]:
+    """Sign, significant digits without trailing zeros, and the exponent of the first of them."""
+    sign, digits, exponent = Decimal(text).as_tuple()
+    assert isinstance(exponent, int)
+    significant = "".join(map(str, digits)).rstrip("0")
+    if not significant:
+        return "-" if sign else "", "0", 0
+    return "-" if sign else "", significant, exponent + len(digits) - 1
+
+
+def _positional(digits: str, exponent: int) -> str:
+    if exponent < 0:
+        return "0." + "0" * (-exponent - 1) + digits
+    whole, fraction = digits[: exponent + 1].ljust(exponent + 1, "0"), digits[exponent + 1 :]
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def _mantissa(digits: str) -> str:
+    return f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
+
+
+def _format_float32(value: float) -> str:
+    single = _to_float32(value)
+    if not math.isfinite(single) or single == 0:
+        return format_float(single)
+    exact = Decimal(single)
+    for n_digits in range(1, 10):
+        # Above a power of two the neighbours lie twice as far apart: a number above it may be shorter than the nearest.
+        for rounding in (ROUND_HALF_EVEN, ROUND_UP):
+            candidate = Context(prec=n_digits, rounding=rounding).plus(exact)
+            if _to_float32(float(candidate)) == single:
+                return _json_number(str(candidate))
+    raise AssertionError("nine digits name every float32")
+
+
+def _to_float32(value: float) -> float:
+    try:
+        return float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+# Text and time.
+
+_ESCAPES = {
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\", '"': '\\"',
+}  # fmt: skip
+
+
+def _quote_character(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+@functools.lru_cache(maxsize=64)
+def _second_text(seconds: int, utc: bool) -> tuple[str, str]:
+    """Date and time of one second, and the offset; a stream asks for the same second many times."""
+    moment = time.gmtime(seconds) if utc else time.localtime(seconds)
+    text = f"{moment.tm_year:04d}-{moment.tm_mon:02d}-{moment.tm_mday:02d}"
+    text += f"T{moment.tm_hour:02d}:{moment.tm_min:02d}:{moment.tm_sec:02d}"
+    minutes = moment.tm_gmtoff // 60
+    if utc or minutes == 0:
+        return text, "Z"
+    return text, f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
