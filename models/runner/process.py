@@ -124,12 +124,14 @@ class RunnerProcess:
         finally:
             theirs.close()
         log = _LogTail(process)
+        reader, writer = await asyncio.open_connection(sock=ours)
         try:
-            reader, writer = await asyncio.open_connection(sock=ours)
             writer.write(encode_frame(Load(config)))
             ready = await _load(reader, process, log, stall_timeout_s)
         except BaseException:
+            writer.close()
             _kill(process)
+            await process.wait()
             await log.closed()
             raise
         runner = cls(config, process, ready)

@@ -1,0 +1,336 @@
+"""Which runner serves a request: reuse, load, evict, wait; and how long an idle runner stays.
+
+`plan` decides over plain values; `Scheduler` does what it says. A request for a runner that is loaded and fits goes
+straight through. All others stand in one queue, and its head alone evicts and loads. Nothing is locked while a model
+loads except that queue. Batching is not decided here: a runner takes any number of requests at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from models.errors import ModelError, OutOfMemory
+from models.library import ModelSpec
+from models.options import can_serve
+from models.runner.messages import RunnerConfig
+from models.runner.process import RunnerProcess
+from server.placement import CONTEXT_BY_VRAM, Devices, Need, place
+from server.requests import FOREVER_NS
+
+logger = logging.getLogger(__name__)
+
+RUNNERS_PER_DEVICE = 3
+"""Compat: http-api 7.4: models loaded at once, when the limit is automatic."""
+
+
+class QueueFull(ModelError):
+    """More requests wait for a runner than the server allows."""
+
+    def __init__(self) -> None:
+        super().__init__("server busy, please try again.  maximum pending requests exceeded")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The decision
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerState:
+    """A loaded runner as `plan` sees it. `key` is the weights file: names that share it share the runner."""
+
+    key: str
+    config: RunnerConfig
+    n_leases: int
+    keep_alive_ns: int
+    is_leaving: bool
+    """It takes no new requests and ends with its last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    n_gpu_layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """This runner must go: at once if it is idle, after its requests otherwise."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A runner is leaving; decide again when it is gone."""
+
+
+Decision = Reuse | Load | Evict | Wait
+
+
+def plan(
+    key: str, config: RunnerConfig, need: Need, runners: Sequence[RunnerState], devices: Devices, *, max_runners: int
+) -> Decision:
+    """What to do for a request that wants the model `key`, loaded as `config` says.
+
+    # Compat: http-api 7.4: room is made by the idle runner with the smallest keep-alive (ties: by path); when all are
+    busy, that of the smallest is waited for.
+    """
+    same = next((r for r in runners if r.key == key), None)
+    if same is not None and not same.is_leaving:
+        return Reuse(key) if can_serve(same.config, config) else Evict(key)
+    if any(r.is_leaving for r in runners):
+        return Wait()
+    placement = place(need, devices, asked_layers=config.n_gpu_layers)
+    if not runners or (len(runners) < max_runners and placement.fits):
+        return Load(placement.n_gpu_layers)
+    victim = min(runners, key=lambda r: (r.n_leases > 0, r.keep_alive_ns, r.key))
+    return Evict(victim.key)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The runners
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request's claim on a runner. `keep_alive_ns` None: as the runner has it, or the server's default."""
+
+    spec: ModelSpec
+    config: RunnerConfig
+    need: Need
+    keep_alive_ns: int | None = None
+    has_automatic_context: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.config.model_path
+
+
+@dataclass(frozen=True, slots=True)
+class RunningModel:
+    """A row of `/api/ps`. `expires_ns` is Unix time; a model that stays forever has one centuries ahead."""
+
+    spec: ModelSpec
+    size_bytes: int
+    vram_bytes: int
+    n_ctx: int
+    expires_ns: int
+
+
+class _Runner:
+    """A loaded runner with what the scheduler knows of it."""
+
+    def __init__(self, wanted: Wanted, process: RunnerProcess, keep_alive_ns: int) -> None:
+        self.key = wanted.key
+        self.spec = wanted.spec
+        self.config = wanted.config  # as asked: an automatic context that had to be lowered still matches the next
+        self.process = process
+        self.keep_alive_ns = keep_alive_ns
+        self.n_leases = 0
+        self.is_leaving = False
+        self.expires_ns = time.time_ns() + keep_alive_ns
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def state(self) -> RunnerState:
+        return RunnerState(self.key, self.config, self.n_leases, self.keep_alive_ns, self.is_leaving)
+
+    @property
+    def row(self) -> RunningModel:
+        ready = self.process.ready
+        return RunningModel(self.spec, ready.size_bytes, ready.vram_bytes, ready.n_ctx, self.expires_ns)
+
+    def stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+class Scheduler:
+    """Owns the runners of this server."""
+
+    def __init__(
+        self,
+        *,
+        keep_alive_ns: int,
+        max_queue: int,
+        max_runners: int = 0,
+        load_timeout_s: float | None = 300.0,
+        devices: Callable[[], Devices],
+        start: Callable[..., Awaitable[RunnerProcess]] = RunnerProcess.start,
+    ) -> None:
+        """`max_runners` 0: by the number of GPUs. `start` is `RunnerProcess.start` or one like it."""
+        self._keep_alive_ns = keep_alive_ns
+        self._max_queue = max_queue
+        self._max_runners = max_runners
+        self._load_timeout_s = load_timeout_s
+        self._devices = devices
+        self._start = start
+        self._runners: dict[str, _Runner] = {}
+        self._turn = asyncio.Lock()  # first come, first served
+        self._n_waiting = 0
+        self._changed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ---- for requests ----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def lease(self, wanted: Wanted) -> AsyncIterator[RunnerProcess]:
+        """A runner for the time of one request; it is not unloaded before the block is left.
+
+        Raises: QueueFull, LoadError.
+        """
+        runner = self._loaded(wanted) or await self._queue(wanted)
+        self._take(runner, wanted.keep_alive_ns)
+        try:
+            yield runner.process
+        finally:
+            self._give_back(runner)
+
+    def unload(self, key: str) -> None:
+        """Let the runner of a model go as soon as it is idle; nothing happens when there is none."""
+        runner = self._runners.get(key)
+        if runner is not None:
+            runner.keep_alive_ns = 0
+            self._leave(runner)
+
+    def running(self) -> list[RunningModel]:
+        """The loaded models, latest expiry first (in whole seconds, as Ollama compares them)."""
+        rows = [r.row for r in self._runners.values() if not r.is_leaving or r.n_leases]
+        return sorted(rows, key=lambda row: row.expires_ns // 1_000_000_000, reverse=True)
+
+    async def close(self) -> None:
+        """End all runners."""
+        for runner in self._runners.values():
+            runner.is_leaving = True
+            runner.stop_timer()
+        await asyncio.gather(*(r.process.stop() for r in self._runners.values()), return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ---- the queue -------------------------------------------------------------------------------------------------
+
+    def _loaded(self, wanted: Wanted) -> _Runner | None:
+        """The runner that serves without any change; it may have died a moment ago."""
+        runner = self._runners.get(wanted.key)
+        if runner is None or runner.is_leaving or not runner.process.is_alive:
+            return None
+        return runner if can_serve(runner.config, wanted.config) else None
+
+    async def _queue(self, wanted: Wanted) -> _Runner:
+        if self._n_waiting >= self._max_queue:
+            raise QueueFull
+        self._n_waiting += 1
+        try:
+            async with self._turn:
+                return await self._serve(wanted)
+        finally:
+            self._n_waiting -= 1
+
+    async def _serve(self, wanted: Wanted) -> _Runner:
+        """Decide and do until there is a runner. Between a decision for one and its lease nothing is awaited."""
+        while True:
+            self._changed.clear()
+            self._drop_dead()
+            devices = self._devices()
+            states = [r.state for r in self._runners.values()]
+            limit = self._max_runners or RUNNERS_PER_DEVICE * max(1, devices.n_gpus)
+            match plan(wanted.key, wanted.config, wanted.need, states, devices, max_runners=limit):
+                case Reuse(key=key):
+                    return self._runners[key]
+                case Load(n_gpu_layers=n):
+                    return await self._load(wanted, n)
+                case Evict(key=key):
+                    self._leave(self._runners[key])
+                    await self._changed.wait()
+                case Wait():
+                    await self._changed.wait()
+
+    async def _load(self, wanted: Wanted, n_gpu_layers: int) -> _Runner:
+        config = msgspec.structs.replace(wanted.config, n_gpu_layers=n_gpu_layers)
+        while True:
+            try:
+                process = await self._start(config, stall_timeout_s=self._load_timeout_s)
+                break
+            except OutOfMemory:
+                lower = _lower_context(config.n_ctx) if wanted.has_automatic_context else None
+                if lower is not None:
+                    logger.warning("out of memory with a context of %d, trying %d", config.n_ctx, lower)
+                    config = msgspec.structs.replace(config, n_ctx=lower)
+                elif not await self._evict_all():
+                    raise
+        keep_alive = self._keep_alive_ns if wanted.keep_alive_ns is None else wanted.keep_alive_ns
+        runner = _Runner(wanted, process, keep_alive)
+        self._runners[runner.key] = runner
+        self._spawn(self._watch(runner))
+        return runner
+
+    async def _evict_all(self) -> bool:
+        """Free all memory that can be freed; False when there was nothing to evict."""
+        victims = list(self._runners.values())
+        for victim in victims:
+            self._leave(victim)
+        while any(v.key in self._runners for v in victims):
+            self._changed.clear()
+            await self._changed.wait()
+        return bool(victims)
+
+    # ---- life of a runner ------------------------------------------------------------------------------------------
+
+    def _take(self, runner: _Runner, keep_alive_ns: int | None) -> None:
+        runner.stop_timer()
+        runner.n_leases += 1
+        if keep_alive_ns is not None:
+            runner.keep_alive_ns = keep_alive_ns
+
+    def _give_back(self, runner: _Runner) -> None:
+        runner.n_leases -= 1
+        if runner.n_leases:
+            return
+        runner.expires_ns = time.time_ns() + runner.keep_alive_ns
+        if runner.is_leaving or runner.keep_alive_ns <= 0:
+            self._leave(runner)
+        elif runner.keep_alive_ns < FOREVER_NS:
+            loop = asyncio.get_running_loop()
+            runner.timer = loop.call_later(runner.keep_alive_ns / 1e9, self._leave, runner)
+
+    def _leave(self, runner: _Runner) -> None:
+        """No new requests; the process ends when it is idle."""
+        runner.is_leaving = True
+        runner.stop_timer()
+        if not runner.n_leases:
+            self._spawn(runner.process.stop())
+
+    async def _watch(self, runner: _Runner) -> None:
+        """Forget a runner when its process is gone, whoever ended it."""
+        await runner.process.wait_gone()
+        self._forget(runner)
+
+    def _drop_dead(self) -> None:
+        for runner in [r for r in self._runners.values() if not r.process.is_alive]:
+            self._forget(runner)
+
+    def _forget(self, runner: _Runner) -> None:
+        runner.stop_timer()
+        if self._runners.get(runner.key) is runner:
+            del self._runners[runner.key]
+        self._changed.set()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _lower_context(n_ctx: int) -> int | None:
+    return next((n for _, n in CONTEXT_BY_VRAM if n < n_ctx), None)

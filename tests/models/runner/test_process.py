@@ -1,0 +1,135 @@
+"""The parent side against a child that speaks the protocol but has no model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed
+from models.runner import process
+from models.runner.messages import Chunk, Finished, RunnerConfig, Sampling
+from models.runner.process import RunnerProcess
+
+
+@pytest.fixture(autouse=True)
+def _fake_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "WORKER", "tests.fakes.worker")
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 30))
+
+
+async def start(path: str = "good") -> RunnerProcess:
+    config = RunnerConfig(path, n_ctx=64, n_parallel=1, n_batch=8, n_gpu_layers=0, n_threads=1)
+    return await RunnerProcess.start(config, stall_timeout_s=1.0 if path == "stall" else 20.0)
+
+
+async def say(runner: RunnerProcess, prompt: str) -> list[str | None]:
+    messages = runner.generate(prompt, sampling=Sampling())
+    return [m.text if isinstance(m, Chunk) else None async for m in messages]
+
+
+def test_a_reply_is_its_chunks_and_one_final_message() -> None:
+    async def work() -> None:
+        runner = await start()
+        assert await say(runner, "a b c") == ["a", "b", "c", None]
+        assert await runner.tokenize("hé") == (104, 195, 169)
+        assert await runner.detokenize((104, 195, 169)) == "hé"
+        assert (await runner.embed(("a", "b"), truncate=True, normalize=True)).n_tokens == 2
+        await runner.stop()
+        assert not runner.is_alive
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "text"),
+    [
+        ("bad", LoadError, "llama-server process has terminated: exit status 1: no such architecture"),
+        ("large", OutOfMemory, "llama-server reported out-of-memory during startup: 400 GB"),
+        ("die", LoadError, "llama-server process has terminated: exit status 3: error: the file is strange"),
+        ("stall", LoadError, "timed out waiting for llama-server to start - no progress"),
+    ],
+)
+def test_a_load_that_fails_says_why(path: str, error: type[Exception], text: str) -> None:
+    async def work() -> None:
+        with pytest.raises(error) as raised:
+            await start(path)
+        assert str(raised.value) == text
+
+    run(work())
+
+
+def test_cancelling_a_load_kills_the_child() -> None:
+    async def work() -> None:
+        loading = asyncio.create_task(start("stall"))
+        await asyncio.sleep(0.2)
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+
+    run(work())
+
+
+def test_every_open_request_hears_of_a_crash_and_later_ones_too() -> None:
+    async def work() -> None:
+        runner = await start()
+        hanging = asyncio.create_task(say(runner, "hang"))
+        await asyncio.sleep(0)
+        with pytest.raises(RunnerCrashed, match="model runner has unexpectedly stopped.*: GGML_ASSERT failed"):
+            await say(runner, "crash")
+        with pytest.raises(RunnerCrashed):
+            await hanging
+        assert not runner.is_alive
+        with pytest.raises(RunnerCrashed):
+            await say(runner, "a")
+        await runner.stop()
+
+    run(work())
+
+
+def test_a_refusal_concerns_one_request_only() -> None:
+    async def work() -> None:
+        runner = await start()
+        with pytest.raises(BadRequest, match="too long"):
+            await say(runner, "refuse")
+        assert await say(runner, "a") == ["a", None]
+        await runner.stop()
+
+    run(work())
+
+
+def test_a_reader_that_leaves_cancels_its_request() -> None:
+    async def work() -> None:
+        runner = await start()
+        messages: Any = runner.generate("hang", sampling=Sampling())
+        async with contextlib.aclosing(messages):
+            assert isinstance(await anext(messages), Chunk)
+        assert await say(runner, "a") == ["a", None]
+        assert runner._mailboxes == {}
+        await runner.stop()
+
+    run(work())
+
+
+def test_chunks_for_a_slow_reader_are_joined_in_order() -> None:
+    async def work() -> None:
+        runner = await start()
+        words = [f"w{i} " for i in range(2000)]
+        texts: list[str] = []
+        async for message in runner.generate(" ".join(words), sampling=Sampling()):
+            if isinstance(message, Finished):
+                break
+            texts.append(message.text)
+            if len(texts) == 1:
+                await asyncio.sleep(0.3)
+        assert "".join(texts) == "".join(w.strip() for w in words)
+        assert len(texts) < 500
+        await runner.stop()
+
+    run(work())

@@ -1,0 +1,98 @@
+"""Options: types as Ollama checks them, layers, limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models.errors import OptionTypeError
+from models.options import (
+    ModelLimits,
+    RunnerDefaults,
+    can_serve,
+    merge,
+    parse_options,
+    predict_limit,
+    runner_config,
+    sampling_of,
+)
+from models.runner.messages import RunnerConfig, Sampling
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("num_ctx", "big", 'option "num_ctx" must be of type integer'),
+        ("seed", True, 'option "seed" must be of type integer'),
+        ("seed", float("nan"), 'option "seed" must be of type integer'),
+        ("temperature", "hot", 'option "temperature" must be of type float32'),
+        ("top_p", [], 'option "top_p" must be of type float32'),
+        ("use_mmap", "yes", 'option "use_mmap" must be of type boolean'),
+        ("stop", 3, 'option "stop" must be of type array'),
+        ("stop", ["a", 3], 'option "stop" must be of an array of strings'),
+    ],
+)
+def test_a_wrong_type_is_refused_in_these_words(name: str, value: Any, text: str) -> None:
+    with pytest.raises(OptionTypeError) as raised:
+        parse_options({name: value})
+    assert str(raised.value) == text
+
+
+def test_integers_are_cut_and_floats_are_single_precision() -> None:
+    options = parse_options({"num_predict": 2.9, "top_k": -1.7, "temperature": 0.1, "top_p": 1})
+    assert (options.num_predict, options.top_k, options.top_p) == (2, -1, 1.0)
+    assert options.temperature == 0.10000000149011612
+
+
+def test_unknown_and_null_are_skipped() -> None:
+    assert parse_options({"mirostat": 2, "foo": "bar", "num_ctx": None}) == parse_options({})
+
+
+def test_later_layers_win_and_lists_are_replaced() -> None:
+    options = merge({"temperature": 0, "stop": ["a"], "top_k": 3}, {"stop": ["b"], "top_k": None})
+    assert (options.temperature, options.stop, options.top_k) == (0.0, ("b",), 3)
+
+
+def test_sampling_has_ollamas_defaults_and_a_random_seed_when_negative() -> None:
+    assert sampling_of(parse_options({})) == Sampling()
+    assert sampling_of(parse_options({"seed": -1})).seed is None
+    assert sampling_of(parse_options({"seed": 2**32 + 5})).seed == 5
+
+
+@pytest.mark.parametrize(("asked", "limit"), [(None, 640), (-1, 640), (-2, 640), (0, None), (7, 7), (10_000, 640)])
+def test_a_reply_has_ten_contexts_at_most(asked: int | None, limit: int | None) -> None:
+    assert predict_limit(asked, 64) == limit
+
+
+def config(limits: ModelLimits, *, n_parallel: int = 1, **options: Any) -> RunnerConfig:
+    defaults = RunnerDefaults(n_ctx=4096, n_parallel=n_parallel)
+    return runner_config(parse_options(options), limits, defaults, model_path="m", shift=True)
+
+
+@pytest.mark.parametrize(
+    ("limits", "asked", "n_ctx"),
+    [
+        (ModelLimits(8192), {}, 4096),
+        (ModelLimits(2048), {}, 2048),
+        (ModelLimits(8192), {"num_ctx": 100_000}, 8192),
+        (ModelLimits(8192), {"num_ctx": 1}, 4),
+        (ModelLimits(8192, has_vision=True), {"num_ctx": 1}, 2048),
+        (ModelLimits(0), {"num_ctx": 2**40}, 2**31 - 1),
+    ],
+)
+def test_context_bounds(limits: ModelLimits, asked: dict[str, int], n_ctx: int) -> None:
+    assert config(limits, **asked).n_ctx == n_ctx
+
+
+def test_models_that_run_alone_have_one_slot() -> None:
+    assert config(ModelLimits(8192), n_parallel=4).n_parallel == 4
+    assert config(ModelLimits(8192, runs_alone=True), n_parallel=4).n_parallel == 1
+    assert config(ModelLimits(512, is_embedding=True), n_parallel=4).n_parallel == 1
+
+
+def test_an_automatic_number_of_gpu_layers_never_differs() -> None:
+    loaded = config(ModelLimits(8192), num_gpu=5)
+    assert can_serve(loaded, config(ModelLimits(8192)))
+    assert not can_serve(loaded, config(ModelLimits(8192), num_gpu=6))
+    assert not can_serve(loaded, config(ModelLimits(8192), num_thread=1))

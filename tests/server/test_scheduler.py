@@ -1,0 +1,302 @@
+"""Which runner serves: the decision as a table, the scheduler with runners that are not processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from models.errors import LoadError, OutOfMemory
+from models.runner.messages import Ready, RunnerConfig
+from server.placement import Devices, Need
+from server.requests import FOREVER_NS
+from server.scheduler import Evict, Load, QueueFull, Reuse, RunnerState, Scheduler, Wait, Wanted, plan
+
+GIB = 1024**3
+DEVICES = Devices(host_free_bytes=8 * GIB)
+SMALL = Need(weights_bytes=GIB, cache_bytes=0)
+SECOND_NS = 1_000_000_000
+
+
+def config(key: str, **changes: Any) -> RunnerConfig:
+    settings: dict[str, Any] = {"n_ctx": 4096, "n_parallel": 1, "n_batch": 512, "n_gpu_layers": -1, "n_threads": 0}
+    return RunnerConfig(model_path=key, **(settings | changes))
+
+
+def state(key: str, *, leases: int = 0, keep_s: int = 300, leaving: bool = False, **changes: Any) -> RunnerState:
+    return RunnerState(key, config(key, **changes), leases, keep_s * SECOND_NS, leaving)
+
+
+@pytest.mark.parametrize(
+    ("runners", "need", "max_runners", "decision"),
+    [
+        pytest.param([], SMALL, 3, Load(-1), id="nothing is loaded"),
+        pytest.param([state("a")], SMALL, 3, Reuse("a"), id="loaded and fits"),
+        pytest.param([state("a", leases=7)], SMALL, 3, Reuse("a"), id="a busy runner takes more requests"),
+        pytest.param([state("a", n_ctx=512)], SMALL, 3, Evict("a"), id="other context: reload"),
+        pytest.param([state("a", n_ctx=512, leases=1)], SMALL, 3, Evict("a"), id="reload waits for the requests"),
+        pytest.param([state("a", n_gpu_layers=3)], SMALL, 3, Reuse("a"), id="automatic layers never differ"),
+        pytest.param([state("a", leaving=True)], SMALL, 3, Wait(), id="the one that fits is leaving"),
+        pytest.param([state("b")], SMALL, 3, Load(-1), id="room for another"),
+        pytest.param([state("b", leaving=True)], SMALL, 1, Wait(), id="room is being made"),
+        pytest.param([state("b"), state("c", keep_s=60)], SMALL, 2, Evict("c"), id="smallest keep-alive goes"),
+        pytest.param([state("c"), state("b")], SMALL, 2, Evict("b"), id="ties: by path"),
+        pytest.param([state("b", leases=1, keep_s=1), state("c")], SMALL, 2, Evict("c"), id="idle before busy"),
+        pytest.param([state("b", leases=1)], SMALL, 1, Evict("b"), id="all busy: that one is waited for"),
+        pytest.param([state("b")], Need(9 * GIB, 0), 3, Evict("b"), id="memory, not the count"),
+        pytest.param([], Need(9 * GIB, 0), 3, Load(-1), id="alone it may try even if it looks too large"),
+    ],
+)
+def test_plan(runners: list[RunnerState], need: Need, max_runners: int, decision: object) -> None:
+    assert plan("a", config("a"), need, runners, DEVICES, max_runners=max_runners) == decision
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class FakeProcess:
+    """What the scheduler sees of a runner; `stop` and `die` end it."""
+
+    def __init__(self, loaded: RunnerConfig) -> None:
+        self.config = loaded
+        self.ready = Ready(loaded.n_ctx, loaded.n_ctx, 10, size_bytes=1000, vram_bytes=0, adds_bos=False)
+        self._gone = asyncio.Event()
+        self.n_stops = 0
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._gone.is_set()
+
+    async def wait_gone(self) -> None:
+        await self._gone.wait()
+
+    async def stop(self) -> None:
+        self.n_stops += 1
+        self._gone.set()
+
+    def die(self) -> None:
+        self._gone.set()
+
+
+class Starter:
+    """Starts fake processes; `failures` are raised first, `hold` keeps a load from finishing."""
+
+    def __init__(self) -> None:
+        self.started: list[FakeProcess] = []
+        self.failures: list[Exception] = []
+        self.hold: asyncio.Event | None = None
+
+    async def __call__(self, loaded: RunnerConfig, *, stall_timeout_s: float | None) -> FakeProcess:
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        self.started.append(FakeProcess(loaded))
+        return self.started[-1]
+
+
+def wanted(key: str, *, keep_ns: int | None = None, automatic: bool = False, **changes: Any) -> Wanted:
+    spec: Any = SimpleNamespace(name=key)
+    return Wanted(spec, config(key, **changes), SMALL, keep_ns, automatic)
+
+
+def scheduler(start: Starter, *, keep_ns: int = 300 * SECOND_NS, max_queue: int = 8, max_runners: int = 3) -> Scheduler:
+    begin: Any = start
+    return Scheduler(
+        keep_alive_ns=keep_ns, max_queue=max_queue, max_runners=max_runners, devices=lambda: DEVICES, start=begin
+    )
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 10))
+
+
+async def use(s: Scheduler, w: Wanted) -> Any:
+    async with s.lease(w) as process:
+        return process
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_names_with_the_same_weights_share_a_runner() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start)
+        assert await use(s, wanted("a")) is await use(s, wanted("a"))
+        assert [r.size_bytes for r in s.running()] == [1000]
+
+    run(work())
+
+
+def test_requests_that_arrive_together_load_once() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start)
+        await asyncio.gather(*(use(s, wanted("a")) for _ in range(5)))
+        assert len(start.started) == 1
+
+    run(work())
+
+
+def test_another_context_reloads_after_the_running_requests() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start)
+        async with s.lease(wanted("a")):
+            second = asyncio.create_task(use(s, wanted("a", n_ctx=512)))
+            await settle()
+            assert not second.done()
+            assert start.started[0].is_alive
+        assert (await second).config.n_ctx == 512
+        assert not start.started[0].is_alive
+
+    run(work())
+
+
+def test_keep_alive_of_zero_unloads_after_the_request() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start)
+        await use(s, wanted("a", keep_ns=0))
+        await settle()
+        assert s.running() == []
+        assert start.started[0].n_stops == 1
+
+    run(work())
+
+
+def test_keep_alive_sticks_for_requests_that_do_not_say() -> None:
+    async def work() -> None:
+        s = scheduler(Starter())
+        await use(s, wanted("a", keep_ns=FOREVER_NS))
+        await use(s, wanted("a"))
+        assert s.running()[0].expires_ns > FOREVER_NS
+
+    run(work())
+
+
+def test_an_idle_runner_leaves_when_its_time_is_over() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start, keep_ns=1_000_000)
+        process = await use(s, wanted("a"))
+        await process.wait_gone()
+        await settle()
+        assert s.running() == []
+
+    run(work())
+
+
+def test_unload_waits_for_requests_and_shows_the_runner_meanwhile() -> None:
+    async def work() -> None:
+        s = scheduler(Starter())
+        async with s.lease(wanted("a")) as process:
+            s.unload("a")
+            await settle()
+            assert process.is_alive
+            assert len(s.running()) == 1
+        await process.wait_gone()
+        assert s.running() == []
+
+    run(work())
+
+
+def test_a_dead_runner_is_replaced_by_the_next_request() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start)
+        await use(s, wanted("a"))
+        start.started[0].die()
+        assert (await use(s, wanted("a"))).is_alive
+        assert len(start.started) == 2
+
+    run(work())
+
+
+def test_the_queue_is_bounded() -> None:
+    async def work() -> None:
+        start = Starter()
+        start.hold = asyncio.Event()
+        s = scheduler(start, max_queue=2)
+        waiting = [asyncio.create_task(use(s, wanted("a"))) for _ in range(2)]
+        await settle()
+        with pytest.raises(QueueFull, match=r"server busy, please try again\.  maximum"):
+            await use(s, wanted("b"))
+        start.hold.set()
+        await asyncio.gather(*waiting)
+        await use(s, wanted("b"))
+
+    run(work())
+
+
+def test_a_client_that_leaves_the_queue_leaves_no_trace() -> None:
+    async def work() -> None:
+        start = Starter()
+        start.hold = asyncio.Event()
+        s = scheduler(start, max_queue=2)
+        first, second = (asyncio.create_task(use(s, wanted(key))) for key in "ab")
+        await settle()
+        first.cancel()
+        start.hold.set()
+        await second
+        assert [p.config.model_path for p in start.started] == ["b"]
+        assert len(s.running()) == 1
+
+    run(work())
+
+
+def test_a_failed_load_does_not_stop_the_next_one() -> None:
+    async def work() -> None:
+        start = Starter()
+        start.failures = [LoadError("bad file")]
+        s = scheduler(start)
+        with pytest.raises(LoadError, match="bad file"):
+            await use(s, wanted("a"))
+        assert (await use(s, wanted("a"))).is_alive
+
+    run(work())
+
+
+def test_out_of_memory_lowers_an_automatic_context() -> None:
+    async def work() -> None:
+        start = Starter()
+        start.failures = [OutOfMemory("too large"), OutOfMemory("too large")]
+        s = scheduler(start)
+        process = await use(s, wanted("a", automatic=True, n_ctx=262_144))
+        assert process.config.n_ctx == 4096
+        assert await use(s, wanted("a", automatic=True, n_ctx=262_144)) is process
+
+    run(work())
+
+
+def test_out_of_memory_with_a_given_context_evicts_the_others_once() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start)
+        other = await use(s, wanted("b"))
+        start.failures = [OutOfMemory("too large")]
+        assert (await use(s, wanted("a"))).config.n_ctx == 4096
+        assert not other.is_alive
+        start.failures = [OutOfMemory("too large")] * 2
+        with pytest.raises(OutOfMemory):
+            await use(s, wanted("c"))
+
+    run(work())
+
+
+def test_close_ends_every_runner() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start)
+        await use(s, wanted("a"))
+        await use(s, wanted("b"))
+        await s.close()
+        assert not any(p.is_alive for p in start.started)
+
+    run(work())
