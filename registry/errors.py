@@ -20,11 +20,24 @@ RegistryError
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from registry.digest import Digest
-    from registry.names import ModelName
+
+class Name(Protocol):
+    """What an error keeps of a ModelName, whose module needs these errors itself."""
+
+    @property
+    def display(self) -> str: ...
+
+    @property
+    def full(self) -> str: ...
+
+
+class ContentDigest(Protocol):
+    """What an error keeps of a Digest, whose module needs these errors itself."""
+
+    @property
+    def hex(self) -> str: ...
 
 
 class RegistryError(Exception):
@@ -84,7 +97,7 @@ class CorruptManifest(InvalidManifest):
 class ManifestNotFound(RegistryError):
     """The store has no model of that name."""
 
-    def __init__(self, name: ModelName) -> None:
+    def __init__(self, name: Name) -> None:
         super().__init__(f"model '{name.display}' not found")
         self.name = name
 
@@ -92,7 +105,7 @@ class ManifestNotFound(RegistryError):
 class BlobNotFound(RegistryError):
     """The store has no content of that digest."""
 
-    def __init__(self, digest: Digest) -> None:
+    def __init__(self, digest: ContentDigest) -> None:
         super().__init__(f'blob "{digest}" not found')
         self.digest = digest
 
@@ -100,7 +113,7 @@ class BlobNotFound(RegistryError):
 class BlobTooLarge(RegistryError):
     """A blob that is read as a whole is larger than its kind may be."""
 
-    def __init__(self, digest: Digest, size_bytes: int, limit_bytes: int) -> None:
+    def __init__(self, digest: ContentDigest, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(f'blob "{digest}" has {size_bytes} bytes, more than the {limit_bytes} that can be read')
         self.digest = digest
         self.size_bytes = size_bytes
@@ -114,7 +127,7 @@ class ContentMismatch(RegistryError):
 class DigestMismatch(ContentMismatch):
     """`expected` is a digest, or its text where a client's spelling is compared."""
 
-    def __init__(self, expected: Digest | str, actual: Digest) -> None:
+    def __init__(self, expected: ContentDigest | str, actual: ContentDigest) -> None:
         super().__init__(f'digest mismatch, expected "{expected}", got "{actual}"')
         self.expected = expected
         self.actual = actual
