@@ -112,12 +112,16 @@ RULES: dict[str, Only | Never] = {
 
 @dataclass(frozen=True)
 class Module:
-    """One source file; `imports` maps each imported module (or module.name) to the line of the statement."""
+    """One source file; `imports` maps each imported module (or module.name) to the line of the statement.
+
+    `type_only` are those that stand under TYPE_CHECKING and nowhere else.
+    """
 
     name: str
     path: Path
     tree: ast.Module
     imports: dict[str, int] = field(default_factory=dict)
+    type_only: frozenset[str] = frozenset()
 
     def at(self, line: int) -> str:
         return f"{self.path.relative_to(ROOT)}:{line}"
@@ -130,7 +134,7 @@ def modules() -> dict[str, Module]:
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        found[name] = Module(name, path, tree, dict(imported_names(tree)))
+        found[name] = Module(name, path, tree, dict(imported_names(tree)), type_only_names(tree))
     return found
 
 
@@ -141,6 +145,13 @@ def imported_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0 and node.module, f"line {node.lineno}: import from the full name of the module"
             yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def type_only_names(tree: ast.Module) -> frozenset[str]:
+    guards = [n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    rest = ast.Module([n for n in tree.body if n not in guards], type_ignores=[])
+    guarded = {name for guard in guards for name, _ in imported_names(ast.Module(guard.body, type_ignores=[]))}
+    return frozenset(guarded - dict(imported_names(rest)).keys())
 
 
 def covers(pattern: str, name: str) -> bool:
@@ -172,9 +183,15 @@ def test_imports_follow_the_rule(rule: Only | Never) -> None:
 
 
 def test_there_are_no_import_cycles() -> None:
+    """Imports for the type checker alone are left out: an error class may name the type that it carries."""
     known = modules()
     graph = {
-        name: {t for target in module.imports for t in (target, target.rpartition(".")[0]) if t in known and t != name}
+        name: {
+            candidate
+            for target in module.imports.keys() - module.type_only
+            for candidate in (target, target.rpartition(".")[0])
+            if candidate in known and candidate != name
+        }
         for name, module in known.items()
     }
     try:
