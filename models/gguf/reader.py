@@ -8,7 +8,7 @@ and what is returned.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
@@ -23,6 +23,9 @@ from registry.gojson import quote
 MAGICS: Final = {b"GGUF": ByteOrder.LITTLE, b"FUGG": ByteOrder.BIG}
 MAX_STRING_BYTES: Final = 16 * 1024 * 1024
 MAX_ARRAY_COUNT: Final = 64 * 1024 * 1024
+MAX_SHORT_ARRAY_COUNT: Final = 1024
+"""Arrays with one number per layer or per dimension are facts like any other; vocabularies are longer."""
+
 MAX_DIMENSIONS: Final = 4
 MAX_HEADER_BYTES: Final = 512 * 1024 * 1024
 """Everything before the tensor data. Real files stay below 32 MiB; without a limit, a file could keep us busy."""
@@ -43,13 +46,26 @@ def is_gguf(head: bytes) -> bool:
 def read_gguf(path: Path, *, arrays: bool = False, tensors: bool = True, until: str = "") -> GGUF:
     """Metadata and tensor list of a file.
 
-    With `arrays` the elements of arrays are returned too. `until`: stop before the first key with this prefix (then
-    no tensors are read either).
+    Elements of arrays are returned with `arrays`; without it only short arrays of numbers have them. `until`: stop
+    before the first key with this prefix (then no tensors are read either).
     Raises: InvalidGGUF, with Ollama's wording (registry-store-cli 11.1); OSError if the file cannot be read.
     """
     with open(path, "rb", buffering=0) as file:
         source = _Source(file, os.fstat(file.fileno()).st_size)
         return _Reader(source, arrays=arrays).read(tensors=tensors, until=until)
+
+
+def read_strings(path: Path, gguf: GGUF, key: str, indices: Collection[int]) -> dict[int, str]:
+    """Some elements of a skipped array of strings, by index; those out of range are left out.
+
+    Raises: InvalidGGUF; OSError if the file cannot be read.
+    """
+    array = gguf.array(key)
+    if array is None or array.type is not ValueType.STRING:
+        return {}
+    with open(path, "rb", buffering=0) as file:
+        reader = _Reader(_Source(file, os.fstat(file.fileno()).st_size), arrays=True)
+        return reader.pick_strings(array, sorted(i for i in set(indices) if 0 <= i < array.count))
 
 
 class _Source:
@@ -74,11 +90,8 @@ class _Source:
         self._check(self.position + n_bytes)
         if self._at + n_bytes > len(self._window):
             self._load(n_bytes)
-        taken = self._window[self._at : self._at + n_bytes]
-        if len(taken) < n_bytes:
-            raise InvalidGGUF("unexpected EOF")  # the file shrank
         self._at += n_bytes
-        return taken
+        return self._window[self._at - n_bytes : self._at]
 
     def move_to(self, position: int) -> None:
         """Continue there, forwards or backwards."""
@@ -99,6 +112,8 @@ class _Source:
         self._base, self._at = self.position, 0
         self._file.seek(self._base)
         self._window = _read_exactly(self._file, min(max(n_bytes, WINDOW_BYTES), self._limit - self._base))
+        if len(self._window) < n_bytes:
+            raise InvalidGGUF("unexpected EOF")  # the file has shrunk since we asked for its size
 
     def _check(self, end: int) -> None:
         if end <= self._limit:
@@ -205,19 +220,29 @@ class _Reader:
         return self._read_numbers(element, count)
 
     def _read_numbers(self, element: ValueType, count: int) -> ArrayInfo:
-        size_bytes = count * self._numbers[element].size
-        if not self._arrays:
-            self._source.move_to(self._source.position + size_bytes)
-            return ArrayInfo(element, count)
+        offset, size_bytes = self._source.position, count * self._numbers[element].size
+        if not self._arrays and count > MAX_SHORT_ARRAY_COUNT:
+            self._source.move_to(offset + size_bytes)
+            return ArrayInfo(element, count, None, offset)
         numbers = Struct(f"{self.order.value}{count}{STRUCT_CODES[element]}")
-        return ArrayInfo(element, count, numbers.unpack(self._source.take(size_bytes)))
+        return ArrayInfo(element, count, numbers.unpack(self._source.take(size_bytes)), offset)
 
     def _read_strings(self, count: int) -> ArrayInfo:
-        if self._arrays or self.version == 1:
-            values = self._collect_strings(count)
-            return ArrayInfo(ValueType.STRING, count, values if self._arrays else None)
+        offset = self._source.position
+        if self._arrays:
+            return ArrayInfo(ValueType.STRING, count, self._collect_strings(count), offset)
         self._skip_strings(count)
-        return ArrayInfo(ValueType.STRING, count)
+        return ArrayInfo(ValueType.STRING, count, None, offset)
+
+    def pick_strings(self, array: ArrayInfo, indices: Iterable[int]) -> dict[int, str]:
+        """The elements at these indices, which must be ascending and in range."""
+        self._source.move_to(array.offset)
+        picked: dict[int, str] = {}
+        at = 0
+        for index in indices:
+            self._skip_strings(index - at)
+            picked[index], at = self._read_string(), index + 1
+        return picked
 
     def _collect_strings(self, count: int) -> tuple[str, ...]:
         values: list[str] = []
@@ -278,13 +303,14 @@ def _walk_strings(number: Struct, window: bytes, at: int, count: int) -> tuple[i
     This loop decides how long `/api/show` takes: a vocabulary and its merges are several 100,000 strings.
     """
     unpack, last = number.unpack_from, len(window) - number.size
-    while count and at <= last:
+    for n_walked in range(count):
+        if at > last:
+            return at, count - n_walked
         (length,) = unpack(window, at)
         if length > MAX_STRING_BYTES:
             _check_length(length)
         at += 8 + length
-        count -= 1
-    return at, count
+    return at, 0
 
 
 def _take_strings(number: Struct, window: bytes, at: int, count: int, values: list[str]) -> int:

@@ -60,11 +60,12 @@ STRUCT_CODES: Final = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class ArrayInfo:
-    """An array of `count` elements; `values` is None when they were skipped."""
+    """An array of `count` elements, the first of them at `offset` in the file; `values` None: they were skipped."""
 
     type: ValueType
     count: int
     values: tuple[int | float | bool | str, ...] | None = None
+    offset: int = 0
 
 
 Value = int | float | bool | str | ArrayInfo
@@ -138,13 +139,18 @@ class GGUF:
     def float32(self, key: str) -> float | None:
         return self._typed(key, ValueType.FLOAT32, float)
 
-    def integer(self, key: str) -> int | None:
-        """An integer of any width."""
+    def integers(self, key: str) -> tuple[int, ...]:
+        """An integer of any width as one element, the elements of an array of integers, or nothing."""
         value = self.metadata.get(self.full_key(key))
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        values = (value.values or ()) if isinstance(value, ArrayInfo) else (value,)
+        return tuple(v for v in values if isinstance(v, int) and not isinstance(v, bool))
 
     def array(self, key: str) -> ArrayInfo | None:
         return self._typed(key, ValueType.ARRAY, ArrayInfo)
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there, with a value of any type."""
+        return self.full_key(key) in self.metadata
 
     def _typed(self, key: str, wanted: ValueType, kind: type[T]) -> T | None:
         full = self.full_key(key)
