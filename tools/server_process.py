@@ -131,4 +131,5 @@ def puna_server(folder: Path, *arguments: str, settings: Mapping[str, str] | Non
         "PUNA_BUILTIN": "0",
     }
     env = clean_environment() | own | dict(settings or {})
-    return ServerProcess((*PUNA, *arguments), port=port, env=env, log=folder / "server.log")
+    command = (*PUNA, *arguments)
+    return ServerProcess(command, port=port, env=env, log=folder / "server.log", ready_path="/api/version")

@@ -1,0 +1,85 @@
+"""Measure Puna against llama-server.
+
+    python -m bench                         every case, and the start-up
+    python -m bench one-stream --rounds 9   some of them
+
+The rounds of the two servers alternate, each case is preceded by one round that does not count, and the ratio is taken
+pair by pair: what disturbs the machine for longer than a round disturbs both. Exit status 1 when a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench import random_model, report
+from bench.cases import CASES, Case, asks
+from bench.load import post_all
+from bench.peer import WORK
+from bench.report import Round
+from bench.servers import Contender, LlamaServer, Puna
+from bench.startup import GOAL_MB, GOAL_S, measure_startup
+
+RESULTS = Path(__file__).parent / "results"
+STARTUP = "startup"
+
+
+def run_case(case: Case, n_rounds: int, folder: Path) -> list[tuple[Round, Round]]:
+    model = random_model.make(case.shape, WORK / "models")
+    with ExitStack() as running:
+        contenders: list[Contender] = []
+        for kind in (Puna, LlamaServer):
+            server = kind(folder / case.name / kind.name, model, n_parallel=case.slots, n_ctx=case.n_ctx)
+            running.callback(server.process.stop)
+            contenders.append(server)
+        pairs = []
+        for number in range(n_rounds + 1):
+            puna, peer = (asyncio.run(run_round(server, case, number)) for server in contenders)
+            pairs.append((puna, peer))
+    return pairs[1:]
+
+
+async def run_round(server: Contender, case: Case, number: int) -> Round:
+    exchanges = await post_all(server.process.url, server.path, [server.body(ask) for ask in asks(case, number)])
+    n_tokens = sum(server.usage(exchange).n_predicted for exchange in exchanges)
+    duration_s = max(exchange.last_byte_s for exchange in exchanges)
+    first_s = statistics.median(exchange.first_byte_s for exchange in exchanges)
+    return Round(server.name, duration_s, n_tokens / duration_s, first_s)
+
+
+def parse_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "cases", nargs="*", choices=[*CASES, STARTUP], metavar="case", help=", ".join([*CASES, STARTUP])
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each case (default: 5)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    args = parse_arguments(argv)
+    chosen = args.cases or [*CASES, STARTUP]
+    cases = [CASES[name] for name in chosen if name != STARTUP]
+    with tempfile.TemporaryDirectory(prefix="puna-bench-") as scratch:
+        folder = Path(scratch)
+        startup = measure_startup(folder, args.rounds) if STARTUP in chosen else None
+        if startup:
+            print(report.startup_line(startup), flush=True)
+        rounds = {case.name: run_case(case, args.rounds, folder) for case in cases}
+    verdicts = [report.judge(case, rounds[case.name]) for case in cases]
+    if verdicts:
+        print(report.table(verdicts))
+    print(f"kept in {report.keep(RESULTS, verdicts, rounds, startup).relative_to(RESULTS.parent.parent)}")
+    light = startup is None or (startup.first_answer_s < GOAL_S and startup.idle_mb < GOAL_MB)
+    return 0 if light and all(verdict.is_reached for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""From the rounds to medians and ratios, the table that is printed and the file that is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.cases import Case, Measure
+from bench.startup import GOAL_MB, GOAL_S, Startup
+
+
+@dataclass(frozen=True)
+class Round:
+    """One server, one round of a case. Times in seconds since the requests were sent."""
+
+    server: str
+    duration_s: float
+    tokens_per_s: float
+    first_token_s: float  # median over the streams
+
+    def value(self, measure: Measure) -> float:
+        return self.tokens_per_s if measure is Measure.TOKENS_PER_S else self.duration_s
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A case summed up. `ratio` is the median of the ratios of neighbouring rounds, above 1 where Puna is better."""
+
+    case: Case
+    puna: float
+    peer: float
+    ratio: float
+    first_token_ms: tuple[float, float]
+
+    @property
+    def is_reached(self) -> bool:
+        return self.case.goal is None or self.ratio >= self.case.goal
+
+
+def judge(case: Case, pairs: Sequence[tuple[Round, Round]]) -> Verdict:
+    """`pairs`: Puna's round and the peer's next to it in time, so that a drift of the machine hits both."""
+    values = [(a.value(case.measure), b.value(case.measure)) for a, b in pairs]
+    ratios = [a / b if case.measure is Measure.TOKENS_PER_S else b / a for a, b in values]
+    firsts = [(a.first_token_s * 1e3, b.first_token_s * 1e3) for a, b in pairs]
+    return Verdict(
+        case,
+        puna=statistics.median(a for a, _ in values),
+        peer=statistics.median(b for _, b in values),
+        ratio=statistics.median(ratios),
+        first_token_ms=(statistics.median(a for a, _ in firsts), statistics.median(b for _, b in firsts)),
+    )
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    rows = [("case", "puna", "llama-server", "ratio", "goal", "first token, ms", "")]
+    for v in verdicts:
+        unit = v.case.measure.value
+        goal = "" if v.case.goal is None else f">= {v.case.goal}"
+        firsts = "{:.0f} / {:.0f}".format(*v.first_token_ms)
+        mark = "ok" if v.is_reached else "MISSED"
+        rows.append((v.case.name, f"{v.puna:.1f} {unit}", f"{v.peer:.1f} {unit}", f"{v.ratio:.2f}", goal, firsts, mark))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def startup_line(startup: Startup) -> str:
+    return (
+        f"start to first answer: {startup.first_answer_s:.2f} s (goal: under {GOAL_S} s); "
+        f"idle: {startup.idle_mb:.0f} MB resident (goal: under {GOAL_MB:.0f} MB)"
+    )
+
+
+def keep(
+    folder: Path, verdicts: Sequence[Verdict], rounds: dict[str, list[tuple[Round, Round]]], startup: Startup | None
+) -> Path:
+    """Write everything that was measured to results/<date>.json and return the path."""
+    now = datetime.now(UTC)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{now:%Y-%m-%dT%H%M%SZ}.json"
+    record = {
+        "at": now.isoformat(),
+        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform()},
+        "startup": startup and asdict(startup),
+        "cases": [
+            {
+                "name": v.case.name,
+                "unit": v.case.measure.value,
+                "puna": v.puna,
+                "llama-server": v.peer,
+                "ratio": v.ratio,
+                "goal": v.case.goal,
+                "rounds": [asdict(r) for pair in rounds[v.case.name] for r in pair],
+            }
+            for v in verdicts
+        ],
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _cpu() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
