@@ -143,7 +143,11 @@ class SizeMismatch(ContentMismatch):
 
 
 class StoreUnusable(RegistryError):
-    """The operating system refused a file operation on the store."""
+    """The operating system refused a file operation on the store; `errno` is its reason, where it gave one."""
+
+    def __init__(self, text: str, errno: int | None = None) -> None:
+        super().__init__(text)
+        self.errno = errno
 
 
 class StoreBusy(StoreUnusable):
