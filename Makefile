@@ -4,7 +4,7 @@
 BACKEND ?=
 BIN := .venv/bin
 
-.PHONY: help setup serve demo test test-model check lint type format bench image
+.PHONY: help setup serve demo test test-model test-clients conformance check lint type format bench image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,6 +24,12 @@ test: setup ## run all tests that need no GPU
 
 test-model: setup ## run only the tests that load a model
 	@$(BIN)/pytest -m "model and not gpu"
+
+test-clients: setup ## run only the tests with real client libraries
+	@$(BIN)/pytest tests/clients
+
+conformance: setup ## replay the recorded exchanges of Ollama
+	@$(BIN)/pytest tests/conformance
 
 check: lint type test ## what must pass before a commit lands
 
