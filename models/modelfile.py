@@ -228,11 +228,7 @@ def _parse_float(text: str) -> float:
 
 
 def _fits_float32(number: float) -> bool:
-    try:
-        struct.pack("f", number)
-    except OverflowError:
-        return False
-    return math.isfinite(number)
+    return math.isfinite(struct.unpack("f", struct.pack("f", number))[0])
 
 
 # --------------------------------------------------------------------------------------------------------------------
