@@ -111,11 +111,16 @@ def encode_time(ns_since_epoch: int, *, utc: bool) -> str:
     return f"{date_time}.{ns:09d}".rstrip("0") + offset if ns else date_time + offset
 
 
-# Encoding: one check decides whether orjson alone may write a value; if not, its parts are looked at one by one.
+# Encoding: if a value is plain throughout, orjson alone writes it. If not, its parts are looked at one by one: without
+# recursion and each part once, because requests decide how deep a value is.
 
 _SCALARS = frozenset({str, int, bool, type(None)})
 _CONTAINERS = frozenset({dict, list, tuple})
 _PLAIN = _SCALARS | _CONTAINERS
+
+
+class _Literal(bytes):
+    """Punctuation or a key, ready to be written."""
 
 
 def _encode(value: object, option: int) -> bytes:
@@ -124,29 +129,78 @@ def _encode(value: object, option: int) -> bytes:
             return orjson.dumps(value, option=option)
         except TypeError:
             pass  # a lone surrogate, an integer beyond 64 bits, more than 254 levels, a key that is no string
-    return _encode_slowly(value, option)
+    pieces: list[bytes] = []
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if type(part) is _Literal:
+            pieces.append(part)
+        elif (plain := _encode_flat(part, option)) is not None:
+            pieces.append(plain)
+        elif isinstance(part, Mapping):
+            pending += reversed(_spell_mapping(part, option))
+        elif isinstance(part, list | tuple) and set(map(type, part)) != {float}:
+            pending += reversed(_spell_sequence(part))
+        else:
+            pieces.append(_encode_special(part))
+    return b"".join(pieces)
 
 
 def _is_plain(value: object) -> bool:
+    pending = [value]
+    while pending:
+        parts = _parts(pending.pop())
+        kinds = set(map(type, parts))
+        if not kinds <= _SCALARS:
+            if not kinds <= _PLAIN:
+                return False
+            pending += [part for part in parts if type(part) in _CONTAINERS]
+    return True
+
+
+def _encode_flat(value: object, option: int) -> bytes | None:
+    """The text of a plain value without containers in it, otherwise None."""
+    if set(map(type, _parts(value))) <= _SCALARS:
+        try:
+            return orjson.dumps(value, option=option)
+        except TypeError:
+            pass  # as above
+    return None
+
+
+def _parts(value: object) -> Iterable[object]:
     kind = type(value)
-    if kind in _SCALARS:
-        return True
     if kind is dict:
-        parts: Iterable[object] = value.values()  # type: ignore[attr-defined]  # narrowed by the exact type
-    elif kind is list or kind is tuple:
-        parts = value  # type: ignore[assignment]  # narrowed by the exact type
-    else:
-        return False
-    kinds = set(map(type, parts))
-    if kinds <= _SCALARS:
-        return True
-    return kinds <= _PLAIN and all(_is_plain(part) for part in parts if type(part) in _CONTAINERS)
+        return value.values()  # type: ignore[attr-defined,no-any-return]  # narrowed by the exact type
+    if kind is list or kind is tuple:
+        return value  # type: ignore[return-value]  # narrowed by the exact type
+    return (value,)
 
 
-def _encode_slowly(value: object, option: int) -> bytes:
+def _spell_mapping(value: Mapping[object, object], option: int) -> list[object]:
+    members = []
+    for key, member in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"json: unsupported type of key: {type(key).__name__}")
+        members.append((_well_formed(key), member))
+    if option & orjson.OPT_SORT_KEYS:
+        members.sort(key=lambda member: member[0])  # by code point, which is the order of the UTF-8 bytes
+    parts: list[object] = [_Literal(b"{")]
+    for index, (key, member) in enumerate(members):
+        parts += [_Literal((b"," if index else b"") + orjson.dumps(key) + b":"), member]
+    return [*parts, _Literal(b"}")]
+
+
+def _spell_sequence(values: Sequence[object]) -> list[object]:
+    parts: list[object] = [_Literal(b"[")]
+    for index, value in enumerate(values):
+        parts += [_Literal(b","), value] if index else [value]
+    return [*parts, _Literal(b"]")]
+
+
+def _encode_special(value: object) -> bytes:
+    """What orjson cannot write as Go does, and has no parts to be looked at."""
     match value:
-        case None | bool() | Raw():
-            return orjson.dumps(value)
         case str():
             return orjson.dumps(_well_formed(value))
         case int():
@@ -155,33 +209,16 @@ def _encode_slowly(value: object, option: int) -> bytes:
             return format_float(value).encode()
         case Float32(value=single):
             return _format_float32(single).encode()
-        case Mapping():
-            return _encode_mapping(value, option)
         case list() | tuple():
-            return _encode_sequence(value, option)
+            return _go_numbers(orjson.dumps(value))
         case bytes() | bytearray():
             return orjson.dumps(base64.b64encode(value).decode())
         case array():
-            return encode_float32(value) if value.typecode == "f" else _encode_sequence(value.tolist(), option)
+            return encode_float32(value) if value.typecode == "f" else _encode(value.tolist(), 0)
+        case Raw():
+            return orjson.dumps(value)
         case _:
             raise TypeError(f"json: unsupported type: {type(value).__name__}")
-
-
-def _encode_mapping(value: Mapping[object, object], option: int) -> bytes:
-    members = []
-    for key, member in value.items():
-        if not isinstance(key, str):
-            raise TypeError(f"json: unsupported type of key: {type(key).__name__}")
-        members.append((_well_formed(key), member))
-    if option & orjson.OPT_SORT_KEYS:
-        members.sort(key=lambda member: member[0])  # by code point, which is the order of the UTF-8 bytes
-    return b"{" + b",".join(orjson.dumps(key) + b":" + _encode(member, option) for key, member in members) + b"}"
-
-
-def _encode_sequence(values: Sequence[object], option: int) -> bytes:
-    if set(map(type, values)) == {float}:
-        return _go_numbers(orjson.dumps(values))
-    return b"[" + b",".join(_encode(value, option) for value in values) + b"]"
 
 
 def _escape(text: bytes) -> bytes:

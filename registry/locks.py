@@ -43,7 +43,8 @@ class StoreLock:
         self.directory = root / ".puna"
         self._path = self.directory / "lock"
         self._max_wait_s = max_wait_s
-        self._thread = threading.local()
+        self._held: dict[int, bool] = {}
+        """Whether exclusively, by the thread that holds it."""
 
     @contextlib.contextmanager
     def hold(self, *, exclusive: bool) -> Iterator[None]:
@@ -51,17 +52,18 @@ class StoreLock:
 
         Raises: StoreBusy after `max_wait_s`; StoreUnusable when the store cannot be written.
         """
-        held: bool | None = getattr(self._thread, "exclusive", None)
+        thread = threading.get_ident()
+        held = self._held.get(thread)
         if held is not None:
             assert held or not exclusive, "a shared lock cannot become exclusive: two that try would wait forever"
             yield
             return
         descriptor = self._acquire(exclusive)
-        self._thread.exclusive = exclusive
+        self._held[thread] = exclusive
         try:
             yield
         finally:
-            self._thread.exclusive = None
+            del self._held[thread]
             os.close(descriptor)
 
     def _acquire(self, exclusive: bool) -> int:

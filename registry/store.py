@@ -81,8 +81,8 @@ class Store:
     def remove_unused(self, digests: Iterable[Digest], *, lease: Lease | None = None) -> tuple[Digest, ...]:
         """Remove those of the blobs that no model has and nobody is building with (`lease` is the caller's own).
 
-        What somebody builds with is looked at again by the next call. Returns what was removed: nothing while a manifest
-        cannot be read, because it may have any of them.
+        What somebody builds with is looked at again by the next call. Returns what was removed: nothing while a
+        manifest cannot be read, because it may have any of them.
         Raises: StoreUnusable.
         """
         with self.lock(exclusive=True):
