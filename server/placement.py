@@ -19,6 +19,7 @@ class Devices:
     """What models can be loaded into: the host's memory and the GPUs."""
 
     host_free_bytes: int
+    host_total_bytes: int = 0
     gpus: tuple[Device, ...] = ()
 
     @property
@@ -57,8 +58,8 @@ CONTEXT_BY_VRAM = ((47 * GIB, 262_144), (23 * GIB, 32_768), (0, 4_096))
 """Compat: http-api 5: the automatic context, by the memory of all GPUs together."""
 
 MAX_AUTOMATIC_SLOTS = 4
-SLOTS_SHARE = 0.1
-"""Part of the free memory that the KV cache of additional slots may take."""
+SLOTS_SHARE = 0.05
+"""Part of all memory (not of what is free: the answer must not change while a model is loaded) for further slots."""
 
 
 def automatic_context(devices: Devices, *, overhead_bytes: int = 0) -> int:
@@ -69,9 +70,9 @@ def automatic_context(devices: Devices, *, overhead_bytes: int = 0) -> int:
 
 def automatic_slots(devices: Devices, *, cache_bytes: int) -> int:
     """Sequences at once when nobody asked for a number; `cache_bytes` is the KV cache of one."""
-    free = sum(gpu.free_bytes for gpu in devices.gpus) or devices.host_free_bytes
+    budget = (devices.vram_bytes or devices.host_total_bytes) * SLOTS_SHARE
     n = MAX_AUTOMATIC_SLOTS
-    while n > 1 and (n - 1) * cache_bytes > free * SLOTS_SHARE:
+    while n > 1 and (n - 1) * cache_bytes > budget:
         n //= 2
     return n
 
