@@ -32,7 +32,7 @@ from models.gguf.names import UNKNOWN
 from models.gguf.reader import read_gguf
 from models.gguf.values import GGUF
 from models.layer_text import parse_messages, parse_parameters
-from registry.errors import BlobNotFound, InvalidManifest, ManifestNotFound, RegistryError
+from registry.errors import BlobNotFound, InvalidManifest, RegistryError
 from registry.manifest import Layer, MediaType, ModelConfig, parse_config
 from registry.manifests import StoredManifest
 from registry.names import ModelName
@@ -122,7 +122,8 @@ class Library:
         self._go_templates = go_templates
         self._specs: _Recent[ModelSpec] = _Recent(MAX_SPECS)
         self._heads: _Recent[GGUF] = _Recent(MAX_HEADS)
-        self._summaries: dict[str, ModelSummary | None] = {}
+        self._summaries: dict[str, ModelSummary] = {}
+        self._reported: set[str] = set()
 
     def spec(self, name: ModelName) -> ModelSpec:
         """The model of this name, in any case.
@@ -130,7 +131,7 @@ class Library:
         Raises: ManifestNotFound, CorruptManifest; WeightsMissing or BlobMissing if a file of it is gone; InvalidGGUF,
         InvalidLayer, TemplateError if one cannot be read.
         """
-        stored = self._load(name)
+        stored = self._store.manifests.load(name)
         spec = self._specs.get_or_add(stored.digest_hex, lambda: self._build(stored))
         for path in (spec.weights, *spec.projectors, *spec.adapters):
             if path is not None and not path.is_file():
@@ -146,15 +147,8 @@ class Library:
         stored = self._store.manifests.list()
         known = {m.digest_hex for m in stored}
         self._summaries = {digest: summary for digest, summary in self._summaries.items() if digest in known}
-        found = [summary for m in stored if (summary := self._summary(m)) is not None]
-        # Compat: registry-store-cli 2.5: whole seconds count; ties have no order there, ours is by name.
-        return sorted(found, key=lambda m: (-(m.modified_ns // 1_000_000_000), m.name.display))
-
-    def _load(self, name: ModelName) -> StoredManifest:
-        stored_name = self._store.manifests.resolve(name)
-        if stored_name is None:
-            raise ManifestNotFound(name)
-        return self._store.manifests.load(stored_name)
+        self._reported &= known
+        return [summary for m in stored if (summary := self._summary(m)) is not None]
 
     # ---- spec
 
@@ -201,7 +195,7 @@ class Library:
 
     def _facts(self, weights: Path) -> GGUFFacts:
         try:
-            with _translated(weights):
+            with translated(weights):
                 return facts_of(self.head(weights), weights)
         except BlobMissing as error:
             raise WeightsMissing(weights) from error
@@ -220,7 +214,9 @@ class Library:
             summary, is_complete = self._summarize(stored)
         except (ModelError, RegistryError) as error:
             # Compat: registry-store-cli 2.5: such a model is dropped from the list, and only from there.
-            logger.warning("%s is not listed: %s", stored.name.display, error)
+            if stored.digest_hex not in self._reported:
+                logger.warning("%s is not listed: %s", stored.name.display, error)
+            self._reported.add(stored.digest_hex)
             return None
         if is_complete:
             self._summaries[stored.digest_hex] = summary
@@ -269,13 +265,13 @@ def details_of(config: ModelConfig, parent_model: str, file_type: str) -> ModelD
 
 def read_head(path: Path) -> GGUF:
     """Metadata and tensors of a blob, long arrays skipped. Raises: BlobMissing, InvalidGGUF."""
-    with _translated(path):
+    with translated(path):
         return read_gguf(path)
 
 
 def _glance(weights: Path) -> Glance:
     try:
-        with _translated(weights):
+        with translated(weights):
             return glance(weights)
     except ModelError as error:
         logger.info("%s tells nothing: %s", weights.name, error)
@@ -283,7 +279,8 @@ def _glance(weights: Path) -> Glance:
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
+    """What the system says about a blob, as BlobMissing or InvalidGGUF."""
     try:
         yield
     except FileNotFoundError as error:
