@@ -42,6 +42,8 @@ class GGUFFacts:
     chat_template: str = ""
     has_vision: bool = False
     has_audio: bool = False
+    has_raw_embeddings: bool = False
+    """Whether Ollama's engine gives this model's vectors without normalising them (http-api 6.14)."""
 
     @property
     def n_layer(self) -> int:
@@ -87,12 +89,24 @@ def facts_of(gguf: GGUF, path: Path) -> GGUFFacts:
         chat_template=gguf.text("tokenizer.chat_template") or "",
         has_vision=gguf.has("vision.block_count"),
         has_audio=gguf.has("audio.block_count"),
+        has_raw_embeddings=_has_raw_embeddings(gguf),
     )
 
 
 def _n_vocab(gguf: GGUF) -> int:
     tokens = gguf.array("tokenizer.ggml.tokens")
     return tokens.count if tokens else gguf.uint32("vocab_size") or 0
+
+
+def _has_raw_embeddings(gguf: GGUF) -> bool:
+    normalizes = gguf.flag("normalize_embeddings")
+    match gguf.architecture:
+        case "nomic-bert" | "nomic-bert-moe":
+            return normalizes is not True
+        case "bert":
+            return normalizes is False or gguf.text("tokenizer.ggml.model") != "bert"
+        case _:
+            return False
 
 
 def _special_tokens(gguf: GGUF, path: Path) -> tuple[str, str]:
