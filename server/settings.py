@@ -293,6 +293,12 @@ def from_environment() -> Settings:
     return Settings.from_env(os.environ)
 
 
+def text_editor(environ: Mapping[str, str] = os.environ) -> str:
+    """The command that edits a long prompt. # Compat: registry-store-cli 7.10."""
+    named = (clean(environ.get(name, "")) for name in ("OLLAMA_EDITOR", "VISUAL", "EDITOR"))
+    return next(filter(None, named), "vi")
+
+
 def help_text(names: tuple[str, ...] = tuple(BY_NAME)) -> str:
     """One line for each variable, in the columns of Ollama's help screens."""
     return "".join(f"      {name:<27}   {BY_NAME[name].help}\n" for name in names)
