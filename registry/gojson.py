@@ -1,4 +1,4 @@
-"""JSON and text exactly as Go's encoding/json and fmt write them: pure functions, no I/O.
+"""JSON and text exactly as Go's encoding/json and fmt write them: pure functions, no I/O; numbers in `gonumbers`.
 
 Blobs and manifests are named by the hash of their bytes, and clients compare replies with the original's, so the form
 matters to the byte. orjson writes what it writes as Go does; the rest (floats, broken text, long integers) is here.
@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import base64
 import functools
-import math
 import re
-import struct
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, ROUND_UP, Context, Decimal
 
 import orjson
 
-from registry.errors import UnsupportedValue
+from registry.gonumbers import format_float as format_float  # one of this module's public names
+from registry.gonumbers import format_float32, format_g, to_go_numbers
 
 Raw = orjson.Fragment
 """Bytes that are JSON already, to be placed into a larger value as they are."""
@@ -54,21 +52,11 @@ def encode_float32(vector: bytes | bytearray | memoryview | array[float]) -> byt
     """
     values = memoryview(vector).cast("B").cast("f")
     if len(values) < 32:
-        return b"[" + ",".join(map(_format_float32, values)).encode() + b"]"
+        return b"[" + ",".join(map(format_float32, values)).encode() + b"]"
     import numpy  # here, because a server that makes no embeddings never needs it
 
     numbers = numpy.asarray(values, dtype=numpy.float32)
-    return _go_numbers(orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY))
-
-
-def format_float(value: float) -> str:
-    """The JSON text of a float64: shortest digits, an exponent only below 1e-6 or from 1e21 on."""
-    if not math.isfinite(value):
-        raise UnsupportedValue("NaN" if math.isnan(value) else f"{'+' if value > 0 else '-'}Inf")
-    text = repr(value)
-    if "e" in text:
-        return _json_number(text)
-    return text.removesuffix(".0")
+    return to_go_numbers(orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def format_value(value: object) -> str:
@@ -82,9 +70,9 @@ def format_value(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case float():
-            return _format_g(value)
+            return format_g(value)
         case Float32(value=single):
-            return _format_g(float(_format_float32(single)))
+            return format_g(float(format_float32(single)))
         case Mapping():
             return "map[" + " ".join(f"{key}:{format_value(value[key])}" for key in sorted(value)) + "]"
         case list() | tuple() | array():
@@ -208,9 +196,9 @@ def _encode_special(value: object) -> bytes:
         case float():
             return format_float(value).encode()
         case Float32(value=single):
-            return _format_float32(single).encode()
+            return format_float32(single).encode()
         case list() | tuple():
-            return _go_numbers(orjson.dumps(value))
+            return to_go_numbers(orjson.dumps(value))
         case bytes() | bytearray():
             return orjson.dumps(base64.b64encode(value).decode())
         case array():
@@ -239,79 +227,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def _well_formed(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
-
-
-# Numbers.
-
-_EXPONENT_FORM = re.compile(rb"[0-9.]+e[+-]?[0-9]+")
-
-
-def _go_numbers(numbers: bytes) -> bytes:
-    """orjson's array of floats, rewritten where Go's text differs."""
-    if b"null" in numbers:
-        raise UnsupportedValue("NaN")
-    numbers = numbers.replace(b".0,", b",").replace(b".0]", b"]")
-    if b"e" in numbers:
-        numbers = _EXPONENT_FORM.sub(lambda match: _json_number(match[0].decode()).encode(), numbers)
-    return numbers
-
-
-def _json_number(shortest: str) -> str:
-    sign, digits, exponent = _decompose(shortest)
-    if -6 <= exponent < 21:
-        return sign + _positional(digits, exponent)
-    return f"{sign}{_mantissa(digits)}e{exponent:+d}"
-
-
-def _format_g(value: float) -> str:
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else f"{'+' if value > 0 else '-'}Inf"
-    sign, digits, exponent = _decompose(repr(value))
-    if -4 <= exponent < 6:
-        return sign + _positional(digits, exponent)
-    return f"{sign}{_mantissa(digits)}e{exponent:+03d}"
-
-
-def _decompose(text: str) -> tuple[str, str, int]:
-    """Sign, significant digits without trailing zeros, and the exponent of the first of them."""
-    sign, digits, exponent = Decimal(text).as_tuple()
-    assert isinstance(exponent, int)
-    significant = "".join(map(str, digits)).rstrip("0")
-    if not significant:
-        return "-" if sign else "", "0", 0
-    return "-" if sign else "", significant, exponent + len(digits) - 1
-
-
-def _positional(digits: str, exponent: int) -> str:
-    if exponent < 0:
-        return "0." + "0" * (-exponent - 1) + digits
-    whole, fraction = digits[: exponent + 1].ljust(exponent + 1, "0"), digits[exponent + 1 :]
-    return f"{whole}.{fraction}" if fraction else whole
-
-
-def _mantissa(digits: str) -> str:
-    return f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
-
-
-def _format_float32(value: float) -> str:
-    single = _to_float32(value)
-    if not math.isfinite(single) or single == 0:
-        return format_float(single)
-    exact = Decimal(single)
-    for n_digits in range(1, 10):
-        # Above a power of two the neighbours lie twice as far apart: a number above it may be shorter than the nearest.
-        for rounding in (ROUND_HALF_EVEN, ROUND_UP):
-            candidate = Context(prec=n_digits, rounding=rounding).plus(exact)
-            if _to_float32(float(candidate)) == single:
-                return _json_number(str(candidate))
-    raise AssertionError("nine digits name every float32")
-
-
-def _to_float32(value: float) -> float:
-    try:
-        return float(struct.unpack("f", struct.pack("f", value))[0])
-    except OverflowError:
-        return math.copysign(math.inf, value)
 
 
 # Text and time.
