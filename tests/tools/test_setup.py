@@ -1,0 +1,97 @@
+"""tools/setup.sh on machines that lack something: it names the package and touches nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SHELL_TOOLS = ("sh", "cat", "cut", "dirname", "echo", "pwd", "sha256sum", "uname")
+MACHINE = ("python3", "c++", "cmake", "make")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    (folder / "tools").mkdir(parents=True)
+    for name in ("pyproject.toml", "uv.lock", "tools/setup.sh"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def executable(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def machine(tmp_path: Path, *, without: tuple[str, ...] = (), python: str = "3.12", has_venv: bool = True) -> Path:
+    """A folder for PATH: the shell's tools, and stand-ins that can be found but never run, except python3."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in SHELL_TOOLS:
+        found = shutil.which(name)
+        assert found
+        (programs / name).symlink_to(found)
+    for name in set(MACHINE) - set(without) - {"python3"}:
+        executable(programs / name, "exit 99")
+    if "python3" not in without:
+        minor = int(python.partition(".")[2])
+        executable(
+            programs / "python3",
+            f"""case "$*" in
+            *"version_info < "*) exit {int(minor < 11)} ;;
+            *ensurepip*) exit {int(not has_venv)} ;;
+            *"print("*) echo python{python}-venv ;;
+            --version) echo Python {python}.1 ;;
+            *) exit 99 ;;
+            esac""",
+        )
+    return programs
+
+
+def set_up(checkout: Path, programs: Path, *arguments: str) -> tuple[int, str]:
+    command = [str(checkout / "tools" / "setup.sh"), *arguments]
+    done = subprocess.run(command, env={"PATH": str(programs)}, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("without", "packages"),
+    [
+        (("c++",), " g++"),
+        (("cmake",), " cmake"),
+        (("make",), " make"),
+        (("python3",), " python3.11 python3.11-venv"),
+        (("c++", "cmake", "make"), " g++ cmake make"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, checkout: Path, without: tuple[str, ...], packages: str) -> None:
+    status, text = set_up(checkout, machine(tmp_path, without=without))
+    assert status == 1
+    assert f"sudo apt-get install{packages}\n" in text
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_python_without_venv_names_its_own_package(tmp_path: Path, checkout: Path) -> None:
+    status, text = set_up(checkout, machine(tmp_path, python="3.13", has_venv=False))
+    assert (status, "sudo apt-get install python3.13-venv\n" in text) == (1, True)
+
+
+def test_an_old_python_is_refused_by_its_version(tmp_path: Path, checkout: Path) -> None:
+    status, text = set_up(checkout, machine(tmp_path, python="3.10"))
+    assert status == 1
+    assert "Python 3.11 or newer is needed; found: Python 3.10.1" in text
+
+
+def test_cuda_needs_its_compiler(tmp_path: Path, checkout: Path) -> None:
+    status, text = set_up(checkout, machine(tmp_path), "cuda")
+    assert (status, "nvidia-cuda-toolkit" in text) == (1, True)
+
+
+def test_an_unknown_backend_is_refused(tmp_path: Path, checkout: Path) -> None:
+    status, text = set_up(checkout, machine(tmp_path), "quantum")
+    assert status == 2
+    assert "cpu, cuda, vulkan, metal or rocm" in text
