@@ -5,6 +5,9 @@ ModelError
 │   ├── MissingCapability         the model cannot do that
 │   ├── PromptTooLong             the prompt does not fit the context, and may not be cut
 │   ├── InputTooLong              the same for embeddings
+│   ├── InvalidToken              a token id that the vocabulary lacks
+│   ├── InvalidConstraint         a schema or grammar that cannot be followed
+│   ├── Unsupported               this model or build cannot do that
 │   └── CreateRefused             a model cannot be created from what was sent
 │       └── BadInfoField          one of the `info` of the request has the wrong type
 ├── OptionTypeError               an option of the wrong type, in the request or stored with the model
@@ -13,6 +16,7 @@ ModelError
 │   └── OutOfMemory
 ├── RunnerError                   the engine failed while it computed
 │   ├── RunnerCrashed             its process is gone; the next request starts a new one
+│   ├── ContextLost               a computation failed; what the context knew is gone
 │   └── UnusableOutput            NaN or infinity
 ├── InvalidGGUF                   a file that is not what it claims to be
 ├── InvalidLayer                  a blob of a stored model that is not what its media type says
@@ -51,6 +55,23 @@ class InputTooLong(BadRequest):
     """An input to embed exceeds the context and may not be cut."""
 
 
+class InvalidToken(BadRequest):
+    """A token id outside the vocabulary."""
+
+    def __init__(self, token: int, n_vocab: int) -> None:
+        super().__init__(f"invalid token {token}: the vocabulary has {n_vocab}")
+        self.token = token
+        self.n_vocab = n_vocab
+
+
+class InvalidConstraint(BadRequest):
+    """A JSON schema or grammar that is malformed, too large, or asks for what cannot be enforced."""
+
+
+class Unsupported(BadRequest):
+    """The loaded model, or this build of the engine, cannot do what was asked."""
+
+
 class OptionTypeError(ModelError):
     """An option has a value of the wrong type (http-api 5)."""
 
@@ -81,6 +102,10 @@ class RunnerError(ModelError):
 
 class RunnerCrashed(RunnerError):
     """The process of the runner ended while it still had requests."""
+
+
+class ContextLost(RunnerError):
+    """A native computation failed; the context has to be built anew."""
 
 
 class UnusableOutput(RunnerError):

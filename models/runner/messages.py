@@ -73,10 +73,10 @@ class Sampling(msgspec.Struct, frozen=True):
 
 
 class Constraint(msgspec.Struct, frozen=True):
-    """What the generated text must match: a JSON Schema (as JSON text), or a grammar."""
+    """What the generated text must match: a JSON Schema (as JSON text), a grammar, or just any JSON object."""
 
     kind: str
-    """`json_schema`, `gbnf`, `lark` or `regex`."""
+    """`json_object` (`text` is not looked at), `json_schema`, `gbnf`, `lark` or `regex`."""
     text: str
 
 
@@ -106,6 +106,8 @@ class Generate(Message, frozen=True, tag=True):
     n_logprobs: int | None = None
     """None: no log-probabilities; k: those of the chosen token and of the k best."""
     constraint: Constraint | None = None
+    shown: tuple[str, ...] = ()
+    """Control tokens that the text shows all the same, as `<tool_call>` is for some models."""
 
 
 class Embed(Message, frozen=True, tag=True):

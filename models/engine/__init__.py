@@ -1,0 +1,10 @@
+"""Continuous batching: many sequences, one llama_decode per step.
+
+loop.py       Engine: admit, plan, decode, sample, one step at a time
+slots.py      the places where sequences run, and what their cells hold     prefix.py   reuse of computed prefixes
+batch.py      which tokens the next step computes                          pace.py     how many fit the time
+sequence.py   one generation                prepare.py  request → tokens, limits, sampler
+context_end.py  what to cut when a prompt or a generation outgrows the context
+detokenizer.py  pieces → text               stop.py     stop strings
+embeddings.py inputs → vectors              ports.py    what the engine needs of a model and its context
+"""

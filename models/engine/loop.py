@@ -1,0 +1,220 @@
+"""The engine: many generations at once, one step at a time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+from models.engine.batch import Part, plan_batch
+from models.engine.context_end import ContextRules, plan_shift
+from models.engine.failures import to_failed
+from models.engine.pace import Pace
+from models.engine.ports import Context, Floats, Vocabulary
+from models.engine.sequence import Sequence, Task
+from models.engine.slots import Slot, Slots
+from models.errors import ContextLost, ModelError
+from models.llama.outcome import Outcome
+from models.runner.messages import Chunk, Failed, Finished, Reason
+
+log = logging.getLogger(__name__)
+
+Event = Chunk | Finished | Failed
+Plan = list[Part[Slot]]
+
+
+class Engine:
+    """Runs tasks side by side in the slots of one context. One thread calls it.
+
+    Every submitted task gets one `Finished` or `Failed`, whatever happens.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        vocabulary: Vocabulary,
+        rules: ContextRules,
+        *,
+        n_slots: int,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._context = context
+        self._vocabulary = vocabulary
+        self._rules = rules
+        self._shifts = rules.shift and context.can_shift
+        self._clock_ns = clock_ns
+        self._slots = Slots(context, n_slots, rules.n_ctx_seq)
+        self._waiting: deque[Sequence] = deque()
+        self._pace = Pace()
+        self._events: list[Event] = []
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._waiting or self._events or self._slots.running)
+
+    def submit(self, task: Task) -> None:
+        """Queue a task; it joins the others at the next step for which there is a slot."""
+        self._waiting.append(Sequence(task, self._vocabulary, now_ns=self._clock_ns()))
+
+    def cancel(self, request_id: int) -> None:
+        """End a task before the next step; unknown ones have ended already."""
+        for sequence in self._waiting:
+            if sequence.request_id == request_id:
+                self._waiting.remove(sequence)
+                self._events.append(sequence.finish(Reason.CANCELLED))
+                return
+        for slot, sequence in self._running():
+            if sequence.request_id == request_id:
+                self._finish(slot, Reason.CANCELLED)
+                return
+
+    def step(self) -> list[Event]:
+        """Compute one batch; returns what clients should hear."""
+        self._admit_waiting()
+        self._make_room()
+        plan = self._plan()
+        if plan:
+            started_ns = self._clock_ns()
+            if self._decode(plan):
+                self._measure(plan, started_ns)
+        events, self._events = self._events, []
+        return events
+
+    def _running(self) -> list[tuple[Slot, Sequence]]:
+        return [(slot, slot.sequence) for slot in self._slots.running if slot.sequence is not None]
+
+    # ---- before computing ------------------------------------------------------------------------------------------
+
+    def _admit_waiting(self) -> None:
+        """Waiting sequence → free slot with the longest computed prefix. Those that must wait do not hold up others."""
+        now_ns = self._clock_ns()
+        still_waiting: deque[Sequence] = deque()
+        while self._waiting:
+            sequence = self._waiting.popleft()
+            if len(sequence.task.prompt) == 0:  # Compat: llama.cpp's server answers an empty prompt with nothing
+                self._events.append(sequence.finish(Reason.STOP))
+            elif not self._slots.admit(sequence, now_ns):
+                still_waiting.append(sequence)
+                if not self._slots.has_free:
+                    break
+        self._waiting.extendleft(reversed(still_waiting))
+
+    def _make_room(self) -> None:
+        """Shift the sequences whose next token has no place. Compat: llama.cpp's server, when n_tokens + 1 ≥ n_ctx."""
+        for slot, sequence in self._running():
+            if slot.n_tokens < self._rules.n_ctx_seq:
+                continue
+            shift = plan_shift(slot.n_computed, len(sequence.task.prompt), sequence.task.n_keep, self._rules)
+            if shift.n_discard:
+                self._slots.shift(slot, shift)
+            else:
+                self._finish(slot, Reason.CONTEXT)
+
+    def _plan(self) -> Plan:
+        slots = self._slots.running
+        n_decoding = sum(slot.n_pending == 1 for slot in slots)
+        n_batch = self._context.n_batch
+        return plan_batch(slots, n_batch=n_batch, n_prefill=self._pace.n_prefill(n_decoding, n_batch))
+
+    # ---- computing -------------------------------------------------------------------------------------------------
+
+    def _decode(self, plan: Plan) -> bool:
+        """Compute the plan and sample from it. False: it failed, and those who took part have been told."""
+        while True:
+            self._fill(plan)
+            try:
+                outcome = self._context.decode()
+            except ContextLost as error:
+                self._lose_context(plan, error)
+                return False
+            if outcome is Outcome.DONE:
+                self._advance(plan)
+                return True
+            if outcome is Outcome.REFUSED:
+                self._fail_parts(plan, "the engine refused the batch")
+                return False
+            plan = self._reduce(plan)
+            if not plan:
+                return False
+
+    def _fill(self, plan: Plan) -> None:
+        batch = self._context.batch
+        batch.clear()
+        for slot, n, output in plan:
+            batch.add(slot.seq_id, slot.pending[:n], slot.n_computed, output=output)
+
+    def _advance(self, plan: Plan) -> None:
+        """The batch is computed: one token for each sequence that asked for logits."""
+        logits = None
+        row = 0
+        for slot, n, output in plan:
+            slot.n_computed += n
+            if output:
+                logits = self._context.logits() if logits is None else logits
+                self._sample(slot, logits[row])
+                row += 1
+
+    def _sample(self, slot: Slot, logits: Floats) -> None:
+        sequence = slot.sequence
+        assert sequence is not None
+        is_full = not self._shifts and slot.n_computed + 1 >= self._rules.n_ctx_seq
+        try:
+            token, chunk, reason = sequence.step(logits, is_full=is_full, now_ns=self._clock_ns())
+        except ModelError as error:
+            self._fail(slot, error)
+            return
+        if chunk is not None:
+            self._events.append(chunk)
+        if reason is None:
+            slot.append(token)
+        else:
+            self._finish(slot, reason)
+
+    def _measure(self, plan: Plan, started_ns: int) -> None:
+        n_decoding = sum(part.n == 1 and part.output for part in plan)
+        n_prefill = sum(part.n for part in plan) - n_decoding
+        self._pace.measure(n_decoding, n_prefill, (self._clock_ns() - started_ns) / 1e9)
+
+    # ---- when something fails --------------------------------------------------------------------------------------
+
+    def _reduce(self, plan: Plan) -> Plan:
+        """There were no cells: what can be computed instead. Cached prefixes go first, then prompts wait.
+
+        With even the last part too large, that sequence fails.
+        """
+        if self._slots.evict_idle():
+            return plan
+        if len(plan) > 1:
+            return plan[: -(-len(plan) // 2)]
+        slot, n, _ = plan[0]
+        if n > 1:
+            return [Part(slot, n // 2, False)]
+        self._fail_parts(plan, "the context has no room")
+        return []
+
+    def _fail_parts(self, plan: Plan, text: str) -> None:
+        log.error("%s", text)
+        for slot, _, _ in plan:
+            self._fail(slot, ModelError(text))
+
+    def _lose_context(self, plan: Plan, error: ContextLost) -> None:
+        """Those who took part fail; the others compute their tokens again in a new context."""
+        log.error("%s", error)
+        for slot, _, _ in plan:
+            self._fail(slot, error)
+        self._context.rebuild()
+        self._slots.clear_all()
+
+    # ---- endings ---------------------------------------------------------------------------------------------------
+
+    def _finish(self, slot: Slot, reason: Reason) -> None:
+        assert slot.sequence is not None
+        self._events.append(slot.sequence.finish(reason))
+        self._slots.release(slot)
+
+    def _fail(self, slot: Slot, error: ModelError) -> None:
+        assert slot.sequence is not None
+        self._events.append(to_failed(slot.sequence.request_id, error))
+        self._slots.release(slot)
+        self._slots.clear(slot)

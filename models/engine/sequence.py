@@ -1,0 +1,108 @@
+"""One generation: what was asked, what has come, why it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.engine.detokenizer import Detokenizer
+from models.engine.ports import Floats, Tokens, Vocabulary
+from models.runner.messages import Chunk, Finished, Reason, TokenLogprob, TokenProb
+from models.sampling.logprobs import LogProbs
+from models.sampling.sampler import Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A request to generate, prepared: tokens in place of text, limits resolved."""
+
+    request_id: int
+    prompt: Tokens
+    n_truncated: int
+    sampler: Sampler
+    stops: tuple[str, ...]
+    n_predict: int | None
+    n_keep: int
+    n_logprobs: int | None
+    shown: frozenset[int] = frozenset()
+    """Control tokens that appear in the text all the same."""
+
+
+class Sequence:
+    """Takes one token after the other from its sampler and tells what the client may see of it."""
+
+    def __init__(self, task: Task, vocabulary: Vocabulary, *, now_ns: int) -> None:
+        self.task = task
+        self.n_generated = 0
+        self.n_cached = 0
+        self.is_cancelled = False
+        self._vocabulary = vocabulary
+        self._detokenizer = Detokenizer(task.stops)
+        self._start_ns = now_ns
+        self._first_ns: int | None = None
+        self._last_ns = now_ns
+
+    @property
+    def request_id(self) -> int:
+        return self.task.request_id
+
+    def begin(self, n_cached: int, now_ns: int) -> None:
+        """A slot is found; so much of the prompt need not be computed."""
+        self.n_cached = n_cached
+        self._start_ns = self._last_ns = now_ns
+
+    def step(self, logits: Floats, *, is_full: bool, now_ns: int) -> tuple[int, Chunk | None, Reason | None]:
+        """Sample a token: the token, the text it releases, and why the generation ends, if it does.
+
+        `is_full`: the context has no place for another token. Raises: UnusableOutput, InvalidConstraint.
+        """
+        task = self.task
+        probs = None if task.n_logprobs is None else LogProbs(logits, task.n_logprobs)
+        token = task.sampler.sample(logits)
+        self.n_generated += 1
+        self._last_ns = now_ns
+        if self._first_ns is None:
+            self._first_ns = now_ns
+        is_end = token in self._vocabulary.end_tokens
+        text, stopped = self._detokenizer.feed(self._piece(token), is_end=is_end)
+        chunk = self._chunk(token, text, probs) if text else None
+        return token, chunk, self._why_ended(stopped=stopped, is_end=is_end, is_full=is_full)
+
+    def _piece(self, token: int) -> bytes:
+        return self._vocabulary.raw_piece(token) if token in self.task.shown else self._vocabulary.piece(token)
+
+    def _chunk(self, token: int, text: bytes, probs: LogProbs | None) -> Chunk:
+        logprobs: tuple[TokenLogprob, ...] = ()
+        if probs is not None:  # Compat: the token's text is all that it released, earlier pieces included
+            top = tuple(TokenProb(self._piece(other), probs.of(other)) for other in probs.top)
+            logprobs = (TokenLogprob(text, probs.of(token), top),)
+        return Chunk(self.request_id, text.decode("utf-8", "replace"), logprobs)
+
+    def _why_ended(self, *, stopped: bool, is_end: bool, is_full: bool) -> Reason | None:
+        """Compat: llama.cpp's server, process_token: an end token counts for more than a limit reached with it."""
+        if is_end:
+            return Reason.STOP
+        if is_full:
+            return Reason.CONTEXT
+        if stopped:
+            return Reason.STOP
+        if self.task.n_predict is not None and self.n_generated >= self.task.n_predict:
+            return Reason.LIMIT
+        matcher = self.task.sampler.matcher
+        if matcher is not None and matcher.is_complete:
+            self.n_generated += 1  # only the end token could follow: it is counted, but not computed
+            return Reason.STOP
+        return None
+
+    def finish(self, reason: Reason) -> Finished:
+        """The final answer."""
+        first_ns = self._last_ns if self._first_ns is None else self._first_ns
+        return Finished(
+            self.request_id,
+            reason,
+            n_prompt=len(self.task.prompt),
+            n_cached=self.n_cached,
+            prompt_ns=first_ns - self._start_ns,
+            n_generated=self.n_generated,
+            decode_ns=self._last_ns - first_ns,
+            n_truncated=self.task.n_truncated,
+        )

@@ -1,0 +1,8 @@
+"""llama.cpp behind typed handles: the only package that imports llama_cpp, and only in child processes.
+
+binding.py   the low-level functions, without the binding's high-level package
+logs.py      llama.cpp's log lines → logging, the last errors kept, buffer sizes counted
+model.py     a loaded model and its facts          vocab.py    text ↔ tokens, token → piece
+context.py   a context: decode, logits, memory     batch.py    the arrays of one llama_decode call
+embedder.py  a context that pools                  threads.py  how many threads a model should use
+"""

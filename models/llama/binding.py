@@ -1,0 +1,60 @@
+"""The low-level functions of llama.cpp.
+
+`import llama_cpp` would run the binding's high-level package: chat formats, jinja2, a disk cache, half a second. Its
+module of ctypes declarations needs none of that, so it is loaded below a bare package object that runs nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_PACKAGE = "llama_cpp"
+
+
+def _import_declarations() -> Any:
+    """The module `llama_cpp.llama_cpp`, imported without `llama_cpp/__init__.py`."""
+    if _PACKAGE in sys.modules:
+        return importlib.import_module(f"{_PACKAGE}.{_PACKAGE}")
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("llama-cpp-python is not installed", name=_PACKAGE)
+    bare = ModuleType(_PACKAGE)
+    bare.__path__ = list(spec.submodule_search_locations)
+    sys.modules[_PACKAGE] = bare
+    try:
+        return importlib.import_module(f"{_PACKAGE}.{_PACKAGE}")
+    finally:
+        del sys.modules[_PACKAGE]  # whoever wants the whole package can still import it
+
+
+lib: Any = _import_declarations()
+
+
+def float_view(pointer: Any, n: int) -> npt.NDArray[np.float32]:
+    """The n floats behind a native pointer, not copied: valid as long as the native memory is."""
+    values: Any = (ctypes.c_float * n).from_address(ctypes.addressof(pointer.contents))
+    return np.frombuffer(values, dtype=np.float32)
+
+
+def start_backends() -> None:
+    """Make the compute devices known; call once, before the first model is loaded.
+
+    A build with one library per CPU generation registers nothing by itself: its backends lie beside the library.
+    """
+    lib.llama_backend_init()
+    native = lib._lib
+    native.ggml_backend_dev_count.restype = ctypes.c_size_t
+    if native.ggml_backend_dev_count() == 0:
+        folder = Path(native._name).parent
+        native.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
+        native.ggml_backend_load_all_from_path.restype = None
+        native.ggml_backend_load_all_from_path(str(folder).encode())

@@ -1,0 +1,175 @@
+"""A context: the KV cache and the computation of one model, for several sequences at a time."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ContextLost, LoadError
+from models.llama.batch import BatchArrays
+from models.llama.binding import float_view, lib
+from models.llama.logs import native_log
+from models.llama.model import Model, load_failure
+from models.llama.outcome import Outcome
+
+Logits = npt.NDArray[np.float32]
+
+_KV_TYPES = {"f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
+_FLASH_ATTENTION = {None: -1, False: 0, True: 1}  # Source: llama.h, llama_flash_attn_type
+
+
+@dataclass(frozen=True, slots=True)
+class ContextParams:
+    """How a context is made. `n_ctx` counts the cells that all sequences share."""
+
+    n_ctx: int
+    n_batch: int
+    n_seq_max: int
+    n_threads: int
+    kv_type: str = "f16"
+    flash_attention: bool | None = None
+    n_ubatch: int | None = None
+    """None: as `n_batch`."""
+    embeddings: bool = False
+    pooling: int | None = None
+    """None: the model's own."""
+
+
+def create_context(model: Model, params: ContextParams) -> Any:
+    """The native context, adapters applied. Raises: LoadError, OutOfMemory."""
+    native = lib.llama_context_default_params()
+    native.n_ctx = params.n_ctx
+    native.n_batch = params.n_batch
+    native.n_ubatch = params.n_ubatch or params.n_batch
+    native.n_seq_max = params.n_seq_max
+    native.n_threads = native.n_threads_batch = params.n_threads
+    native.type_k = native.type_v = getattr(lib, _KV_TYPES[params.kv_type])
+    native.flash_attn_type = _FLASH_ATTENTION[params.flash_attention]
+    native.embeddings = params.embeddings
+    if params.pooling is not None:
+        native.pooling_type = params.pooling
+    native.kv_unified = True  # sequences share cells: a common prefix is stored and computed once
+    native.swa_full = False
+    native.no_perf = True
+    if not params.embeddings:
+        native.n_outputs_max = params.n_seq_max  # one row of logits for each sequence, not one for each token
+    native_log.forget()
+    handle = lib.llama_init_from_model(model.handle, native)
+    if not handle:
+        raise load_failure("unable to create a context")
+    _apply_adapters(handle, model)
+    return handle
+
+
+def _apply_adapters(handle: Any, model: Model) -> None:
+    n = len(model.adapters)
+    if n == 0:
+        return
+    adapters = (lib.llama_adapter_lora_p_ctypes * n)(*model.adapters)
+    scales = (ctypes.c_float * n)(*[1.0] * n)
+    if lib.llama_set_adapters_lora(handle, adapters, n, scales) != 0:
+        raise load_failure("unable to apply adapters")
+
+
+class Context:
+    """Computes tokens of up to `n_seq_max` sequences and remembers what it computed for each.
+
+    One thread owns it. Sequence ids run from 0 to n_seq_max - 1.
+    """
+
+    def __init__(self, model: Model, params: ContextParams) -> None:
+        """Allocate. Raises: LoadError, OutOfMemory."""
+        self._model = model
+        self._params = params
+        self.n_vocab = model.vocab.n_tokens
+        self._handle: Any = None
+        self._logits: Logits | None = None
+        self._open()
+        self.batch = BatchArrays(int(lib.llama_n_batch(self._handle)))
+        self.n_batch = self.batch.capacity
+        self.n_cells = int(lib.llama_n_ctx(self._handle))
+        self.can_shift = bool(lib.llama_memory_can_shift(self._memory))
+        self.can_trim = not model.is_recurrent
+        self.n_swa = model.n_swa
+
+    def _open(self) -> None:
+        self._handle = create_context(self._model, self._params)
+        self._memory = lib.llama_get_memory(self._handle)
+        self._logits_address = 0
+        if not self._memory:
+            self.close()
+            raise LoadError("this model does not generate text")
+
+    def rebuild(self) -> None:
+        """Start over with an empty context after it was lost. Raises: LoadError."""
+        self.close()
+        self._open()
+
+    def decode(self) -> Outcome:
+        """Compute `batch`; logits become readable for the tokens that asked for them.
+
+        Units: a position is a token index within its own sequence.
+        Raises: ContextLost, after which the context must be rebuilt.
+        Source: llama.h, llama_decode: 0 done, 1 no KV slot, 2 aborted, -1 invalid batch, < -1 fatal.
+        """
+        batch = self.batch
+        assert batch.n_tokens > 0 and batch.n_outputs <= self._params.n_seq_max, "not a batch for this context"
+        native_log.forget()
+        code = lib.llama_decode(self._handle, batch.native)
+        if code == 0:
+            return Outcome.DONE
+        if code == 1:
+            return Outcome.NO_ROOM
+        if code == -1:
+            return Outcome.REFUSED
+        raise ContextLost(f"llama_decode failed with {code}: {native_log.reason or 'no reason given'}")
+
+    def logits(self) -> Logits:
+        """Logits of the last decode, (n_outputs, n_vocab) float32, rows in batch order.
+
+        A view into llama.cpp's own buffer: writable, and valid until the next decode.
+        """
+        n_rows = self.batch.n_outputs
+        pointer = lib.llama_get_logits(self._handle)
+        address = ctypes.addressof(pointer.contents)
+        view = self._logits
+        if view is None or address != self._logits_address or len(view) < n_rows:
+            view = self._logits = float_view(pointer, n_rows * self.n_vocab).reshape(n_rows, self.n_vocab)
+            self._logits_address = address
+        return view[:n_rows]
+
+    def remove(self, seq_id: int, start: int) -> bool:
+        """Forget a sequence's cells from a position on. False: this memory cannot drop a part; nothing changed."""
+        return bool(lib.llama_memory_seq_rm(self._memory, seq_id, start, -1))
+
+    def remove_range(self, seq_id: int, start: int, end: int) -> bool:
+        """Forget the cells at positions start … end - 1. False: this memory cannot; nothing changed."""
+        return bool(lib.llama_memory_seq_rm(self._memory, seq_id, start, end))
+
+    def forget(self, seq_id: int) -> None:
+        """Forget a sequence; never fails."""
+        lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+
+    def copy(self, source: int, target: int) -> None:
+        """Let `target`, which must be empty, have everything that `source` has; cells are shared, not copied."""
+        lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def move(self, seq_id: int, start: int, end: int, delta: int) -> None:
+        """Add `delta` to the positions start … end - 1. Cells shared with other sequences move for them too."""
+        lib.llama_memory_seq_add(self._memory, seq_id, start, end, delta)
+
+    def span(self, seq_id: int) -> tuple[int, int]:
+        """Smallest and largest position whose state is complete; (-1, -1) when empty."""
+        low = lib.llama_memory_seq_pos_min(self._memory, seq_id)
+        return int(low), int(lib.llama_memory_seq_pos_max(self._memory, seq_id))
+
+    def close(self) -> None:
+        """Free the context; the model stays."""
+        if self._handle:
+            self._logits = None
+            lib.llama_free(self._handle)
+            self._handle = None

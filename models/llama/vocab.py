@@ -1,0 +1,117 @@
+"""Text to tokens and back. A vocabulary never changes, so unlike a context it may be used from several threads."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import InvalidToken
+from models.llama.binding import lib
+
+Tokens = npt.NDArray[np.int32]
+
+_MAX_TEXT_BYTES = 2**31 - 1
+_PIECE_BYTES = 256
+
+
+class Vocab:
+    """The tokenizer of a model; lives as long as the model."""
+
+    def __init__(self, handle: object) -> None:
+        self._handle = handle
+        self.n_tokens = int(lib.llama_vocab_n_tokens(handle))
+        self._pieces: list[bytes | None] = [None] * self.n_tokens
+
+    @property
+    def handle(self) -> object:
+        return self._handle
+
+    @cached_property
+    def adds_bos(self) -> bool:
+        return bool(lib.llama_vocab_get_add_bos(self._handle))
+
+    @cached_property
+    def adds_eos(self) -> bool:
+        return bool(lib.llama_vocab_get_add_eos(self._handle))
+
+    @cached_property
+    def bos(self) -> int | None:
+        return _token_or_none(lib.llama_vocab_bos(self._handle))
+
+    @cached_property
+    def eos(self) -> int | None:
+        return _token_or_none(lib.llama_vocab_eos(self._handle))
+
+    @cached_property
+    def end_tokens(self) -> frozenset[int]:
+        """Every token that ends a generation (end of sequence, of turn, of message …)."""
+        is_eog = lib.llama_vocab_is_eog
+        return frozenset(token for token in range(self.n_tokens) if is_eog(self._handle, token))
+
+    @cached_property
+    def suppressed(self) -> Tokens:
+        """Tokens that the model's file forbids to sample."""
+        n = ctypes.c_int32(0)
+        first = lib.llama_vocab_get_suppress_tokens(self._handle, ctypes.byref(n))
+        return np.array(first[: n.value] if n.value > 0 else [], dtype=np.int32)
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> Tokens:
+        """Tokens of a text, (n,) int32. Long texts take long: about a second for a few megabytes.
+
+        Raises: ValueError for a text of 2 GiB and more.
+        """
+        raw = text.encode("utf-8", "surrogatepass")
+        if len(raw) > _MAX_TEXT_BYTES:
+            raise ValueError("text too long to tokenize")
+        n_room = len(raw) + 16
+        while True:
+            tokens = np.empty(n_room, dtype=np.int32)
+            target = tokens.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+            n = lib.llama_tokenize(self._handle, raw, len(raw), target, n_room, add_special, parse_special)
+            if n >= 0:
+                return tokens[:n].copy()
+            if n == -(2**31):
+                raise ValueError("text too long to tokenize")
+            n_room = -n
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a generated token stands for, perhaps half a character; nothing for control tokens."""
+        known = self._pieces[token]
+        if known is None:
+            known = self._pieces[token] = self._read_piece(token, special=False)
+        return known
+
+    def raw_piece(self, token: int) -> bytes:
+        """The bytes of a token, control tokens spelled out."""
+        return self._read_piece(token, special=True)
+
+    def is_control(self, token: int) -> bool:
+        return bool(lib.llama_vocab_is_control(self._handle, token))
+
+    def is_special(self, token: int) -> bool:
+        """Whether text never spells this token: control, unknown and unused ones."""
+        unspelled = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN | lib.LLAMA_TOKEN_ATTR_UNUSED
+        return bool(lib.llama_vocab_get_attr(self._handle, token) & unspelled)
+
+    def detokenize(self, tokens: Sequence[int]) -> bytes:
+        """The bytes of a list of tokens, control tokens spelled out. Raises: InvalidToken."""
+        for token in tokens:
+            if not 0 <= token < self.n_tokens:
+                raise InvalidToken(token, self.n_tokens)
+        return b"".join(map(self.raw_piece, tokens))
+
+    def _read_piece(self, token: int, *, special: bool) -> bytes:
+        buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        n = lib.llama_token_to_piece(self._handle, token, buffer, _PIECE_BYTES, 0, special)
+        if n < 0:
+            buffer = ctypes.create_string_buffer(-n)
+            n = lib.llama_token_to_piece(self._handle, token, buffer, -n, 0, special)
+        return buffer.raw[:n]
+
+
+def _token_or_none(token: int) -> int | None:
+    return None if token == -1 else int(token)

@@ -1,0 +1,122 @@
+"""The runner's end of the socket: frames in, frames out, while another thread computes."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from models.runner.messages import MAX_FRAME_BYTES, FromRunner, ToRunner, decode_to_runner, encode_frame
+
+_RECEIVE_BYTES = 1 << 18
+_CLOGGED = 4096
+"""Messages that may wait to be sent before the engine had better wait too."""
+
+
+class Disconnected(Exception):
+    """The server closed the socket, or is gone."""
+
+
+class Courier:
+    """Moves messages. `run` belongs to one thread; the rest may be called from any."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._waiting: deque[FromRunner] = deque()
+        self._unsent = bytearray()
+        self._received = bytearray()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._closing = False
+
+    def receive_one(self) -> ToRunner:
+        """Block until the first message is there. Raises: Disconnected, msgspec.DecodeError."""
+        while (message := self._take()) is None:
+            self._fill()
+        return message
+
+    def post(self, messages: Iterable[FromRunner]) -> None:
+        """Send soon, in order."""
+        was_idle = not self._waiting
+        self._waiting.extend(messages)
+        if len(self._waiting) > _CLOGGED:
+            self._flowing.clear()
+        if was_idle and self._waiting:
+            os.write(self._wake_write, b"\0")
+
+    def wait_until_flowing(self, timeout_s: float) -> bool:
+        """False: the server still reads too slowly to be sent more."""
+        return self._flowing.wait(timeout_s)
+
+    def run(self, deliver: Callable[[ToRunner], None]) -> None:
+        """Move messages until `close_when_sent`. Raises: Disconnected, msgspec.DecodeError."""
+        self._socket.setblocking(False)
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        while True:
+            while (message := self._take()) is not None:
+                deliver(message)
+            poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+            for fd, events in poll.poll():
+                if fd == self._wake_read:
+                    os.read(self._wake_read, 4096)
+                elif events & ~select.POLLOUT:
+                    self._fill()
+            self._send()
+            if self._closing and not self._waiting and not self._unsent:
+                return
+
+    def close_when_sent(self) -> None:
+        """Let `run` return when all that was posted is sent."""
+        self._closing = True
+        os.write(self._wake_write, b"\0")
+
+    def _send(self) -> None:
+        self._encode_waiting()
+        if not self._unsent:
+            return
+        try:
+            n = self._socket.send(self._unsent)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise Disconnected from error
+        del self._unsent[:n]
+
+    def _encode_waiting(self) -> None:
+        """Frames of what waits, unless enough is encoded already."""
+        while self._waiting and len(self._unsent) < _RECEIVE_BYTES:
+            self._unsent += encode_frame(self._waiting.popleft())
+        if len(self._waiting) < _CLOGGED // 2:
+            self._flowing.set()
+
+    def _fill(self) -> None:
+        try:
+            data = self._socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise Disconnected from error
+        if not data:
+            raise Disconnected
+        self._received += data
+
+    def _take(self) -> ToRunner | None:
+        """The next complete frame among what was received."""
+        received = self._received
+        if len(received) < 4:
+            return None
+        length = int.from_bytes(received[:4], "big")
+        if length > MAX_FRAME_BYTES:
+            raise msgspec.DecodeError(f"a frame of {length} bytes is too long")
+        if len(received) - 4 < length:
+            return None
+        message = decode_to_runner(bytes(memoryview(received)[4 : 4 + length]))
+        del received[: 4 + length]
+        return message

@@ -1,0 +1,201 @@
+"""What the engine's thread does with each message of the server."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from models.engine.embeddings import EmbeddingEngine, EmbedTask, prepare_embed
+from models.engine.failures import to_failed
+from models.engine.loop import Engine
+from models.engine.ports import Vocabulary
+from models.engine.prepare import Preparer
+from models.engine.sequence import Task
+from models.errors import ModelError, Unsupported
+from models.runner.messages import (
+    Cancel,
+    Detokenize,
+    Embed,
+    Finished,
+    FromRunner,
+    Generate,
+    Reason,
+    Text,
+    Tokenize,
+    Tokens,
+)
+
+# Compat: http-api 6.14, what the original says of a model that is not made for embeddings
+NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
+NO_GENERATION = "this model computes embeddings; it does not generate text"
+
+_QUICK_CHARS = 16 * 1024
+"""Texts up to this are tokenized in a few milliseconds, between two steps."""
+_STACK_BYTES = 256 * 1024 * 1024
+"""Address space, not memory: tokenizers that split text with std::regex recurse once per character."""
+
+
+class Service(Protocol):
+    """One kind of work: requests are prepared into tasks, which an engine computes."""
+
+    @property
+    def has_work(self) -> bool: ...
+    def is_quick(self, request: Any) -> bool: ...
+    def prepare(self, request: Any) -> Any: ...
+    def submit(self, task: Any) -> None: ...
+    def cancel(self, request_id: int) -> None: ...
+    def step(self) -> Sequence[FromRunner]: ...
+
+
+class Generation:
+    """Serves `Generate`."""
+
+    def __init__(self, engine: Engine, preparer: Preparer) -> None:
+        self._preparer = preparer
+        self._engine = engine
+        self.submit, self.cancel, self.step = engine.submit, engine.cancel, engine.step
+
+    @property
+    def has_work(self) -> bool:
+        return self._engine.has_work
+
+    def is_quick(self, request: Generate | Embed) -> bool:
+        return isinstance(request, Embed) or self._preparer.is_quick(request)
+
+    def prepare(self, request: Generate | Embed) -> Task:
+        """Raises: BadRequest."""
+        if isinstance(request, Embed):
+            raise Unsupported(NO_EMBEDDINGS)
+        return self._preparer.prepare(request)
+
+
+class Embedding:
+    """Serves `Embed`."""
+
+    def __init__(self, engine: EmbeddingEngine, vocabulary: Vocabulary, n_ctx: int) -> None:
+        self._vocabulary = vocabulary
+        self._n_ctx = n_ctx
+        self._engine = engine
+        self.submit, self.cancel, self.step = engine.submit, engine.cancel, engine.step
+
+    @property
+    def has_work(self) -> bool:
+        return self._engine.has_work
+
+    def is_quick(self, request: Generate | Embed) -> bool:
+        return isinstance(request, Generate) or sum(map(len, request.inputs)) <= _QUICK_CHARS
+
+    def prepare(self, request: Generate | Embed) -> EmbedTask:
+        """Raises: BadRequest."""
+        if isinstance(request, Generate):
+            raise Unsupported(NO_GENERATION)
+        return prepare_embed(request, self._vocabulary, self._n_ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A request comes back from the thread that prepared it; `finish` belongs to the engine's thread."""
+
+    request_id: int
+    finish: Callable[[], None]
+
+
+Request = Generate | Embed | Tokenize | Detokenize
+Inbox = queue.SimpleQueue[Any]
+
+
+class Desk:
+    """Answers messages, with the help of a service. What takes long to prepare is prepared in another thread.
+
+    The engine's thread calls it; `inbox` is where it looks for messages, and where prepared requests arrive.
+    """
+
+    def __init__(self, service: Service, vocabulary: Vocabulary, inbox: Inbox) -> None:
+        self._service = service
+        self._vocabulary = vocabulary
+        self._inbox = inbox
+        self._answers: list[FromRunner] = []
+        self._preparing: set[int] = set()
+        self._backroom: queue.SimpleQueue[Request] | None = None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `step` has something to do."""
+        return bool(self._answers) or self._service.has_work
+
+    def handle(self, message: Request | Cancel | _Done) -> None:
+        """Take one message from the inbox."""
+        if isinstance(message, Cancel):
+            self._cancel(message.request_id)
+        elif isinstance(message, _Done):
+            if message.request_id in self._preparing:
+                self._preparing.remove(message.request_id)
+                message.finish()
+        elif self._is_quick(message):
+            self._prepare(message)()
+        else:
+            self._prepare_elsewhere(message)
+
+    def step(self) -> Sequence[FromRunner]:
+        """Compute a little; returns what the server should hear."""
+        answers, self._answers = self._answers, []
+        return [*answers, *self._service.step()] if self._service.has_work else answers
+
+    def _cancel(self, request_id: int) -> None:
+        if request_id in self._preparing:
+            self._preparing.remove(request_id)
+            self._answers.append(Finished(request_id, Reason.CANCELLED, 0, 0, 0, 0, 0))
+        else:
+            self._service.cancel(request_id)
+
+    def _is_quick(self, request: Request) -> bool:
+        match request:
+            case Tokenize():
+                return len(request.text) <= _QUICK_CHARS
+            case Detokenize():
+                return len(request.tokens) <= _QUICK_CHARS
+            case _:
+                return self._service.is_quick(request)
+
+    def _prepare(self, request: Request) -> Callable[[], None]:
+        """Do the part that needs no context; returns the rest."""
+        try:
+            match request:
+                case Tokenize(request_id=request_id, text=text, add_special=add_special):
+                    tokens = self._vocabulary.tokenize(text, add_special=add_special)
+                    return lambda: self._answers.append(Tokens(request_id, tuple(tokens.tolist())))
+                case Detokenize(request_id=request_id, tokens=ids):
+                    piece = self._vocabulary.detokenize(ids).decode("utf-8", "replace")
+                    return lambda: self._answers.append(Text(request_id, piece))
+                case _:
+                    task = self._service.prepare(request)
+                    return lambda: self._service.submit(task)
+        except ModelError as error:
+            failed = to_failed(request.request_id, error)
+            return lambda: self._answers.append(failed)
+
+    def _prepare_elsewhere(self, request: Request) -> None:
+        self._preparing.add(request.request_id)
+        if self._backroom is None:
+            self._backroom = _start_backroom(self._work_through)
+        self._backroom.put(request)
+
+    def _work_through(self, requests: queue.SimpleQueue[Request]) -> None:
+        """The other thread: vocabularies and grammars are safe to use there, contexts are not."""
+        while True:
+            request = requests.get()
+            if request.request_id in self._preparing:  # not cancelled meanwhile
+                self._inbox.put(_Done(request.request_id, self._prepare(request)))
+
+
+def _start_backroom(work_through: Callable[[queue.SimpleQueue[Request]], None]) -> queue.SimpleQueue[Request]:
+    requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+    usual = threading.stack_size(_STACK_BYTES)
+    try:
+        threading.Thread(target=work_through, args=(requests,), name="prepare", daemon=True).start()
+    finally:
+        threading.stack_size(usual)
+    return requests

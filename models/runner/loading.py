@@ -1,0 +1,76 @@
+"""From a runner's configuration to a desk that answers: the model, its context, its engine."""
+
+from __future__ import annotations
+
+from models.engine.context_end import ContextRules
+from models.engine.embeddings import EmbeddingEngine
+from models.engine.loop import Engine
+from models.engine.prepare import Preparer
+from models.llama.binding import start_backends
+from models.llama.context import Context, ContextParams
+from models.llama.embedder import Embedder
+from models.llama.logs import native_log
+from models.llama.model import Model, OnProgress
+from models.llama.threads import default_threads
+from models.runner.desk import Embedding, Generation, Service
+from models.runner.messages import Ready, RunnerConfig
+
+_CELLS_STEP = 256
+"""llama.cpp rounds contexts up to this, and Ollama's clients see it: a sequence may fill what was rounded up."""
+_LEAST_CTX = 4
+_EMBED_SEQUENCES = 64
+
+
+def load(config: RunnerConfig, on_progress: OnProgress) -> tuple[Model, Service, Ready]:
+    """Load the model and make its engine; the context stays with the engine. Raises: LoadError, OutOfMemory."""
+    native_log.install()
+    start_backends()
+    model = Model(
+        config.model_path,
+        n_gpu_layers=config.n_gpu_layers,
+        main_gpu=config.main_gpu,
+        use_mmap=config.use_mmap,
+        on_progress=on_progress,
+    )
+    for adapter in config.adapters:
+        model.load_adapter(adapter)
+    n_ctx = max(_LEAST_CTX, min(config.n_ctx, model.n_ctx_train or config.n_ctx))
+    service = _generation(config, model, n_ctx) if model.pooling_type is None else _embedding(config, model, n_ctx)
+    return model, service, _ready(model, n_ctx)
+
+
+def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
+    n_cells = -(-n_ctx // _CELLS_STEP) * _CELLS_STEP
+    n_ctx_seq = min(n_cells, model.n_ctx_train or n_cells)
+    context = Context(model, _params(config, n_ctx=n_cells * config.n_parallel, n_seq_max=config.n_parallel))
+    rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)
+    engine = Engine(context, model.vocab, rules, n_slots=config.n_parallel)
+    return Generation(engine, Preparer(model.vocab, rules))
+
+
+def _embedding(config: RunnerConfig, model: Model, n_ctx: int) -> Embedding:
+    params = _params(config, n_ctx=config.n_batch, n_seq_max=_EMBED_SEQUENCES)
+    return Embedding(EmbeddingEngine(Embedder(model, params)), model.vocab, n_ctx)
+
+
+def _params(config: RunnerConfig, *, n_ctx: int, n_seq_max: int) -> ContextParams:
+    return ContextParams(
+        n_ctx=n_ctx,
+        n_batch=max(config.n_batch, n_seq_max),
+        n_seq_max=n_seq_max,
+        n_threads=config.n_threads or default_threads(),
+        kv_type=config.kv_type,
+        flash_attention=config.flash_attention,
+    )
+
+
+def _ready(model: Model, n_ctx: int) -> Ready:
+    buffers = native_log.buffers
+    return Ready(
+        n_ctx=n_ctx,
+        n_ctx_train=model.n_ctx_train,
+        n_vocab=model.vocab.n_tokens,
+        size_bytes=buffers.host_bytes + buffers.device_bytes,
+        vram_bytes=buffers.device_bytes,
+        adds_bos=model.vocab.adds_bos,
+    )

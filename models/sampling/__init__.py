@@ -1,0 +1,8 @@
+"""How the next token is picked from its logits.
+
+sampler.py    one sequence's sampler: its options, random numbers, recent tokens
+shortlist.py  the few tokens that can be picked, found without sorting the vocabulary
+chain.py      the filters in llama.cpp's order, on a short list
+penalties.py  repetition, presence and frequency     rng.py        the random numbers of a seed
+logprobs.py   log-probabilities for clients          grammar.py    what constrained output may continue with
+"""

@@ -1,0 +1,106 @@
+"""One sequence's sampler: from logits to a token, with the same choices as llama.cpp's chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.runner.messages import Sampling
+from models.sampling import chain
+from models.sampling.chain import Candidates, Floats
+from models.sampling.grammar import Matcher
+from models.sampling.penalties import Penalties
+from models.sampling.rng import draw, random_source
+from models.sampling.shortlist import Scratch, Shortlist, greedy
+
+
+class Sampler:
+    """Picks tokens; not thread-safe, since samplers share `scratch`.
+
+    Order: suppressed tokens, constraint, penalties, top_k, typical_p, top_p, min_p, temperature, then one random
+    number for the choice. Source: llama.cpp, common_sampler_init and common_sampler_sample.
+    """
+
+    def __init__(
+        self,
+        options: Sampling,
+        scratch: Scratch,
+        *,
+        prompt: Sequence[int] | npt.NDArray[np.int32] = (),
+        suppressed: npt.NDArray[np.int32] | None = None,
+        matcher: Matcher | None = None,
+    ) -> None:
+        self._options = options
+        self._shortlist = Shortlist(scratch)
+        self._random = random_source(options.seed)
+        self._penalties = _penalties(options, prompt)
+        self._suppressed = suppressed if suppressed is not None and len(suppressed) else None
+        self._matcher = matcher
+
+    @property
+    def matcher(self) -> Matcher | None:
+        return self._matcher
+
+    def sample(self, logits: Floats) -> int:
+        """The next token, accepted. Changes `logits`. Raises: UnusableOutput, ConstraintFailed."""
+        if self._suppressed is not None:
+            logits[self._suppressed] = -np.inf
+        token = self._pick(logits) if self._matcher is None else self._pick_matching(logits, self._matcher)
+        if self._penalties is not None:
+            self._penalties.accept(token)
+        return token
+
+    def _pick(self, logits: Floats) -> int:
+        if self._penalties is not None:
+            self._penalties.apply(logits)
+        return self._choose(logits)
+
+    def _pick_matching(self, logits: Floats, matcher: Matcher) -> int:
+        """First as if there were no constraint; what it forbids is picked again from what it allows.
+
+        With most tokens already fitting, the mask is seldom applied to the whole vocabulary.
+        """
+        if self._penalties is not None:
+            self._penalties.apply(logits)
+        token = self._choose(logits)
+        if not matcher.allows(token):
+            matcher.mask(logits)
+            token = self._choose(logits)
+        matcher.accept(token)
+        return token
+
+    def _choose(self, logits: Floats) -> int:
+        options = self._options
+        if options.temperature <= 0 and options.typical_p >= 1:
+            return greedy(logits)
+        u = draw(self._random)
+        shortlist = self._shortlist
+        candidates: Candidates
+        if 0 < options.top_k < len(logits):
+            candidates = shortlist.top_k(logits, options.top_k)
+            candidates = chain.top_p(chain.typical(candidates, options.typical_p), options.top_p)
+        elif options.typical_p < 1:
+            candidates = chain.top_p(shortlist.typical(logits, options.typical_p), options.top_p)
+        elif options.top_p < 1:
+            candidates = shortlist.top_p(logits, options.top_p)
+        elif options.min_p > 0:
+            candidates = shortlist.min_p(logits, options.min_p)
+        else:
+            return shortlist.choose(logits, options.temperature, u)
+        return chain.choose(chain.min_p(candidates, options.min_p), options.temperature, u)
+
+
+def _penalties(options: Sampling, prompt: Iterable[int] | npt.NDArray[np.int32]) -> Penalties | None:
+    """None where they change nothing."""
+    if options.repeat_last_n <= 0:
+        return None
+    if options.repeat_penalty == 1 and options.presence_penalty == 0 and options.frequency_penalty == 0:
+        return None
+    penalties = Penalties(
+        options.repeat_last_n, options.repeat_penalty, options.frequency_penalty, options.presence_penalty
+    )
+    recent = prompt[-options.repeat_last_n :]  # type: ignore[index]
+    penalties.accept_all(int(token) for token in recent)
+    return penalties
