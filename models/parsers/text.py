@@ -54,3 +54,12 @@ def hold_overlap(text: str, tags: Iterable[str]) -> tuple[str, str]:
     """What may be sent, and the beginning of a tag that waits; whitespace does not wait."""
     cut = len(text) - max(overlap(text, tag) for tag in tags)
     return text[:cut], text[cut:]
+
+
+def shared_start(left: str, right: str) -> int:
+    """How many characters both texts begin with."""
+    low, high = 0, min(len(left), len(right))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if left[:middle] == right[:middle] else (low, middle - 1)
+    return low

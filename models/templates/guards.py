@@ -126,8 +126,19 @@ def _charge_format(text: str, mark: str, arguments: Iterable[Any]) -> None:
 
 
 def add(left: Any, right: Any) -> Any:
-    """`left + right`."""
+    """`left + right`; what is missing adds nothing to a text, a number its digits.
+
+    # Compat: llama.cpp, common/jinja/runtime.cpp, binary_expression.
+    """
+    if isinstance(left, str) is not isinstance(right, str):
+        left, right = _as_text(left), _as_text(right)
     return charge_result(left + right)
+
+
+def _as_text(value: Any) -> Any:
+    if value is None or isinstance(value, Undefined):
+        return ""
+    return str(value) if isinstance(value, (int, float)) else value
 
 
 def multiply(left: Any, right: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context, LoopContext, Undefined
+from jinja2.runtime import ChainableUndefined, Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from models.templates import guards
@@ -61,6 +61,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
             extensions=[loopcontrols, GenerationTag],
             finalize=text_of,
             cache_size=0,
+            undefined=ChainableUndefined,  # Compat: llama.cpp: a member of what is missing is missing
         )
         self.filters.clear()
         self.filters.update(guards.guarded_filters() | _REWRITES)

@@ -36,6 +36,7 @@ LANGUAGE = [
     ("{{ x['content'] | trim }}|{{ x.role }}", {"x": {"content": " c ", "role": "user"}}, "c|user"),
     ("{% macro m(a, b=2) %}{{ a }}-{{ b }}{% endmacro %}{{ m(1) }}{{ m(1, b=3) }}", {}, "1-21-3"),
     ("{% for k, v in x.items() %}{{ k ~ '=' ~ v }};{% endfor %}", {"x": {"b": 1, "a": "z"}}, "b=1;a=z;"),
+    ("{{ 'a' + nothing + none + 1 + 2.5 }}{{ 'a' ~ none ~ 1 }}{{ nothing.deep.deeper }}", {}, "a12.5aNone1"),
     ("{% generation %}{{ 1 }}{% endgeneration %}", {}, "1"),
     ("{{ x[1:] | map(attribute='a') | join(',') }}", {"x": [{"a": 1}, {"a": 2}, {"a": 3}]}, "2,3"),
     ("{{ x | selectattr('a', 'equalto', 2) | list | length }}", {"x": [{"a": 1}, {"a": 2}]}, "1"),
@@ -61,19 +62,24 @@ def test_a_template_can_refuse_the_messages() -> None:
         render("{{ raise_exception('Conversation roles must alternate!') }}")
 
 
+@pytest.mark.parametrize("path", ["''.__class__.__mro__", "self.__init__.__globals__", "raise_exception.__globals__"])
+def test_python_is_out_of_reach(path: str) -> None:
+    assert render("{{ " + path + " }}") == ""
+
+
 REFUSED = [
-    "{{ ''.__class__.__mro__ }}",
     "{{ messages.append(1) }}",
     "{% set x = [] %}{{ x.append(1) }}",
     "{{ (1).to_bytes(10, 'big') }}",
     "{{ ''.encode() }}",
     "{% include 'x' %}",
-    "{{ self.__init__.__globals__ }}",
+    "{{ ''.__class__() }}",
     "{{ lipsum() }}",
     "{{ strftime_now('%1000000000d') }}",
     "{{ 1 / 0 }}",
-    "{{ 'a' + 1 }}",
-    "{{ nothing.deep }}",
+    "{{ 'a' + [1] }}",
+    "{{ nothing > 1 }}",
+    "{{ nothing() }}",
     "{% if %}",
     "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
     "{% for a in b %}" * 200 + "{% endfor %}" * 200,
