@@ -90,7 +90,7 @@ class StoreLock:
             if time.monotonic() > deadline:
                 raise StoreBusy(self._path, self._max_wait_s)
             time.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.05)
+            pause_s = min(2 * pause_s, 0.008)
 
 
 class Lease:

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from registry.blobs import BlobStore
 from registry.digest import Digest
-from registry.errors import BlobNotFound, InvalidManifest, ManifestNotFound, StoreUnusable
+from registry.errors import BlobNotFound, InvalidManifest, ManifestNotFound, StoreBusy, StoreUnusable
+from registry.locks import StoreLock
 from registry.manifest import Layer, Manifest, MediaType, encode_manifest
+from registry.manifests import ManifestStore
 from registry.names import ModelName
 from registry.prune import GRACE_NS
 from registry.store import Maintenance, Store, Written
@@ -205,6 +209,33 @@ def test_a_removal_waits_for_short_steps_of_others(store: Store) -> None:
         assert store.blobs.has(layer("a").digest)
     assert removed.wait(10)
     thread.join()
+
+
+def write_blob(blobs: BlobStore, content: bytes) -> None:
+    with blobs.writer() as writer:
+        writer.write(content)
+        writer.commit()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda blobs, manifests: blobs.put_bytes(b"a"),
+        lambda blobs, manifests: blobs.touch(layer("a").digest),
+        lambda blobs, manifests: write_blob(blobs, b"a"),
+        lambda blobs, manifests: write_blob(blobs, b"new"),
+        lambda blobs, manifests: manifests.save(name("n"), encode_manifest(manifest("a"))),
+        lambda blobs, manifests: manifests.copy(name("m"), name("n")),
+    ],
+    ids=["put", "touch", "write again", "write", "save", "copy"],
+)
+def test_what_makes_a_blob_wanted_waits_for_a_removal_of_others(
+    store: Store, step: Callable[[BlobStore, ManifestStore], object]
+) -> None:
+    build(store, "m", "a")
+    lock = StoreLock(store.root, max_wait_s=0)
+    with store.lock(exclusive=True), pytest.raises(StoreBusy):
+        step(BlobStore(store.root, lock), ManifestStore(store.root, lock))
 
 
 def test_maintenance_makes_the_directories(tmp_path: Path) -> None:
