@@ -83,7 +83,7 @@ class Rendered:
 class Embeddings:
     """One row for each input, float32; durations in nanoseconds, `n_tokens` over all inputs."""
 
-    vectors: tuple[memoryview, ...] = ()
+    vectors: tuple[memoryview[float], ...] = ()
     """Each of format "f"."""
     n_tokens: int = 0
     load_ns: int = 0

@@ -12,7 +12,7 @@ import logging
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Self
 
 import msgspec
@@ -167,7 +167,7 @@ class RunnerProcess:
         truncate: bool = True,
         n_logprobs: int | None = None,
         constraint: Constraint | None = None,
-    ) -> AsyncIterator[Chunk | Finished]:
+    ) -> AsyncGenerator[Chunk | Finished, None]:
         """Continue `prompt`; the last item is `Finished`. Closing the iterator early frees the slot.
 
         Raises: BadRequest, RunnerError, RunnerCrashed.

@@ -1,0 +1,318 @@
+"""From a request to its events: the one path that all dialects share.
+
+Find the model, check that it can do what is asked, lease a runner, render the prompt, generate, parse. Nothing here
+knows a wire format. Everything is an async generator that raises before its first event when a request is refused, and
+that frees the runner's slot when it is closed early.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from models.errors import BadRequest, ModelError, ModelNotFound, UnusableOutput, WeightsMissing
+from models.library import ModelSpec
+from models.memory import cache_bytes, memory_need
+from models.options import (
+    ModelLimits,
+    Options,
+    RunnerDefaults,
+    merge,
+    predict_limit,
+    runner_config,
+    sampling_of,
+)
+from models.parsers.events import AlternativeToken, Delta, DoneReason, Finished, StreamParser, TokenLogprob, Usage
+from models.parsers.repetition import RepetitionGuard
+from models.runner import messages as wire
+from models.runner.messages import KvType, Reason
+from models.runner.process import RunnerProcess
+from registry.errors import InvalidName, ManifestNotFound
+from registry.names import ModelName, Source, parse_source
+from server import prompting
+from server.admission import admit_chat, admit_generate
+from server.formats import parse_format
+from server.placement import MAX_AUTOMATIC_SLOTS, Devices, Need, automatic_context, automatic_slots
+from server.prompting import Prompt
+from server.requests import (
+    ChatRequest,
+    Embeddings,
+    EmbedRequest,
+    GenerateRequest,
+    InferenceRequest,
+    Rendered,
+    TextRequest,
+)
+from server.scheduler import Scheduler, Wanted
+
+CLOUD_DISABLED = "ollama cloud is disabled: remote model is unavailable"
+FAMILIES_THAT_RUN_ALONE = frozenset(
+    {"mllama", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen3next"}
+    | {"lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe", "nemotron_h_omni"}
+)
+"""Compat: http-api 7.4: families that Ollama serves one request at a time."""
+
+FAMILIES_WITHOUT_SHIFT = frozenset(("deepseek2",))
+Event = Delta | Finished | Rendered
+
+
+class CloudDisabled(ModelError):
+    """The name asks for a model in Ollama's cloud, which this server does not speak to."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """What the server's settings say about inference. 0 and None: automatic."""
+
+    n_ctx: int = 0
+    n_parallel: int = 0
+    gpu_overhead_bytes: int = 0
+    flash_attention: bool | None = None
+    kv_type: KvType = KvType.F16
+    go_template: bool | None = None
+
+
+class Generation:
+    """Serves chat, generate and embed requests with the models of a library."""
+
+    def __init__(
+        self,
+        find: Callable[[ModelName], ModelSpec],
+        scheduler: Scheduler,
+        settings: GenerationSettings,
+        devices: Callable[[], Devices],
+    ) -> None:
+        """`find` may block (it reads files) and raises ManifestNotFound, ModelNotFound, InvalidGGUF."""
+        self._find_spec = find
+        self._scheduler = scheduler
+        self._settings = settings
+        self._devices = devices
+
+    # ---- the three kinds of request --------------------------------------------------------------------------------
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        """The events of a chat; the last one is `Finished` (or `Rendered`, alone).
+
+        Raises: ModelNotFound, BadRequest, OptionTypeError, LoadError, QueueFull, RunnerError, TemplateError.
+        """
+        spec = await self._find(request.model, missing=f"model '{request.model}' not found")
+        if not request.messages and request.keep_alive_ns == 0:
+            yield self._unload(spec)
+            return
+        think = admit_chat(spec, request)
+        options = merge(spec.parameters, request.options)
+        async with self._scheduler.lease(self._wanted(spec, options, request, request.shift)) as runner:
+            load_ns = time.monotonic_ns() - request.arrived_ns
+            if not request.messages:
+                yield Finished(DoneReason.LOAD)
+                return
+            prompt = await prompting.for_chat(spec, request, think, runner)
+            if request.debug_render_only:
+                yield Rendered(prompt.text, prompt.n_images)
+                return
+            async with aclosing(self._reply(runner, prompt, request, options, load_ns)) as events:
+                async for event in events:
+                    yield event
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        """The events of a completion, as for `chat`."""
+        spec = await self._find(request.model, missing=f"model '{request.model}' not found")
+        if not request.prompt and request.keep_alive_ns == 0:
+            yield self._unload(spec)
+            return
+        think = admit_generate(spec, request)
+        options = merge(spec.parameters, request.options)
+        async with self._scheduler.lease(self._wanted(spec, options, request, request.shift)) as runner:
+            load_ns = time.monotonic_ns() - request.arrived_ns
+            if not request.prompt:
+                yield Finished(DoneReason.LOAD)
+                return
+            prompt = await prompting.for_generate(spec, request, think, runner)
+            if request.debug_render_only:
+                yield Rendered(prompt.text, prompt.n_images)
+                return
+            said: list[str] = []
+            async with aclosing(self._reply(runner, prompt, request, options, load_ns, said)) as events:
+                async for event in events:
+                    if isinstance(event, Finished) and event.reason is not None and not request.raw:
+                        event = replace(event, context=await runner.tokenize(prompt.text + "".join(said)))
+                    yield event
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """One vector for each input.
+
+        Raises: as `chat`, and InputTooLong, UnusableOutput.
+        """
+        missing = f'model "{request.model}" not found, try pulling it first'
+        spec = await self._find(request.model, missing=missing)
+        options = merge(spec.parameters, request.options)
+        async with self._scheduler.lease(self._wanted(spec, options, request, None)) as runner:
+            load_ns = time.monotonic_ns() - request.arrived_ns
+            if not request.inputs:
+                return Embeddings(load_ns=load_ns)
+            normalize = request.normalize or not spec.facts.has_raw_embeddings
+            answer = await runner.embed(request.inputs, truncate=request.truncate, normalize=normalize)
+        rows = _rows(answer, request.dimensions)
+        return Embeddings(rows, answer.n_tokens, load_ns, time.monotonic_ns() - request.arrived_ns)
+
+    # ---- before the runner -----------------------------------------------------------------------------------------
+
+    async def _find(self, asked_name: str, *, missing: str) -> ModelSpec:
+        """The model of this name as the client wrote it. Raises: BadRequest, CloudDisabled, ModelNotFound."""
+        base, source = parse_source(asked_name)
+        if source is Source.CLOUD:
+            raise CloudDisabled(CLOUD_DISABLED)
+        if not base:
+            raise ModelNotFound(f"model '{asked_name}' not found")
+        try:
+            return await asyncio.to_thread(self._find_spec, ModelName.parse(base))
+        except InvalidName as error:
+            raise BadRequest("invalid model name") from error
+        except ManifestNotFound as error:
+            raise ModelNotFound(missing) from error
+        except WeightsMissing as error:
+            raise ModelNotFound(f'model "{asked_name}" not found, try pulling it first') from error
+
+    def _unload(self, spec: ModelSpec) -> Finished:
+        self._scheduler.unload(str(spec.weights))
+        return Finished(DoneReason.UNLOAD)
+
+    def _wanted(self, spec: ModelSpec, options: Options, request: InferenceRequest, shift: bool | None) -> Wanted:
+        """The runner this request needs, with everything automatic decided."""
+        if spec.weights is None:
+            raise ModelNotFound(f"model '{request.model}' not found")
+        devices = self._devices()
+        limits = ModelLimits(
+            n_ctx_train=spec.facts.n_ctx_train,
+            is_embedding="completion" not in spec.capabilities,
+            has_vision="vision" in spec.capabilities,
+            runs_alone=spec.config.model_family in FAMILIES_THAT_RUN_ALONE,
+        )
+        automatic = options.num_ctx is None and not self._settings.n_ctx
+        defaults = RunnerDefaults(
+            n_ctx=self._settings.n_ctx or automatic_context(devices, overhead_bytes=self._settings.gpu_overhead_bytes),
+            n_parallel=self._settings.n_parallel or MAX_AUTOMATIC_SLOTS,
+            flash_attention=self._settings.flash_attention,
+            kv_type=self._settings.kv_type,
+        )
+        config = runner_config(
+            options,
+            limits,
+            defaults,
+            model_path=str(spec.weights),
+            shift=spec.config.model_family not in FAMILIES_WITHOUT_SHIFT if shift is None else shift,
+            projectors=tuple(map(str, spec.projectors)),
+            adapters=tuple(map(str, spec.adapters)),
+        )
+        if not self._settings.n_parallel:
+            one = cache_bytes(spec.facts, config.n_ctx, config.kv_type)
+            slots = min(config.n_parallel, automatic_slots(devices, cache_bytes=one))
+            config = msgspec.structs.replace(config, n_parallel=slots)
+        memory = memory_need(spec.facts, config)
+        need = Need(memory.weights_bytes, memory.cache_bytes + memory.compute_bytes, spec.facts.n_layer)
+        return Wanted(spec, config, need, request.keep_alive_ns, automatic)
+
+    # ---- the reply -------------------------------------------------------------------------------------------------
+
+    async def _reply(
+        self,
+        runner: RunnerProcess,
+        prompt: Prompt,
+        request: TextRequest,
+        options: Options,
+        load_ns: int,
+        said: list[str] | None = None,
+    ) -> AsyncGenerator[Delta | Finished, None]:
+        """Generate and parse; `said` collects the raw text."""
+        stream = runner.generate(
+            prompt.text,
+            sampling=sampling_of(options),
+            stop=options.stop or (),
+            n_predict=predict_limit(options.num_predict, runner.ready.n_ctx),
+            n_keep=4 if options.num_keep is None else options.num_keep,
+            truncate=request.truncate,
+            n_logprobs=request.n_logprobs,
+            constraint=parse_format(request.format),
+        )
+        guard = RepetitionGuard() if prompt.is_guarded else None
+        async with aclosing(stream) as chunks:
+            async for message in chunks:
+                if isinstance(message, wire.Finished):
+                    yield _finished(message, prompt.parser, load_ns, request.arrived_ns)
+                    return
+                if guard is not None and guard.is_stuck(message.text):
+                    yield Finished(None)
+                    return
+                if said is not None:
+                    said.append(message.text)
+                for delta in _deltas(message, prompt.parser):
+                    yield delta
+
+
+def _deltas(chunk: wire.Chunk, parser: StreamParser) -> list[Delta]:
+    """What a chunk comes to; log-probabilities are told even while a parser still waits."""
+    deltas = parser.feed(chunk.text)
+    if not chunk.logprobs:
+        return deltas
+    logprobs = tuple(
+        TokenLogprob(t.piece, t.logprob, tuple(AlternativeToken(a.piece, a.logprob) for a in t.top))
+        for t in chunk.logprobs
+    )
+    if not deltas:
+        return [Delta(logprobs=logprobs)]
+    return [*deltas[:-1], replace(deltas[-1], logprobs=logprobs)]
+
+
+_REASONS = {
+    Reason.STOP: DoneReason.STOP,
+    Reason.LIMIT: DoneReason.LENGTH,
+    Reason.CONTEXT: DoneReason.LENGTH,
+    Reason.CANCELLED: None,
+}
+
+
+def _finished(message: wire.Finished, parser: StreamParser, load_ns: int, arrived_ns: int) -> Finished:
+    usage = Usage(
+        n_prompt=message.n_prompt,
+        n_cached=message.n_cached,
+        prompt_ns=message.prompt_ns,
+        n_generated=message.n_generated,
+        decode_ns=message.decode_ns,
+        load_ns=load_ns,
+        total_ns=time.monotonic_ns() - arrived_ns,
+        n_truncated=message.n_truncated,
+    )
+    return Finished(_REASONS[message.reason], usage, _joined(parser.finish()))
+
+
+def _joined(deltas: list[Delta]) -> Delta:
+    return Delta(
+        "".join(d.content for d in deltas),
+        "".join(d.thinking for d in deltas),
+        tuple(call for d in deltas for call in d.tool_calls),
+    )
+
+
+def _rows(answer: wire.Embedded, dimensions: int) -> tuple[memoryview[float], ...]:
+    """The vectors, cut to `dimensions` and made unit vectors again where that is fewer than they have.
+
+    Raises: UnusableOutput.
+    """
+    values = memoryview(answer.vectors).cast("f")
+    rows = tuple(values[i : i + answer.n_embd] for i in range(0, len(values), answer.n_embd))
+    if any(x != x or x in (float("inf"), float("-inf")) for x in values):
+        raise UnusableOutput("embedding contains NaN or Inf values")
+    if not 0 < dimensions < answer.n_embd:
+        return rows
+    return tuple(_unit(row[:dimensions]) for row in rows)
+
+
+def _unit(row: memoryview[float]) -> memoryview[float]:
+    norm = max(sum(x * x for x in row) ** 0.5, 1e-12)
+    return memoryview(array.array("f", (x / norm for x in row)))

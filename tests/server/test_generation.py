@@ -1,0 +1,351 @@
+"""The path from request to events, with a runner that says what the test wants."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from models.errors import BadRequest, MissingCapability, ModelNotFound, OptionTypeError, UnusableOutput, WeightsMissing
+from models.gguf.facts import GGUFFacts
+from models.library import ModelSpec
+from models.parsers.events import Delta, DoneReason, Finished
+from models.runner import messages as wire
+from models.runner.messages import Chunk, Embedded, Ready, Reason
+from models.templates.chat import Message, Think
+from registry.errors import ManifestNotFound
+from registry.manifest import ModelConfig
+from registry.names import ModelName
+from server.formats import InvalidFormat
+from server.generation import CloudDisabled, Generation, GenerationSettings
+from server.placement import Devices
+from server.requests import ChatRequest, EmbedRequest, GenerateRequest, Rendered
+from server.scheduler import Wanted
+
+TEMPLATE = (
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+
+T = TypeVar("T")
+
+
+class ScriptedRunner:
+    """Says `chunks`; remembers what it was asked. A token is a byte."""
+
+    def __init__(self, *chunks: str, n_ctx: int = 100) -> None:
+        self.ready = Ready(n_ctx, n_ctx, 256, 1, 0, adds_bos=False)
+        self.chunks = chunks
+        self.asked: list[dict[str, Any]] = []
+        self.is_closed = False
+        self.vectors: list[float] = []
+
+    async def generate(self, prompt: str, **settings: Any) -> AsyncGenerator[Chunk | wire.Finished, None]:
+        self.asked.append({"prompt": prompt, **settings})
+        try:
+            for text in self.chunks:
+                yield Chunk(1, text)
+            yield wire.Finished(1, Reason.STOP, len(prompt), 2, 3, len(self.chunks), 5)
+        finally:
+            self.is_closed = True
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        return tuple(text.encode())
+
+    async def detokenize(self, tokens: tuple[int, ...]) -> str:
+        return bytes(tokens).decode()
+
+    async def embed(self, inputs: tuple[str, ...], **settings: Any) -> Embedded:
+        self.asked.append({"inputs": inputs, **settings})
+        return Embedded(1, array.array("f", self.vectors).tobytes(), len(self.vectors) // len(inputs), 7)
+
+
+class OneRunner:
+    """A scheduler with that runner."""
+
+    def __init__(self, runner: ScriptedRunner) -> None:
+        self.runner = runner
+        self.wanted: list[Wanted] = []
+        self.unloaded: list[str] = []
+
+    @asynccontextmanager
+    async def lease(self, wanted: Wanted) -> AsyncIterator[ScriptedRunner]:
+        self.wanted.append(wanted)
+        yield self.runner
+
+    def unload(self, key: str) -> None:
+        self.unloaded.append(key)
+
+
+def spec(**changes: Any) -> ModelSpec:
+    facts = GGUFFacts(architecture="llama", n_ctx_train=100, size_bytes=1000)
+    base: dict[str, Any] = {
+        "name": ModelName.parse("m"),
+        "manifest_digest": "0" * 64,
+        "modified_ns": 0,
+        "config": ModelConfig(model_family="llama"),
+        "weights": Path("/blobs/m"),
+        "chat_template": TEMPLATE,
+        "capabilities": ("completion",),
+        "facts": facts,
+    }
+    return ModelSpec(**(base | changes))
+
+
+def serving(runner: ScriptedRunner, model: ModelSpec | Exception | None = None) -> tuple[Generation, OneRunner]:
+    def find(name: ModelName) -> ModelSpec:
+        if isinstance(model, Exception):
+            raise model
+        return model or spec()
+
+    scheduler: Any = OneRunner(runner)
+    devices = Devices(host_free_bytes=2**34, host_total_bytes=2**34)
+    return Generation(find, scheduler, GenerationSettings(), lambda: devices), scheduler
+
+
+def chat(text: str = "hi", **changes: Any) -> ChatRequest:
+    fields: dict[str, Any] = {"model": "m", "messages": (Message("user", text),), "arrived_ns": time.monotonic_ns()}
+    return ChatRequest(**(fields | changes))
+
+
+def generate(prompt: str = "hi", **changes: Any) -> GenerateRequest:
+    return GenerateRequest(model="m", prompt=prompt, arrived_ns=time.monotonic_ns(), **changes)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(asyncio.wait_for(work, 10))
+
+
+def events(stream: AsyncGenerator[Any, None]) -> list[Any]:
+    async def collect() -> list[Any]:
+        return [event async for event in stream]
+
+    return run(collect())
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_chat_is_rendered_generated_and_counted() -> None:
+    runner = ScriptedRunner("Hello", " you")
+    generation, _ = serving(runner)
+    told = events(generation.chat(chat()))
+    assert told[:2] == [Delta("Hello"), Delta(" you")]
+    assert told[2].reason is DoneReason.STOP
+    assert (told[2].usage.n_prompt, told[2].usage.n_cached, told[2].usage.n_generated) == (19, 2, 2)
+    assert told[2].usage.total_ns >= told[2].usage.load_ns > 0
+    assert runner.asked[0]["prompt"] == "[user]hi[assistant]"
+
+
+def test_the_models_system_text_stands_first_unless_the_chat_has_one() -> None:
+    runner = ScriptedRunner("x")
+    stored = ({"role": "user", "content": "q"}, {"role": "assistant", "content": "a"})
+    generation, _ = serving(runner, spec(system="S", messages=stored))
+    events(generation.chat(chat()))
+    events(generation.chat(chat(messages=(Message("system", "own"), Message("user", "hi")))))
+    prompts = [asked["prompt"] for asked in runner.asked]
+    assert prompts[0] == "[system]S[user]q[assistant]a[user]hi[assistant]"
+    assert prompts[1] == "[user]q[assistant]a[system]own[user]hi[assistant]"
+
+
+def test_options_of_the_request_override_those_of_the_model() -> None:
+    runner = ScriptedRunner("x")
+    generation, _ = serving(runner, spec(parameters={"stop": ["a"], "top_k": 3, "num_predict": 5}))
+    events(generation.chat(chat(options={"stop": ["b"], "num_predict": -1})))
+    asked = runner.asked[0]
+    assert (asked["stop"], asked["sampling"].top_k, asked["n_predict"]) == (("b",), 3, 1000)
+
+
+def test_old_messages_go_when_the_context_is_too_small() -> None:
+    runner = ScriptedRunner("x", n_ctx=61)
+    generation, _ = serving(runner)
+    history = (
+        Message("system", "S"),
+        Message("user", "x" * 40),
+        Message("assistant", "y" * 20),
+        Message("user", "last"),
+    )
+    events(generation.chat(chat(messages=history)))
+    assert runner.asked[0]["prompt"] == "[system]S[assistant]" + "y" * 20 + "[user]last[assistant]"
+    events(generation.chat(chat(messages=history, truncate=False)))
+    assert "x" * 40 in runner.asked[1]["prompt"]
+
+
+def test_without_messages_the_model_is_loaded_or_unloaded() -> None:
+    runner = ScriptedRunner()
+    generation, scheduler = serving(runner)
+    assert events(generation.chat(chat(messages=()))) == [Finished(DoneReason.LOAD)]
+    assert events(generation.chat(chat(messages=(), keep_alive_ns=0))) == [Finished(DoneReason.UNLOAD)]
+    assert events(generation.generate(generate("", keep_alive_ns=0))) == [Finished(DoneReason.UNLOAD)]
+    assert len(scheduler.wanted) == 1
+    assert scheduler.unloaded == ["/blobs/m"] * 2
+
+
+def test_debug_shows_the_prompt_instead_of_a_reply() -> None:
+    runner = ScriptedRunner()
+    generation, _ = serving(runner)
+    assert events(generation.chat(chat(debug_render_only=True))) == [Rendered("[user]hi[assistant]")]
+    assert runner.asked == []
+
+
+def test_generate_returns_the_tokens_for_the_next_turn() -> None:
+    runner = ScriptedRunner("ok")
+    generation, _ = serving(runner)
+    told = events(generation.generate(generate("hi", system="S", context=tuple(b"before"))))
+    prompt = "before[system]S[user]hi[assistant]"
+    assert runner.asked[0]["prompt"] == prompt
+    assert bytes(told[-1].context) == (prompt + "ok").encode()
+
+
+def test_raw_prompts_are_sent_as_they_are() -> None:
+    runner = ScriptedRunner("ok")
+    generation, _ = serving(runner, spec(system="S"))
+    told = events(generation.generate(generate("hi", raw=True)))
+    assert (runner.asked[0]["prompt"], told[-1].context) == ("hi", ())
+
+
+def test_a_completion_that_repeats_itself_is_abandoned_and_freed() -> None:
+    runner = ScriptedRunner(*[" again"] * 100)
+    generation, _ = serving(runner)
+    told = events(generation.generate(generate()))
+    assert len(told) == 32
+    assert told[-1] == Finished(None)
+    assert runner.is_closed
+    assert len(events(generation.chat(chat()))) == 101  # the native path has no such guard
+
+
+def test_a_reader_that_leaves_frees_the_slot() -> None:
+    async def work() -> None:
+        runner = ScriptedRunner("a", "b")
+        generation, _ = serving(runner)
+        async with aclosing(generation.chat(chat())) as stream:
+            await anext(stream)
+        assert runner.is_closed
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "text"),
+    [
+        (ManifestNotFound(ModelName.parse("m")), ModelNotFound, "model 'm' not found"),
+        (WeightsMissing(Path("/x")), ModelNotFound, 'model "m" not found, try pulling it first'),
+    ],
+)
+def test_a_model_that_is_not_there(model: Exception, error: type[Exception], text: str) -> None:
+    generation, _ = serving(ScriptedRunner(), model)
+    with pytest.raises(error) as raised:
+        events(generation.chat(chat()))
+    assert str(raised.value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "text"),
+    [
+        ("a b", BadRequest, "invalid model name"),
+        ("", ModelNotFound, "model '' not found"),
+        ("m:cloud", CloudDisabled, "ollama cloud is disabled: remote model is unavailable"),
+    ],
+)
+def test_names_that_no_model_can_have(name: str, error: type[Exception], text: str) -> None:
+    generation, _ = serving(ScriptedRunner())
+    with pytest.raises(error) as raised:
+        events(generation.chat(chat(model=name)))
+    assert str(raised.value) == text
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "text"),
+    [
+        (chat(think=Think(True)), MissingCapability, '"m" does not support thinking'),
+        (
+            chat(tools=({"type": "function"},)),
+            MissingCapability,
+            "registry.ollama.ai/library/m:latest does not support tools",
+        ),
+        (chat(options={"top_k": "x"}), OptionTypeError, 'option "top_k" must be of type integer'),
+        (
+            chat(format=b'"xml"'),
+            InvalidFormat,
+            'invalid format: "\\"xml\\""; expected "json" or a valid JSON Schema object',
+        ),
+    ],
+)
+def test_what_a_model_cannot_do_is_refused(request_: ChatRequest, error: type[Exception], text: str) -> None:
+    generation, _ = serving(ScriptedRunner("x"))
+    with pytest.raises(error) as raised:
+        events(generation.chat(request_))
+    assert str(raised.value) == text
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        (generate(suffix="x"), "registry.ollama.ai/library/m:latest does not support insert"),
+        (generate(raw=True, system="x"), "raw mode does not support template, system, or context"),
+    ],
+)
+def test_what_generate_refuses(request_: GenerateRequest, text: str) -> None:
+    generation, _ = serving(ScriptedRunner("x"))
+    with pytest.raises(BadRequest) as raised:
+        events(generation.generate(request_))
+    assert str(raised.value) == text
+
+
+def test_an_embedding_model_does_not_chat_whatever_else_is_asked() -> None:
+    generation, _ = serving(ScriptedRunner(), spec(capabilities=("embedding",)))
+    with pytest.raises(MissingCapability, match='"m" does not support chat'):
+        events(generation.chat(chat(think=Think(True))))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def embed(**changes: Any) -> EmbedRequest:
+    return EmbedRequest(model="m", arrived_ns=time.monotonic_ns(), **changes)
+
+
+def test_embeddings_are_rows_in_input_order() -> None:
+    runner = ScriptedRunner()
+    runner.vectors = [1, 0, 0, 1]
+    generation, _ = serving(runner)
+    answer = run(generation.embed(embed(inputs=("a", "b"))))
+    assert [list(row) for row in answer.vectors] == [[1, 0], [0, 1]]
+    assert answer.n_tokens == 7
+
+
+def test_fewer_dimensions_are_cut_and_made_unit_again() -> None:
+    runner = ScriptedRunner()
+    runner.vectors = [3, 4, 12]
+    generation, _ = serving(runner)
+    cut = run(generation.embed(embed(inputs=("a",), dimensions=2))).vectors[0]
+    assert list(cut) == pytest.approx([0.6, 0.8])
+    assert list(run(generation.embed(embed(inputs=("a",), dimensions=5))).vectors[0]) == [3, 4, 12]
+
+
+def test_no_input_only_loads() -> None:
+    runner = ScriptedRunner()
+    generation, scheduler = serving(runner)
+    assert run(generation.embed(embed())).vectors == ()
+    assert (len(scheduler.wanted), runner.asked) == (1, [])
+
+
+def test_vectors_that_are_no_numbers_are_refused() -> None:
+    runner = ScriptedRunner()
+    runner.vectors = [float("nan"), 1]
+    generation, _ = serving(runner)
+    with pytest.raises(UnusableOutput, match="embedding contains NaN or Inf values"):
+        run(generation.embed(embed(inputs=("a",))))
+
+
+def test_a_missing_embedding_model_is_told_in_other_words() -> None:
+    generation, _ = serving(ScriptedRunner(), ManifestNotFound(ModelName.parse("m")))
+    with pytest.raises(ModelNotFound, match='model "m" not found, try pulling it first'):
+        run(generation.embed(embed(inputs=("a",))))
