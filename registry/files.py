@@ -106,4 +106,4 @@ def read_regular(path: Path, limit_bytes: int) -> tuple[bytes, os.stat_result]:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode):
             raise OSError(f"{path.name} is not a regular file")
-        return file.read(limit_bytes + 1), state
+        return file.read(min(state.st_size, limit_bytes) + 1), state

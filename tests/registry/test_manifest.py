@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,46 @@ def test_content_has_the_digest_that_the_original_gives_it(content: bytes, sha25
     digest, _ = BlobStore(tmp_path).put_bytes(content)
     assert str(digest) == f"sha256:{sha256}"
     assert (tmp_path / "blobs" / f"sha256-{sha256}").read_bytes() == content
+
+
+def of(kind: MediaType, content: bytes) -> Layer:
+    return Layer(kind, Digest.of(content), len(content))
+
+
+def recorded_models() -> dict[str, dict[str, object]]:
+    """What the original lists after making `chat` and `persona` of one file."""
+    session = json.loads((Path(__file__).parents[1] / "conformance" / "golden" / "copy-delete-a.json").read_bytes())
+    body = next(e["response"]["body"] for e in session["exchanges"] if e["id"] == "tags")
+    return {model["name"]: model for model in json.loads(body)["models"]}
+
+
+def test_the_same_models_get_the_digests_that_the_original_gave_them(tiny_model: Callable[[str], Path]) -> None:
+    """Manifest, config, parameters and messages at once: one other byte anywhere is another digest."""
+    template = (
+        b"{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
+    )
+    config = of(MediaType.CONFIG, encode_config(ModelConfig("gguf", "llama", ("llama",), "607K", "F16")))
+    base = (of(MediaType.MODEL, tiny_model("chatml").read_bytes()), of(MediaType.TEMPLATE, template))
+    chat = (*base, of(MediaType.PARAMS, line({"stop": ["<|im_start|>", "<|im_end|>"]})))
+    persona = (
+        *base,
+        of(MediaType.SYSTEM, b"You are a <polite> robot & friend."),
+        of(MediaType.LICENSE, b"First license."),
+        of(MediaType.LICENSE, b"Second license.\nTwo lines."),
+        of(
+            MediaType.PARAMS,
+            line({"temperature": 0.0, "stop": ["STOP", "<|im_end|>"], "num_predict": 20.0, "top_k": 7.0}),
+        ),
+        of(
+            MediaType.MESSAGES,
+            encode([{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A robot."}]) + b"\n",
+        ),
+    )
+    recorded = recorded_models()
+    for name, layers in (("chat:latest", chat), ("persona:latest", persona)):
+        manifest = Manifest(config, layers)
+        assert manifest.size_bytes == recorded[name]["size"]
+        assert Digest.of(encode_manifest(manifest)).hex == recorded[name]["digest"]
 
 
 def test_a_written_manifest_has_the_original_form() -> None:
