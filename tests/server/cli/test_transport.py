@@ -11,6 +11,8 @@ from server.cli.transport import MAX_LINE_BYTES, Transport
 from server.settings import Host
 from tests.server.cli.fake_server import FakeServer, Json, Reply
 
+SOMETHING = "something went wrong, please see the puna server logs for details"
+
 
 @pytest.fixture
 def transport(fake: FakeServer) -> Transport:
@@ -67,7 +69,7 @@ def test_an_error_status_is_reported_with_its_text(
 
 def test_an_answer_that_is_no_json_is_an_error(fake: FakeServer, transport: Transport) -> None:
     fake.answers["GET /api/tags"] = Reply(text="<html>")
-    with pytest.raises(CliError, match="^unexpected answer from the server: "):
+    with pytest.raises(CliError, match=r"^unexpected answer from the server: "):
         transport.call("GET", "/api/tags")
 
 
@@ -135,7 +137,7 @@ def test_a_line_may_have_eight_million_bytes(fake: FakeServer, transport: Transp
     fake.answers["POST /api/chat"] = Reply(text=line(MAX_LINE_BYTES))
     assert len(list(transport.stream("POST", "/api/chat", {}))) == 1
     fake.answers["POST /api/chat"] = Reply(text=line(MAX_LINE_BYTES + 1))
-    with pytest.raises(CliError, match="bufio.Scanner: token too long"):
+    with pytest.raises(CliError, match=r"bufio\.Scanner: token too long"):
         list(transport.stream("POST", "/api/chat", {}))
 
 
