@@ -25,7 +25,7 @@ import orjson
 
 from server.json_decoding.binary import decode_base64
 from server.json_decoding.errors import DecodeError, Refused, TypeMismatch
-from server.json_decoding.nodes import Node, Number, Object, check_depth, kind_of, to_text
+from server.json_decoding.nodes import TOO_DEEP, Node, Number, Object, check_depth, kind_of, to_text
 
 MAX_INT_DIGITS = 20
 MAX_EXACT = 2**53
@@ -83,6 +83,8 @@ def decode(kind: Kind, node: Node) -> Any:
         value = kind.decode(node, state, kind.zero())
     except DecodeError as error:
         raise state.placed(error) from None
+    except RecursionError:
+        raise Refused(TOO_DEEP) from None  # a type that contains itself, in a body that makes use of it
     if state.error is not None:
         raise state.error
     return value
@@ -317,6 +319,20 @@ class Map:
             return {}
         state.mismatch(kind_of(node), self.go_type)
         return current
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A type that is declared after its first use, because it contains itself."""
+
+    go_type: str
+    get: Callable[[], Kind]
+
+    def zero(self) -> Any:
+        return self.get().zero()
+
+    def decode(self, node: Node, state: State, current: Any) -> Any:
+        return self.get().decode(node, state, current)
 
 
 @dataclass(frozen=True, slots=True)

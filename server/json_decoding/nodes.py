@@ -10,6 +10,8 @@ from server.json_decoding.errors import Refused
 MAX_KEPT_DEPTH = 200
 """Levels of nesting in a value that is kept as it is; deeper ones would break what works on it later."""
 
+TOO_DEEP = "exceeded max depth"
+
 
 class Number(str):
     """The literal of a number."""
@@ -46,7 +48,7 @@ def kind_of(node: Node) -> str:
 def check_depth(depth: int) -> None:
     """Raises: Refused when a kept value is nested too deeply."""
     if depth > MAX_KEPT_DEPTH:
-        raise Refused("exceeded max depth")
+        raise Refused(TOO_DEEP)
 
 
 def to_text(node: Node, quote: Callable[[str], str], depth: int = 0) -> str:

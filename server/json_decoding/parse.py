@@ -20,7 +20,7 @@ _LONE_SURROGATE = re.compile(
 )
 
 
-def parse(data: bytes) -> Node:
+def parse(data: bytes | bytearray) -> Node:
     """The first JSON value of a body; whatever follows it is ignored.
 
     Raises: DecodeError with the text of Go's decoder.
@@ -43,7 +43,7 @@ def _refuse(_: str) -> NoReturn:
 _decoder = json.JSONDecoder(object_pairs_hook=Object, parse_int=Number, parse_float=Number, parse_constant=_refuse)
 
 
-def _parse_quickly(data: bytes) -> Object | None:
+def _parse_quickly(data: bytes | bytearray) -> Object | None:
     """The object that the body begins with; None where the exact grammar must be asked."""
     text = decode_text(data)
     if ("\\ud" in text or "\\uD" in text) and ("\\\\u" in text or _LONE_SURROGATE.search(text)):

@@ -28,7 +28,7 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def parse_exactly(data: bytes) -> Node:
+def parse_exactly(data: bytes | bytearray) -> Node:
     """The first JSON value of the body; what follows it is not looked at.
 
     Raises: EmptyBody, TruncatedBody, MalformedBody.
@@ -39,7 +39,7 @@ def parse_exactly(data: bytes) -> Node:
     return scanner.scan()
 
 
-def decode_text(data: bytes) -> str:
+def decode_text(data: bytes | bytearray) -> str:
     """UTF-8, with one U+FFFD for every byte that does not belong, as Go's decoder does it."""
     return data.decode("utf-8", REPLACE_BYTES)
 
@@ -83,7 +83,7 @@ class _OpenObject:
 class _Scanner:
     """Reads one value, keeping the open containers in a list instead of on the call stack."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self._data = data
         self._position = 0
         self._open: list[_OpenArray | _OpenObject] = []

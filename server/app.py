@@ -1,0 +1,123 @@
+"""The application: which routes there are, what serves them, and how long that lives."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from models.library import Library
+from models.runner.messages import KvType
+from registry.store import Store
+from server.builtin import Builtin
+from server.devices import current_devices
+from server.errors import EXPECTED
+from server.generation import Generation, GenerationSettings
+from server.routes.incoming import Parts
+from server.routes.native import blobs, chat, create, embed, generate, models, status, transfer
+from server.routes.native.replies import error_answer
+from server.scheduler import Scheduler
+from server.settings import Settings
+from server.streaming import CompleteResponse, UnreadBodyResponse
+from server.transfers import Transfers
+from server.transport.bodies import BodyTooLarge
+
+logger = logging.getLogger(__name__)
+
+ROUTERS: tuple[APIRouter, ...] = tuple(
+    module.router for module in (generate, chat, embed, models, blobs, create, transfer, status)
+)
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The application around `parts`, whose runners end with its lifespan.
+
+    It knows no 404, 405 or redirect, and no CORS: that is `transport.gate`'s.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await parts.scheduler.close()
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
+    app.state.parts = parts
+    for router in ROUTERS:
+        app.include_router(router)
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, _refuse)
+    return app
+
+
+def routes() -> Iterable[tuple[str, Iterable[str]]]:
+    """All paths with their methods."""
+    for router in ROUTERS:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            yield route.path, route.methods or ()
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    """What a route raised and the table of errors knows, in the dialect's form: there is one dialect so far."""
+    answer = error_answer(error)
+    return UnreadBodyResponse(answer) if isinstance(error, BodyTooLarge) else CompleteResponse(answer)
+
+
+def build_parts(settings: Settings) -> Parts:
+    """Everything that serves requests, as the settings say; nothing is started yet."""
+    store = Store(settings.models_dir)
+    library = Library(store, go_templates=settings.go_template)
+    builtin = Builtin(store, library, enabled=settings.builtin)
+    scheduler = Scheduler(
+        keep_alive_ns=settings.keep_alive_ns,
+        max_queue=settings.max_queue,
+        max_runners=settings.max_loaded_models,
+        load_timeout_s=settings.load_timeout_s,
+        devices=current_devices,
+    )
+    generation = Generation(builtin.find, scheduler, _generation_settings(settings), current_devices)
+    return Parts(
+        settings=settings,
+        store=store,
+        library=library,
+        builtin=builtin,
+        scheduler=scheduler,
+        generation=generation,
+        transfers=Transfers(store, builtin),
+        cloud_is_off_by_config=_is_cloud_off(settings),
+    )
+
+
+def _generation_settings(settings: Settings) -> GenerationSettings:
+    return GenerationSettings(
+        n_ctx=settings.n_ctx,
+        n_parallel=settings.n_parallel,
+        gpu_overhead_bytes=settings.gpu_overhead_bytes,
+        flash_attention=settings.flash_attention,
+        kv_type=_kv_type(settings.kv_cache_type),
+        go_template=settings.go_template,
+    )
+
+
+def _kv_type(text: str) -> KvType:
+    try:
+        return KvType(text.lower() or "f16")
+    except ValueError:
+        logger.warning("OLLAMA_KV_CACHE_TYPE=%s: unknown type, using f16", text)
+        return KvType.F16
+
+
+def _is_cloud_off(settings: Settings) -> bool:
+    """# Compat: registry-store-cli 2.1, `server.json`."""
+    try:
+        config = orjson.loads((settings.home / ".ollama" / "server.json").read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(config, dict) and config.get("disable_ollama_cloud") is True
