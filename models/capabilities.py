@@ -219,7 +219,7 @@ def show_capabilities(
     if config.model_family in GPT_OSS_FAMILIES:
         found.append(Capability.THINKING)
     removed = _removed(config, facts)
-    return tuple(c for c in dict.fromkeys(found) if c not in removed)
+    return tuple(str(c) for c in dict.fromkeys(found) if c not in removed)
 
 
 def _removed(config: Described, facts: GGUFFacts | None) -> frozenset[str]:
@@ -250,7 +250,7 @@ def list_capabilities(
     if weights.is_readable:
         found.append(Capability.EMBEDDING if weights.is_embedding else Capability.COMPLETION)
     found += [*config.capabilities, *_ordered(template)]
-    return tuple(dict.fromkeys([*found, Capability.VISION] if has_projector else found))
+    return tuple(map(str, dict.fromkeys([*found, Capability.VISION] if has_projector else found)))
 
 
 def _ordered(capabilities: frozenset[Capability]) -> list[Capability]:

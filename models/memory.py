@@ -64,7 +64,7 @@ def compute_bytes(facts: GGUFFacts, n_cells: int, n_batch: int) -> int:
 
     `n_cells` counts the contexts of all sequences together. Scores are not held: attention is computed in tiles.
     """
-    n_tokens = min(n_batch, MICRO_BATCH)
+    n_tokens = min(n_batch, MICRO_BATCH, n_cells)
     logits = 4 * facts.n_vocab if not facts.is_embedding else 0
     activations = 4 * (3 * facts.n_embd + 2 * facts.n_ff)
     mask = 2 * _aligned(n_cells)
