@@ -55,13 +55,22 @@ class EmbedTask:
         return self.inputs[len(self.vectors) :]
 
 
-def prepare_embed(request: Embed, vocabulary: Vocabulary, n_ctx: int) -> EmbedTask:
+@dataclass(frozen=True, slots=True)
+class InputRules:
+    """The most tokens of an input; whether room is kept for a first and a last token that the text does not spell."""
+
+    n_ctx: int
+    keeps_first: bool = True
+    keeps_last: bool = True
+
+
+def prepare_embed(request: Embed, vocabulary: Vocabulary, rules: InputRules) -> EmbedTask:
     """Tokenize and cut the inputs. Raises: InputTooLong, BadRequest."""
-    inputs = [fit_input(text, vocabulary, n_ctx, truncate=request.truncate) for text in request.inputs]
+    inputs = [fit_input(text, vocabulary, rules, truncate=request.truncate) for text in request.inputs]
     return EmbedTask(request.request_id, inputs, request.normalize)
 
 
-def fit_input(text: str, vocabulary: Vocabulary, n_ctx: int, *, truncate: bool) -> Tokens:
+def fit_input(text: str, vocabulary: Vocabulary, rules: InputRules, *, truncate: bool) -> Tokens:
     """The tokens of an input, special ones included, within the context. Raises: InputTooLong, BadRequest.
 
     Compat: http-api 6.13. What is cut becomes text again before it is embedded.
@@ -69,26 +78,25 @@ def fit_input(text: str, vocabulary: Vocabulary, n_ctx: int, *, truncate: bool) 
     tokens = vocabulary.tokenize(text, add_special=True)
     if len(tokens) == 0:
         raise BadRequest("the input has no tokens")
-    if len(tokens) <= n_ctx:
+    if len(tokens) <= rules.n_ctx:
         return tokens
     if not truncate:
         raise InputTooLong(TOO_LONG)
     plain = vocabulary.tokenize(text, add_special=False)
-    limit = n_ctx - _n_special(plain, vocabulary)
+    limit = rules.n_ctx - _n_reserved(plain, vocabulary, rules)
     if limit <= 0:
         raise InputTooLong(NO_ROOM)
     cut = vocabulary.detokenize([int(token) for token in plain[:limit]]).decode("utf-8", "replace")
     tokens = vocabulary.tokenize(cut, add_special=True)
-    if len(tokens) > n_ctx:
+    if len(tokens) > rules.n_ctx:
         raise InputTooLong(STILL_TOO_LONG)
     return tokens
 
 
-def _n_special(plain: Tokens, vocabulary: Vocabulary) -> int:
-    """Tokens that the tokenizer will put around these."""
-    begins = len(plain) > 0 and vocabulary.adds_bos and plain[0] != vocabulary.bos
-    ends = len(plain) > 0 and vocabulary.adds_eos and plain[-1] != vocabulary.eos
-    return int(begins) + int(ends)
+def _n_reserved(plain: Tokens, vocabulary: Vocabulary, rules: InputRules) -> int:
+    first = rules.keeps_first and len(plain) > 0 and plain[0] != vocabulary.bos
+    last = rules.keeps_last and len(plain) > 0 and plain[-1] != vocabulary.eos
+    return int(first) + int(last)
 
 
 def plan_inputs(waiting: Sequence[int], *, n_batch: int, n_seq_max: int) -> int:

@@ -42,7 +42,7 @@ def _core_of(cpu: int, sys_root: Path) -> tuple[str, str]:
 
 
 def cpu_quota(cgroup: Path) -> float | None:
-    """CPUs' worth of time per period that the control group may use; None: no limit. Source: cgroup v2 cpu.max, v1 cfs."""
+    """CPUs' worth of time that the control group may use; None: no limit. Source: cgroup v2 cpu.max, v1 cfs."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):

@@ -35,10 +35,6 @@ class Vocab:
         return bool(lib.llama_vocab_get_add_bos(self._handle))
 
     @cached_property
-    def adds_eos(self) -> bool:
-        return bool(lib.llama_vocab_get_add_eos(self._handle))
-
-    @cached_property
     def bos(self) -> int | None:
         return _token_or_none(lib.llama_vocab_bos(self._handle))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from models.engine.embeddings import EmbeddingEngine, EmbedTask, prepare_embed
+from models.engine.embeddings import EmbeddingEngine, EmbedTask, InputRules, prepare_embed
 from models.engine.failures import to_failed
 from models.engine.loop import Engine
 from models.engine.ports import Vocabulary
@@ -75,9 +75,9 @@ class Generation:
 class Embedding:
     """Serves `Embed`."""
 
-    def __init__(self, engine: EmbeddingEngine, vocabulary: Vocabulary, n_ctx: int) -> None:
+    def __init__(self, engine: EmbeddingEngine, vocabulary: Vocabulary, rules: InputRules) -> None:
         self._vocabulary = vocabulary
-        self._n_ctx = n_ctx
+        self._rules = rules
         self._engine = engine
         self.submit, self.cancel, self.step = engine.submit, engine.cancel, engine.step
 
@@ -92,7 +92,7 @@ class Embedding:
         """Raises: BadRequest."""
         if isinstance(request, Generate):
             raise Unsupported(NO_GENERATION)
-        return prepare_embed(request, self._vocabulary, self._n_ctx)
+        return prepare_embed(request, self._vocabulary, self._rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.engine.context_end import ContextRules
-from models.engine.embeddings import EmbeddingEngine
+from models.engine.embeddings import EmbeddingEngine, InputRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
 from models.llama.binding import start_backends
@@ -50,7 +50,12 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
 
 def _embedding(config: RunnerConfig, model: Model, n_ctx: int) -> Embedding:
     params = _params(config, n_ctx=config.n_batch, n_seq_max=_EMBED_SEQUENCES)
-    return Embedding(EmbeddingEngine(Embedder(model, params)), model.vocab, n_ctx)
+    rules = InputRules(  # Compat: http-api 6.13, a key that is missing counts as true
+        n_ctx,
+        keeps_first=model.metadata("tokenizer.ggml.add_bos_token") != "false",
+        keeps_last=model.metadata("tokenizer.ggml.add_eos_token") != "false",
+    )
+    return Embedding(EmbeddingEngine(Embedder(model, params)), model.vocab, rules)
 
 
 def _params(config: RunnerConfig, *, n_ctx: int, n_seq_max: int) -> ContextParams:

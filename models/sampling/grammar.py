@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
 MAX_CONSTRAINT_CHARS = 1024 * 1024
+_MAX_ERROR_CHARS = 500
+
+_NO_FORCING = '\n%llguidance {"no_forcing": true}'
+"""Text that the grammar leaves no choice about is still the model's to cut into tokens, as with llama.cpp."""
 
 # Compat: prompting 7, the grammar of format "json": one object, no white space before it and none after it.
-JSON_OBJECT = r"""
+_JSON_OBJECT = r"""
 start: object
 object: "{" WS? (member ("," WS? member)*)? WS? "}"
 array: "[" WS? (value ("," WS? value)*)? WS? "]"
@@ -32,8 +37,8 @@ NUMBER: /-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/
 """
 
 # Compat: llama.cpp's own conversion of schemas lets this much white space stand between two tokens of JSON, and no
-# more: a model cannot fill the context with it.
-_JSON_SPACE = r"( |\n{1,2}[ \t]{0,20})?"
+# more: a model cannot fill the context with it. Keywords that it does not know it ignores.
+_SCHEMA_OPTIONS = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})?", "lenient": True}
 
 
 class Vocabulary(Protocol):
@@ -89,8 +94,8 @@ class Matcher:
         return self._matcher.is_stopped()
 
     def _check(self) -> None:
-        if error := self._matcher.get_error():
-            raise InvalidConstraint(error)
+        if self._matcher.is_error():
+            raise InvalidConstraint(_one_line(self._matcher.get_error()))
 
 
 class Grammars:
@@ -107,48 +112,65 @@ class Grammars:
 
     def matcher(self, constraint: Constraint) -> Matcher:
         """Compile a constraint. Raises: InvalidConstraint."""
-        from llguidance import LLMatcher  # here, since most runners never constrain anything
+        from llguidance import LLMatcher, LLParserLimits  # here, since most runners never constrain anything
 
         if len(constraint.text) > MAX_CONSTRAINT_CHARS:
             raise InvalidConstraint(f"the {constraint.kind} is longer than {MAX_CONSTRAINT_CHARS} characters")
-        grammar = _to_grammar(constraint)
+        grammar = LLMatcher.grammar_from_lark(_to_lark(constraint) + _NO_FORCING)
         if self._tokenizer is None:
             self._tokenizer = _prepare(self._vocabulary)
-        native = LLMatcher(self._tokenizer, grammar, log_level=0)
+        native = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))
+        if native.is_error():
+            raise InvalidConstraint(f"invalid {constraint.kind}: {_one_line(native.get_error())}")
         return Matcher(native, self._vocabulary.n_tokens, self._vocabulary.end_tokens)
 
 
-def _to_grammar(constraint: Constraint) -> str:
-    """The constraint in llguidance's own form. Raises: InvalidConstraint."""
-    from llguidance import LLMatcher
-    from llguidance.gbnf_to_lark import any_to_lark
+def _to_lark(constraint: Constraint) -> str:
+    """The constraint as a grammar in llguidance's form of Lark. Raises: InvalidConstraint."""
+    from llguidance import regex_to_lark
 
     try:
         match constraint.kind:
             case "json_object":
-                return LLMatcher.grammar_from_lark(JSON_OBJECT)
+                return _JSON_OBJECT
             case "json_schema":
-                return _schema_grammar(constraint.text)
+                return f"start: %json {_schema(constraint.text)}"
             case "lark":
-                return LLMatcher.grammar_from_lark(constraint.text)
+                return constraint.text
             case "gbnf":
-                return LLMatcher.grammar_from_lark(any_to_lark(constraint.text))
+                return _from_gbnf(constraint.text)
             case "regex":
-                return LLMatcher.grammar_from_regex(constraint.text)
-    except ValueError as error:
+                return f"start: TEXT\nTEXT: /{regex_to_lark(constraint.text, '')}/"
+    except (ValueError, RecursionError) as error:
         raise InvalidConstraint(f"invalid {constraint.kind}: {error}") from error
     raise InvalidConstraint(f"unknown kind of constraint: {constraint.kind}")
 
 
-def _schema_grammar(text: str) -> str:
-    from llguidance import LLMatcher
+def _from_gbnf(text: str) -> str:
+    """Raises: ValueError, RecursionError."""
+    from llguidance.gbnf_to_lark import gbnf_to_lark
 
+    try:
+        lark: str = gbnf_to_lark(text)
+    except RecursionError:
+        raise
+    except Exception as error:  # the converter has no class of its own for what it refuses
+        raise ValueError(str(error)) from error
+    return lark
+
+
+def _schema(text: str) -> str:
+    """The schema with options for the one who reads it. Raises: ValueError, RecursionError."""
     schema = json.loads(text)
-    if not isinstance(schema, dict | bool):
-        raise InvalidConstraint("a JSON schema must be an object")
-    return LLMatcher.grammar_from_json_schema(
-        text, overrides={"whitespace_pattern": _JSON_SPACE, "lenient": True, "coerce_one_of": True}
-    )
+    if not isinstance(schema, dict):
+        raise ValueError("a JSON schema must be an object")
+    return json.dumps(schema | {"x-guidance": _SCHEMA_OPTIONS})
+
+
+def _one_line(error: str) -> str:
+    """llguidance appends the grammar, line by line, to what it says."""
+    said = re.split(r"\n\s*\d+ \|", error.strip())[0]
+    return " ".join(said.split())[:_MAX_ERROR_CHARS]
 
 
 class _Tokens:
@@ -156,14 +178,17 @@ class _Tokens:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         n = vocabulary.n_tokens
+        self._vocabulary = vocabulary
         self.tokens: Sequence[bytes] = [vocabulary.raw_piece(token) for token in range(n)]
         self.special_token_ids = [token for token in range(n) if vocabulary.is_special(token)]
         self.bos_token_id = None
         self.eos_token_id = min(vocabulary.end_tokens, default=n - 1)
 
     def __call__(self, text: bytes) -> list[int]:
-        """Tokens of a text: only asked for forced text, which is not used."""
-        return []
+        """Tokens of a text that the grammar forces."""
+        return self._vocabulary.tokenize(
+            text.decode("utf-8", "replace"), add_special=False, parse_special=False
+        ).tolist()
 
 
 def _prepare(vocabulary: Vocabulary) -> LLTokenizer:
