@@ -151,22 +151,24 @@ class _Reader:
 
     def read(self, *, tensors: bool, until: str) -> GGUF:
         n_tensors, n_pairs = self._read_count(), self._read_count()
-        metadata, types, complete = self._read_metadata(n_pairs, until)
-        found = GGUF(self.version, self.order, self._source.size, metadata, types, complete=complete)
-        return self._with_tensors(found, n_tensors) if tensors and complete else found
+        found = GGUF(self.version, self.order, self._source.size)
+        if not self._read_metadata(found, n_pairs, until):
+            return replace(found, complete=False)
+        return self._with_tensors(found, n_tensors) if tensors else found
 
     # ---- metadata
 
-    def _read_metadata(self, n_pairs: int, until: str) -> tuple[dict[str, Value], dict[str, ValueType], bool]:
-        metadata: dict[str, Value] = {}
-        types: dict[str, ValueType] = {}
+    def _read_metadata(self, found: GGUF, n_pairs: int, until: str) -> bool:
+        """Fill in the pairs; False when it stopped before one of them."""
         for _ in range(n_pairs):
+            start = self._source.position
             key = self._read_string()
             if until and key.startswith(until):
-                return metadata, types, False
-            types[key] = value_type = self._read_type("invalid type")
-            metadata[key] = self._read_value(value_type)
-        return metadata, types, True
+                return False
+            found.types[key] = value_type = self._read_type("invalid type")
+            found.metadata[key] = self._read_value(value_type)
+            found.spans[key] = (start, self._source.position)
+        return True
 
     def _read_magic(self) -> ByteOrder:
         magic = self._source.take(4)

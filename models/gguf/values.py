@@ -95,7 +95,8 @@ class TensorInfo:
 class GGUF:
     """A file's metadata and list of tensors.
 
-    `metadata` is in the file's order; `types` has the same keys. `tensors` is None when they were not read, and then
+    `metadata` is in the file's order; `types` has the same keys, and so has `spans`: where in the file a key starts and
+    its value ends. `tensors` is None when they were not read, and then
     `data_offset` (where the tensor data starts) is 0. `complete` is False when reading stopped before the last key.
     """
 
@@ -104,6 +105,7 @@ class GGUF:
     size_bytes: int
     metadata: dict[str, Value] = field(default_factory=dict)
     types: dict[str, ValueType] = field(default_factory=dict)
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     tensors: tuple[TensorInfo, ...] | None = None
     alignment: int = 32
     data_offset: int = 0

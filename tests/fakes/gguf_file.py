@@ -59,7 +59,11 @@ def f16(name: str, *shape: int) -> TensorInfo:
     return TensorInfo(name, shape, 1, 0)
 
 
-LLAMA_TENSORS = (f16("token_embd.weight", 64, 4), f16("blk.0.attn_q.weight", 64, 64), f16("blk.1.attn_q.weight", 64, 64))
+LLAMA_TENSORS = (
+    f16("token_embd.weight", 64, 4),
+    f16("blk.0.attn_q.weight", 64, 64),
+    f16("blk.1.attn_q.weight", 64, 64),
+)
 
 
 def gguf_bytes(
