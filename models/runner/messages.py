@@ -73,10 +73,10 @@ class Sampling(msgspec.Struct, frozen=True):
 
 
 class Constraint(msgspec.Struct, frozen=True):
-    """What the generated text must match: a JSON Schema (as JSON text), a grammar, or just any JSON object."""
+    """What the generated text must match: a JSON Schema (as JSON text), or a grammar."""
 
     kind: str
-    """`json_object` (`text` is not looked at), `json_schema`, `gbnf`, `lark` or `regex`."""
+    """`json` (any object; `text` is not looked at), `json_schema`, `gbnf`, `lark` or `regex`."""
     text: str
 
 

@@ -50,6 +50,7 @@ class Vocabulary(Protocol):
     def end_tokens(self) -> Collection[int]: ...
     def raw_piece(self, token: int) -> bytes: ...
     def is_special(self, token: int) -> bool: ...
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> npt.NDArray[np.int32]: ...
 
 
 class Matcher:
@@ -131,7 +132,7 @@ def _to_lark(constraint: Constraint) -> str:
 
     try:
         match constraint.kind:
-            case "json_object":
+            case "json":
                 return _JSON_OBJECT
             case "json_schema":
                 return f"start: %json {_schema(constraint.text)}"
