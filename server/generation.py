@@ -277,13 +277,17 @@ _REASONS = {
 }
 
 
+SHORTEST_NS = 1_000
+"""Compat: the engine of the original counts whole microseconds, at least one."""
+
+
 def _finished(message: wire.Finished, parser: StreamParser, load_ns: int, arrived_ns: int) -> Finished:
     usage = Usage(
         n_prompt=message.n_prompt,
         n_cached=message.n_cached,
-        prompt_ns=message.prompt_ns,
+        prompt_ns=max(message.prompt_ns, SHORTEST_NS),
         n_generated=message.n_generated,
-        decode_ns=message.decode_ns,
+        decode_ns=max(message.decode_ns, SHORTEST_NS) if message.n_generated else 0,
         load_ns=load_ns,
         total_ns=time.monotonic_ns() - arrived_ns,
         n_truncated=message.n_truncated,

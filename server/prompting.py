@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from models.errors import BadRequest, RunnerError
 from models.library import ModelSpec
 from models.parsers.events import Delta, StreamParser, ToolCall
 from models.parsers.native import NativeParser
@@ -73,8 +74,15 @@ async def for_generate(spec: ModelSpec, request: GenerateRequest, think: Think |
     messages.append(Message("user", request.prompt, images=request.images))
     text = render_native(_native_model(spec), messages, (), think).text
     if request.context:
-        text = await runner.detokenize(request.context) + text
+        text = await _earlier_text(request.context, runner) + text
     return Prompt(text, PlainParser(), len(request.images))
+
+
+async def _earlier_text(tokens: tuple[int, ...], runner: RunnerProcess) -> str:
+    try:
+        return await runner.detokenize(tokens)
+    except BadRequest as error:  # Compat: the original lets its engine find out, and reports that as a failure
+        raise RunnerError(f"detokenize error: {error}") from error
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 WORKER = "models.runner.worker"
 STOP_TIMEOUT_S = 5.0
 KEPT_LOG_LINES = 20
-JOIN_ABOVE = 32
+JOIN_ABOVE = 512
 """Chunks that may wait in a mailbox before they are joined."""
 
 CRASHED = (
