@@ -240,7 +240,7 @@ def format_modelfile(commands: Iterable[Command]) -> str:
 
     # Compat: registry-store-cli 6.9: a value that merely starts with a quote is not protected.
     """
-    return "".join(f"{' '.join(filter(None, (c.name.upper(), c.key, quote(c.value))))}\n" for c in commands)
+    return "".join(f"{c.name.upper()}{f' {c.key}' if c.key else ''} {quote(c.value)}\n" for c in commands)
 
 
 def quote(value: str) -> str:

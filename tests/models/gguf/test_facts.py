@@ -52,7 +52,9 @@ def test_lookups_are_by_exact_type(facts: Facts) -> None:
         ({"tokenizer.ggml.model": "llama", "tokenizer.ggml.eos_token_id": 99}, ("b", "")),
     ],
 )
-def test_special_tokens_have_defaults_by_tokenizer(facts: Facts, changes: dict[str, Any], tokens: tuple[str, str]) -> None:
+def test_special_tokens_have_defaults_by_tokenizer(
+    facts: Facts, changes: dict[str, Any], tokens: tuple[str, str]
+) -> None:
     found = facts(gguf_bytes({"tokenizer.ggml.tokens": ["a", "b", "c"]} | changes))
     assert (found.bos_token, found.eos_token) == tokens
 

@@ -20,7 +20,9 @@ def read(path: Path, architecture: str, **metadata: Any) -> GGUF:
     """A model of an architecture with six layers; dots in the keys are written as `__`."""
     usual = {"block_count": 6, "embedding_length": 64, "attention__head_count": 4, "attention__head_count_kv": 2}
     pairs = {f"{architecture}.{key.replace('__', '.')}": value for key, value in (usual | metadata).items()}
-    path.write_bytes(gguf_bytes({"general.architecture": architecture} | {k: v for k, v in pairs.items() if v is not None}))
+    path.write_bytes(
+        gguf_bytes({"general.architecture": architecture} | {k: v for k, v in pairs.items() if v is not None})
+    )
     return read_gguf(path)
 
 
@@ -30,7 +32,9 @@ def test_a_layer_weighs_what_its_tensors_do_and_keeps_keys_and_values(path: Path
 
 
 def test_layers_may_be_known_by_their_tensors_alone(path: Path) -> None:
-    path.write_bytes(gguf_bytes({"general.architecture": "x"}, [f16("blk.2.a", 8), f16("blk.x.a", 8), f16("v.blk.9.a", 8)]))
+    path.write_bytes(
+        gguf_bytes({"general.architecture": "x"}, [f16("blk.2.a", 8), f16("blk.x.a", 8), f16("v.blk.9.a", 8)])
+    )
     assert [layer.weights_bytes for layer in layers_of(read_gguf(path))] == [0, 0, 16]
 
 

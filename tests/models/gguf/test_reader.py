@@ -156,7 +156,10 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "array of arrays": (HEAD + KEY + struct.pack("<IIQ", 9, 9, 1), "invalid array type: 9"),
     "array of type 77": (HEAD + KEY + struct.pack("<IIQ", 9, 77, 1), "invalid array type: 77"),
     "long string": (HEAD + struct.pack("<Q", 2**24 + 1), "GGUF string length 16777217 exceeds maximum 16777216"),
-    "endless string": (HEAD + struct.pack("<Q", 2**63), "GGUF string length 9223372036854775808 exceeds maximum 16777216"),
+    "endless string": (
+        HEAD + struct.pack("<Q", 2**63),
+        "GGUF string length 9223372036854775808 exceeds maximum 16777216",
+    ),
     "long string in an array": (
         HEAD + KEY + struct.pack("<IIQQ", 9, 8, 2, 2**24 + 1),
         "GGUF string length 16777217 exceeds maximum 16777216",
@@ -237,7 +240,9 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path: Path, data
     content = bytearray(gguf_bytes(LLAMA | {"long": list(range(50))}, LLAMA_TENSORS))
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, len(content) - 9))
-        content[at : at + 8] = data.draw(st.sampled_from([b"\xff" * 8, bytes(8), b"\x01" + bytes(7), b"\0\0\0\x7f" * 2]))
+        content[at : at + 8] = data.draw(
+            st.sampled_from([b"\xff" * 8, bytes(8), b"\x01" + bytes(7), b"\0\0\0\x7f" * 2])
+        )
     path = tmp_path / "damaged.gguf"
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     for arrays in (False, True):
@@ -245,12 +250,14 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path: Path, data
             gguf = read_gguf(path, arrays=arrays)
         except InvalidGGUF:
             continue
-        assert all(0 <= t.offset and gguf.data_offset + t.offset + t.size_bytes <= len(content) for t in gguf.tensors or ())
+        assert all(gguf.data_offset + t.offset + t.size_bytes <= len(content) for t in gguf.tensors or ())
 
 
 def test_a_vocabulary_of_128k_is_skipped_quickly(file: WriteFile) -> None:
     """Ollama's users wait for `list` and `show`. Measured at 40 ms; the bound leaves room for a busy machine."""
-    path = file(gguf_bytes({"tokens": ["x" * (n % 16) for n in range(128_000)], "merges": ["a b"] * 280_000, "last": 1}))
+    path = file(
+        gguf_bytes({"tokens": ["x" * (n % 16) for n in range(128_000)], "merges": ["a b"] * 280_000, "last": 1})
+    )
     best = min(timed(lambda: read_gguf(path)) for _ in range(3))
     assert best < 0.5
 

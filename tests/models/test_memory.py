@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from models.gguf.facts import GGUFFacts
+from models.gguf.layers import LayerFacts
+from models.memory import cache_bytes, compute_bytes, memory_need
+from models.runner.messages import KvType, RunnerConfig
+
+FACTS = GGUFFacts(
+    architecture="llama",
+    size_bytes=5000,
+    n_ctx_train=4096,
+    n_embd=256,
+    n_ff=512,
+    n_vocab=1000,
+    layers=(LayerFacts(weights_bytes=1000, kv_elements=256),) * 4,
+    shared_bytes=500,
+)
+CONFIG = RunnerConfig(model_path="m", n_ctx=2048, n_parallel=1, n_batch=512, n_gpu_layers=0, n_threads=1)
+
+
+def with_layers(*layers: LayerFacts) -> GGUFFacts:
+    return replace(FACTS, layers=layers)
+
+
+@pytest.mark.parametrize(
+    ("facts", "n_ctx", "kv_type", "n_bytes"),
+    [
+        (FACTS, 2048, KvType.F16, 4 * 2048 * 256 * 2),
+        (FACTS, 2000, KvType.F16, 4 * 2048 * 256 * 2),
+        (FACTS, 2048, KvType.Q8_0, 4 * 2048 * 256 * 17 // 16),
+        (FACTS, 2048, KvType.Q4_0, 4 * 2048 * 256 * 9 // 16),
+        (with_layers(LayerFacts(kv_elements=8, window=512)), 16384, KvType.F16, 1024 * 8 * 2),
+        (with_layers(LayerFacts(kv_elements=8, window=512)), 256, KvType.F16, 256 * 8 * 2),
+        (with_layers(LayerFacts(state_elements=100)), 16384, KvType.Q4_0, 400),
+        (with_layers(), 16384, KvType.F16, 0),
+    ],
+)
+def test_what_one_sequence_keeps(facts: GGUFFacts, n_ctx: int, kv_type: KvType, n_bytes: int) -> None:
+    assert cache_bytes(facts, n_ctx, kv_type) == n_bytes
+
+
+def test_buffers_grow_with_vocabulary_context_and_batch() -> None:
+    usual = compute_bytes(FACTS, 2048, 512)
+    assert usual == 512 * (4000 + 4 * (3 * 256 + 2 * 512) + 4096)
+    assert compute_bytes(FACTS, 2048, 4096) == usual
+    assert compute_bytes(FACTS, 2048, 256) == usual // 2
+    assert compute_bytes(FACTS, 4096, 512) == usual + 512 * 4096
+    assert compute_bytes(replace(FACTS, pooling_type=1), 2048, 512) == usual - 512 * 4000
+
+
+def test_a_short_context_needs_no_full_batch() -> None:
+    assert compute_bytes(FACTS, 64, 512) == 64 * (4000 + 4 * (3 * 256 + 2 * 512) + 512)
+
+
+def test_the_need_of_a_runner_counts_every_sequence_and_file() -> None:
+    one = memory_need(FACTS, CONFIG)
+    four = memory_need(FACTS, replace_config(n_parallel=4), others_bytes=77)
+    assert one.weights_bytes == 4500 and four.weights_bytes == 4577
+    assert four.cache_bytes == 4 * one.cache_bytes
+    assert one.total_bytes == one.weights_bytes + one.cache_bytes + one.compute_bytes
+
+
+def test_no_context_beyond_training_is_counted() -> None:
+    assert memory_need(FACTS, replace_config(n_ctx=100_000)) == memory_need(FACTS, replace_config(n_ctx=4096))
+
+
+def test_without_tensors_the_file_counts() -> None:
+    assert memory_need(replace(FACTS, layers=(), shared_bytes=0), CONFIG).weights_bytes == 5000
+
+
+def replace_config(**changes: int) -> RunnerConfig:
+    return RunnerConfig(**{"model_path": "m", "n_ctx": 2048, "n_parallel": 1, "n_batch": 512, "n_gpu_layers": 0,
+                           "n_threads": 1, **changes})  # type: ignore[arg-type]  # fmt: skip
