@@ -18,7 +18,7 @@ import jinja2
 
 from models.templates.errors import TemplateError
 from models.templates.guards import current_budget
-from models.templates.limits import Budget
+from models.templates.limits import Budget, n_chars
 from models.templates.sandbox import ChatEnvironment, rewrite
 
 MAX_SOURCE_CHARS = 128 * 1024
@@ -41,7 +41,7 @@ class ChatTemplate:
 
     def render(self, variables: Mapping[str, Any], *, now: datetime | None = None) -> str:
         """The text for these variables. Raises: TemplateError, also when the template refuses (`raise_exception`)."""
-        budget = Budget(_n_chars(variables), len(variables.get("messages") or ()))
+        budget = Budget(n_chars(variables), len(variables.get("messages") or ()))
         names = dict(variables) | {"raise_exception": _refuse, "strftime_now": _clock(now)}
         return _within(budget, lambda: _joined(self._root, names, budget))
 
@@ -109,11 +109,3 @@ def _clock(now: datetime | None) -> Callable[[str], str]:
         return (now or datetime.now()).strftime(layout)
 
     return strftime_now
-
-
-def _n_chars(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(len(key) + _n_chars(item) for key, item in value.items())
-    return sum(map(_n_chars, value)) if isinstance(value, (list, tuple)) else 1

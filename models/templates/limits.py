@@ -6,7 +6,9 @@ with the input, so that a long chat renders and a hostile template ends within a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import perf_counter, thread_time
+from typing import Any
 
 from models.templates.errors import TemplateLimitExceeded
 
@@ -46,3 +48,12 @@ class Budget:
         if left <= 0:
             raise TemplateLimitExceeded("template takes too long")
         self._wall_end = perf_counter() + left
+
+
+def n_chars(value: Any) -> int:
+    """About how much text an input holds; numbers and the like count one."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(len(key) + n_chars(item) for key, item in value.items())
+    return sum(map(n_chars, value)) if isinstance(value, (list, tuple)) else 1
