@@ -66,12 +66,12 @@ class Client:
         options: Json | None = None,
         **said: Any,
     ) -> Iterator[Json]:
-        """`said`: the optional fields `format`, `keep_alive`, `think`; None leaves one out."""
+        """`said`: optional fields such as `format`, `keep_alive`, `think`; None leaves one out."""
         body: Json = {"model": model, "prompt": prompt, "suffix": "", "system": system, "template": ""}
         return self._http.stream("POST", "/api/generate", body | _present(images=list(images), **said) | _with(options))
 
     def chat(self, model: str, messages: Sequence[Json], *, options: Json | None = None, **said: Any) -> Iterator[Json]:
-        """`said`: the optional fields `format`, `keep_alive`, `think`, `tools`; None leaves one out."""
+        """`said`: optional fields such as `format`, `keep_alive`, `think`, `tools`; None leaves one out."""
         body: Json = {"model": model, "messages": list(messages)}
         return self._http.stream("POST", "/api/chat", body | _present(**said) | _with(options))
 
@@ -93,8 +93,8 @@ def _transfer_body(name: str, insecure: bool) -> Json:
 
 
 def _present(**fields: Any) -> Json:
-    """Go's `omitempty`: no None, no empty list, no False; but `think` and `truncate` are pointers and may be False."""
-    pointers = ("think", "truncate")
+    """Go's `omitempty`: no None, no empty list, no False; but False is said where the field is a pointer in Go."""
+    pointers = ("stream", "think", "truncate")
     return {
         name: value
         for name, value in fields.items()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from server.cli.proxy import is_local
 from server.settings import Host, from_environment, text_editor
+from server.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Environment:
     home: Path
     editor: str = "vi"
     keeps_history: bool = True
-    version: str = "0.33.0"
+    version: str = VERSION
 
     @classmethod
     def read(cls) -> Environment:

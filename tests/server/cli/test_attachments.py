@@ -21,7 +21,8 @@ def out(tmp_path: Path) -> Output:
 
 
 def complained(out: Output) -> str:
-    return out.stderr.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    assert isinstance(out.stderr, io.StringIO)
+    return out.stderr.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.cli.commands import COMMANDS
+from server.cli.commands import COMMANDS, Command
 from server.cli.main import split_command
 from server.settings import Host
 from tests.server.cli.conftest import Puna
@@ -40,8 +40,8 @@ def test_a_wrong_command_line_is_an_error_without_usage(puna: Puna, argv: list[s
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.needs_server], ids=lambda c: c.name)
-def test_commands_ask_for_a_sign_of_life_first(puna: Puna, command: object) -> None:
-    usage = COMMANDS[COMMANDS.index(command)].usage.replace("[", "").replace("]", "")  # type: ignore[arg-type]
+def test_commands_ask_for_a_sign_of_life_first(puna: Puna, command: Command) -> None:
+    usage = command.usage.replace("[", "").replace("]", "")
     result = puna(*usage.split()[: 3 if "SOURCE" in usage else 2], host=NO_SERVER)
     assert result.status == 1
     assert result.stderr == "Error: could not connect to puna server, run 'puna serve' to start it\n"
@@ -106,9 +106,8 @@ def test_a_command_without_variables_has_no_block_for_them(puna: Puna) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.name)
-def test_every_help_screen_can_be_made(puna: Puna, command: object) -> None:
-    name = COMMANDS[COMMANDS.index(command)].name  # type: ignore[arg-type]
-    assert puna(name, "--help", host=NO_SERVER).status == 0
+def test_every_help_screen_can_be_made(puna: Puna, command: Command) -> None:
+    assert puna(command.name, "--help", host=NO_SERVER).status == 0
 
 
 def test_help_for_an_unknown_topic_is_the_overview(puna: Puna) -> None:

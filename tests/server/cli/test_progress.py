@@ -82,13 +82,18 @@ def out(tmp_path: Path) -> Output:
     return Output(io.StringIO(), io.StringIO(), io.StringIO(), Environment(Host(), tmp_path))
 
 
+def written_by(out: Output) -> str:
+    assert isinstance(out.stderr, io.StringIO)
+    return out.stderr.getvalue()
+
+
 def test_the_last_drawing_stays_and_ends_with_a_newline(out: Output) -> None:
     area = ProgressArea(out)
     area.add(Spinner("one"))
     area.add(Spinner("two"))
     area.stop()
     area.stop()
-    written = out.stderr.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    written = written_by(out)
     assert written.endswith("\x1b[?2026h\x1b[?25l\x1b[1Gone \x1b[K\ntwo \x1b[K\x1b[?25h\x1b[?2026l\n")
 
 
@@ -97,7 +102,7 @@ def test_clearing_erases_each_line(out: Output) -> None:
     area.add(Spinner("one"))
     area.add(Spinner("two"))
     area.clear()
-    written = out.stderr.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    written = written_by(out)
     assert written.endswith("\x1b[?2026l\x1b[?25l\x1b[2K\x1b[1G\x1b[A\x1b[2K\x1b[1G\x1b[?25h")
 
 
@@ -107,4 +112,4 @@ def test_a_second_drawing_begins_where_the_first_did(out: Output) -> None:
         area.add(Spinner(name))
     area._draw()
     area.stop()
-    assert "\x1b[?2026h\x1b[?25l\x1b[A\x1b[A\x1b[1Ga" in out.stderr.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b[?2026h\x1b[?25l\x1b[A\x1b[A\x1b[1Ga" in written_by(out)

@@ -126,7 +126,7 @@ def test_a_model_that_can_think_does(fake: FakeServer, puna: Puna) -> None:
     assert [body["think"] for body in fake.bodies("POST /api/generate")] == [True, False]
 
 
-THOUGHT = [
+THOUGHT: list[Json] = [
     {"response": "", "thinking": "hm"},
     {"response": "", "thinking": "m"},
     {"response": "Yes"},

@@ -7,11 +7,11 @@ import pytest
 from server.cli.pull import cloud_variant
 from server.cli.push import destination
 from tests.server.cli.conftest import Puna
-from tests.server.cli.fake_server import FakeServer, Reply
+from tests.server.cli.fake_server import FakeServer, Json, Reply
 
 DIGEST = "sha256:0123456789abcdef" + "0" * 48
 LABEL = "pulling 0123456789ab:"
-PULLED = [
+PULLED: list[Json] = [
     {"status": "pulling manifest"},
     {"status": "pulling 0123456789ab", "digest": DIGEST, "total": 1000},
     {"status": "pulling 0123456789ab", "digest": DIGEST, "total": 1000, "completed": 500},
@@ -109,7 +109,7 @@ def test_only_bare_names_of_the_default_registry_have_a_cloud_variant(name: str,
     assert cloud_variant(name) == expected
 
 
-PUSHED = [
+PUSHED: list[Json] = [
     {"status": "retrieving manifest"},
     {"status": "pushing 0123456789ab", "digest": DIGEST, "total": 1000},
     {"status": "pushing 0123456789ab", "digest": DIGEST, "total": 1000, "completed": 1000},

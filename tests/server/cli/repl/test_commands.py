@@ -41,11 +41,13 @@ def session(fake: FakeServer, tmp_path: Path) -> Session:
 
 
 def said(session: Session) -> str:
-    return session.out.stdout.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    assert isinstance(session.out.stdout, io.StringIO)
+    return session.out.stdout.getvalue()
 
 
 def complained(session: Session) -> str:
-    return session.out.stderr.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    assert isinstance(session.out.stderr, io.StringIO)
+    return session.out.stderr.getvalue()
 
 
 @pytest.mark.parametrize("line", ["/bye", "/exit", "/bye now", "/exitx"])
