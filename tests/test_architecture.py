@@ -105,7 +105,7 @@ RULES: dict[str, Only | Never] = {
     "commands reach the server over HTTP": Never(
         ("server.cli",),
         ("server", "registry.store", "registry.blobs", "registry.manifests", "models.library", "models.create"),
-        besides=("server.cli", "server.settings", "server.durations", "server.app", "server.__main__"),
+        besides=("server.cli", "server.settings", "server.durations", "server.version", "server.serving"),
     ),
 }
 
