@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
 from functools import wraps
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -21,9 +20,7 @@ from jinja2.tests import TESTS
 from jinja2.utils import pass_environment
 
 from models.templates.errors import TemplateLimitExceeded
-from models.templates.limits import CHARS_PER_LIST_ITEM, Budget
-
-current_budget: ContextVar[Budget] = ContextVar("current_budget")
+from models.templates.limits import CHARS_PER_LIST_ITEM, current_budget
 
 MAX_INT_BITS = 10_000
 MAX_NODES = 50_000

@@ -1,8 +1,8 @@
 """A GGUF's own chat template (Hugging Face's Jinja): compiled once, rendered within limits.
 
 What such templates expect is transformers' `apply_chat_template`: block trimming, loop controls, `raise_exception`,
-`strftime_now`, `tojson` without HTML escapes. jinja2 is imported by this module only, and this module only when a chat
-comes: the server starts without it.
+`strftime_now`, `tojson` without HTML escapes. jinja2 is imported when the first template is compiled: the server starts
+without it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NoReturn, TypeVar
-
-import jinja2
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from models.templates.errors import TemplateError
-from models.templates.guards import current_budget
-from models.templates.limits import Budget, n_chars
-from models.templates.sandbox import ChatEnvironment, rewrite
+from models.templates.limits import Budget, current_budget, n_chars
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 MAX_SOURCE_CHARS = 128 * 1024
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-_environment = ChatEnvironment()
 _DATE_FORMAT = re.compile(r"(?:[^%]|%-?[A-Za-z%])*")
 
 
@@ -71,11 +69,13 @@ def render_chat_template(
     return chat_template(source).render(variables)
 
 
-def _compile(source: str) -> jinja2.Template:
-    return _environment.from_string(rewrite(_environment.parse(source)))
+def _compile(source: str) -> Template:
+    from models.templates.sandbox import compile_source  # jinja2, which the server's start does without
+
+    return compile_source(source)
 
 
-def _joined(template: jinja2.Template, names: dict[str, Any], budget: Budget) -> str:
+def _joined(template: Template, names: dict[str, Any], budget: Budget) -> str:
     pieces = []
     for piece in template.root_render_func(template.new_context(names)):
         budget.charge(len(piece))

@@ -7,6 +7,7 @@ with the input, so that a long chat renders and a hostile template ends within a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from time import perf_counter, thread_time
 from typing import Any
 
@@ -48,6 +49,10 @@ class Budget:
         if left <= 0:
             raise TemplateLimitExceeded("template takes too long")
         self._wall_end = perf_counter() + left
+
+
+current_budget: ContextVar[Budget] = ContextVar("current_budget")
+"""What the code that a Jinja template calls reports to; set for the time of one rendering."""
 
 
 def n_chars(value: Any) -> int:

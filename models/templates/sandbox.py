@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from types import BuiltinMethodType, MethodType
 from typing import Any
 
-from jinja2 import nodes
+from jinja2 import Template, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.runtime import ChainableUndefined, Context, LoopContext, Undefined
@@ -19,7 +19,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from models.templates import guards
 from models.templates.errors import TemplateError, TemplateLimitExceeded
-from models.templates.guards import bounded, charge_result, current_budget, text_of
+from models.templates.guards import bounded, charge_result, text_of
+from models.templates.limits import current_budget
 
 _REWRITES: dict[str, Callable[..., Any]] = {
     "_counted": guards.counted,
@@ -118,6 +119,14 @@ def _range(*bounds: int) -> range:
     if len(numbers) > guards.MAX_REPEAT:
         raise TemplateLimitExceeded("template asks for too many numbers")
     return numbers
+
+
+_environment = ChatEnvironment()
+
+
+def compile_source(source: str) -> Template:
+    """The compiled template. Raises whatever jinja2 and Python raise for a text that is none."""
+    return _environment.from_string(rewrite(_environment.parse(source)))
 
 
 # ---- the syntax tree -----------------------------------------------------------------------------------------------
