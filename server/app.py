@@ -51,7 +51,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     for router in ROUTERS:
         app.include_router(router)
-    for kind in EXPECTED:
+    for kind in (*EXPECTED, Exception):
         app.add_exception_handler(kind, _refuse)
     return app
 
@@ -65,7 +65,7 @@ def routes() -> Iterable[tuple[str, Iterable[str]]]:
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
-    """What a route raised and the table of errors knows, in the dialect's form: there is one dialect so far."""
+    """What a route raised, in the dialect's form: there is one dialect so far."""
     answer = error_answer(error)
     return UnreadBodyResponse(answer) if isinstance(error, BodyTooLarge) else CompleteResponse(answer)
 

@@ -6,7 +6,6 @@ Source: Go time/format.go and time/time.go, ParseDuration and Duration.String.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -52,9 +51,19 @@ def _parse_part(rest: str, text: str) -> tuple[int, str]:
         raise InvalidDuration(f"time: missing unit in duration {_quote(text)}")
     if unit[0] not in _UNITS:
         raise InvalidDuration(f"time: unknown unit {_quote(unit[0])} in duration {_quote(text)}")
-    fraction = fraction[:_MAX_DIGITS]
-    value = int(whole or "0") + Fraction(int(fraction or "0"), 10 ** len(fraction))
-    return int(value * _UNITS[unit[0]]), rest[unit.end() :]
+    ns = int(whole or "0") * _UNITS[unit[0]] + _fraction_of(_UNITS[unit[0]], fraction)
+    return ns, rest[unit.end() :]
+
+
+def _fraction_of(unit_ns: int, digits: str) -> int:
+    """# Compat: Go time.leadingFraction: in float64, digits that do not fit 63 bits left out."""
+    value, scale = 0, 1.0
+    for digit in digits[:_MAX_DIGITS]:
+        longer = value * 10 + int(digit)
+        if value > MAX_DURATION // 10 or longer > MAX_DURATION + 1:
+            break
+        value, scale = longer, scale * 10
+    return int(value * (unit_ns / scale))
 
 
 def _invalid(text: str) -> InvalidDuration:

@@ -87,6 +87,7 @@ STATUSES: Mapping[type[Exception], int] = {
     registry.InvalidManifest: 500,
     registry.UnsupportedValue: 500,
     registry.StoreUnusable: 500,
+    registry.TransferError: 500,
     # models
     models.BadRequest: 400,
     models.ModelNotFound: 404,
@@ -117,6 +118,7 @@ EXPECTED = (
     decoding.DecodeError,
     ServerError,
     BodyTooLarge,
+    ClientGone,
 )
 """Errors that are answers: their text is for the client, their traceback for nobody."""
 

@@ -34,7 +34,7 @@ BACKLOG = 4096
 KEEP_ALIVE_S = 24 * 3600
 """Compat: http-api 1.2: idle connections are not closed; TCP notices those whose other end is gone."""
 
-SHUTDOWN_S = 5.0
+SHUTDOWN_S = 5
 EARLY_ANSWERS = {
     "/": Answer(200, [TEXT], b"Ollama is running"),
     "/api/version": Answer(200, [JSON], encode({"version": VERSION})),
@@ -80,21 +80,7 @@ class _Serving:
         self._gate = gate
         self._with_builtin = with_builtin
         self._stopping = asyncio.Event()
-        config = uvicorn.Config(
-            gate,
-            http=Protocol,
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(SHUTDOWN_S),
-        )
-        self._http = _Server(config)
+        self._http = HttpServer(gate)
 
     async def run(self, listener: socket.socket) -> None:
         """Raises: what kept the application from coming up."""
@@ -127,8 +113,25 @@ class _Serving:
         return create_app(parts), routes()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, but signals are ours: connections are closed at once, and the exit status is 0."""
+class HttpServer(uvicorn.Server):
+    """uvicorn's server as it is set up here. Signals are not its business."""
+
+    def __init__(self, gate: Gate) -> None:
+        config = uvicorn.Config(
+            gate,
+            http=Protocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+        super().__init__(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -138,8 +141,7 @@ class _Server(uvicorn.Server):
         """End soon. # Compat: registry-store-cli 9: nothing is drained, a second signal changes nothing."""
         self.should_exit = True
         for connection in list(self.server_state.connections):
-            if connection.transport is not None:
-                connection.transport.close()
+            connection.transport.close()
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -11,9 +11,8 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
-from registry.gojson import encode
 from server.transport import access_log
-from server.transport.answers import JSON, TEXT, Answer, send_answer
+from server.transport.answers import TEXT, Answer, send_answer
 from server.transport.asgi import Application, Header, Message, Receive, Scope, Send, header
 from server.transport.hosts import HostKind, judge_host
 from server.transport.origins import Origins, is_same_origin
@@ -97,16 +96,14 @@ class Gate:
         return None
 
     async def _forward(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
-        """Run the route; what it did not foresee becomes a 500 and a line in the log."""
+        """Run the route; what nobody foresaw has been answered by the application, and comes here for the log."""
         assert self._inner is not None, "nothing is forwarded before the gate is open"
         try:
             await self._inner(scope, receive, reply.send)
-        except Exception as error:
+        except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
-            if reply.status:
+            if not reply.is_complete:
                 raise  # an answer that has begun can only be broken off
-            body = encode({"error": str(error) or type(error).__name__})
-            await send_answer(Answer(500, [JSON], body), scope["method"], reply.send)
 
 
 class _Reply:
@@ -116,6 +113,7 @@ class _Reply:
         self._send = send
         self.headers: list[Header] = []
         self.status = 0
+        self.is_complete = False
 
     async def send(self, message: Message) -> None:
         if not self.status and message["type"] == "http.response.start":
@@ -123,6 +121,8 @@ class _Reply:
             if self.headers:
                 message["headers"] = [*message.get("headers", ()), *self.headers]
         await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self.is_complete = True
 
 
 def _is_badly_encoded(raw_path: bytes) -> bool:

@@ -6,12 +6,15 @@ tests of this module speak to a real socket.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
+
+_UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 
 MAX_HEAD_BYTES = 1024 * 1024
 """Compat: Go net/http DefaultMaxHeaderBytes: request line and headers."""
@@ -27,6 +30,7 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._n_head_bytes is not None:
             self._n_head_bytes += len(data)
+            data = _without_upgrade(data)
         super().data_received(data)
         if self._n_head_bytes is not None and self._n_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse_head()
@@ -47,6 +51,17 @@ class Protocol(HttpToolsProtocol):
         head = STATUS_LINE[431] + b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n"
         self.transport.write(head + text)
         self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The head of a request without its offer to speak another protocol, which a server may ignore.
+
+    The parser takes the offer for accepted, and then leaves the body unread. Java's client makes one by default.
+    """
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or not _UPGRADE.search(data, 0, end):
+        return data
+    return _UPGRADE.sub(b"\r\nx-offer", data[:end]) + data[end:]
 
 
 class _Http10Cycle(RequestResponseCycle):

@@ -1,0 +1,107 @@
+"""HTTP on the wire, spoken by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.parsers.events import Delta, DoneReason, Finished
+from server.transport.protocol import MAX_HEAD_BYTES
+from tests.fakes.generation import FakeGeneration
+from tests.fakes.live_server import LiveServer, fake_parts, read_all
+
+GENERATION = FakeGeneration((Delta("a"), Delta("b"), Finished(DoneReason.STOP)))
+BODY = b'{"model":"m","prompt":"p"}'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with LiveServer(fake_parts(Path(tmp_path_factory.mktemp("home")), GENERATION)) as running:
+        yield running
+
+
+def post(path: bytes, body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
+    head = [b"POST %s HTTP/%s" % (path, version), b"Host: localhost", b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join(head) + b"\r\n\r\n" + body
+
+
+GET = b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST_GET = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+
+def test_requests_in_a_row_are_answered_in_their_order(server: LiveServer) -> None:
+    stream = post(b"/api/generate", BODY)
+    answers = server.raw(stream + GET + stream + LAST_GET)
+    assert answers.count(b"HTTP/1.1 200 OK") == 4
+    assert answers.count(b'{"version":"') == 2
+    assert answers.count(b'"done":true') == 2
+    assert answers.rstrip().endswith(b"}")
+
+
+def test_http_1_0_has_no_chunks_and_ends_with_the_connection(server: LiveServer) -> None:
+    head, _, body = server.raw(post(b"/api/generate", BODY, version=b"1.0")).partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert b"connection: close" in head
+    assert body.count(b"\n") == 3 and body.startswith(b'{"model":"m"') and body.endswith(b"}\n")
+
+
+def test_http_1_0_gets_short_answers_with_their_length(server: LiveServer) -> None:
+    answer = server.raw(b"GET /api/version HTTP/1.0\r\n\r\n")
+    assert b"content-length: 20" in answer
+    assert answer.endswith(b'{"version":"0.33.0"}')
+
+
+def test_http_1_0_head_has_no_body(server: LiveServer) -> None:
+    assert server.raw(b"HEAD /api/tags HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\n")
+
+
+def test_a_chunked_request_is_read(server: LiveServer) -> None:
+    chunks = b"".join(b"%x\r\n%s\r\n" % (1, BODY[i : i + 1]) for i in range(len(BODY)))
+    head = b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    assert b'"done":true' in server.raw(head + chunks + b"0\r\n\r\n")
+
+
+def test_headers_beyond_all_measure_are_refused(server: LiveServer) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+        try:
+            for _ in range(MAX_HEAD_BYTES // 65536 + 8):
+                connection.sendall(b"x" * 65536)
+            answer = read_all(connection)
+        except (ConnectionResetError, BrokenPipeError):
+            answer = b""  # closed while we still sent; what matters is that it was closed
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_large_headers_within_the_measure_are_read(server: LiveServer) -> None:
+    request = LAST_GET.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * (MAX_HEAD_BYTES // 2) + b"\r\n\r\n")
+    assert server.raw(request).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_large_body_does_not_count_as_headers(server: LiveServer) -> None:
+    body = b'{"model":"m","prompt":"' + b"x" * (2 * MAX_HEAD_BYTES) + b'"}'
+    assert server.raw(post(b"/api/generate", body) + LAST_GET).count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize("garbage", [b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00"])
+def test_what_is_not_http_is_refused(server: LiveServer, garbage: bytes) -> None:
+    assert server.raw(garbage).startswith(b"HTTP/1.1 400 ")
+
+
+def test_an_offer_to_upgrade_is_read_over(server: LiveServer) -> None:
+    offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
+    assert b'"done":true' in server.raw(post(b"/api/generate", BODY, *offer) + LAST_GET)
+
+
+def test_an_unread_body_does_not_spoil_the_connection(server: LiveServer) -> None:
+    answers = server.raw(post(b"/nope", b"x" * 3_000_000) + LAST_GET)
+    assert answers.startswith(b"HTTP/1.1 404 ")
+    assert b"HTTP/1.1 200 OK" in answers
+
+
+def test_answers_carry_a_date_and_no_name_of_the_server(server: LiveServer) -> None:
+    head = server.raw(LAST_GET).lower()
+    assert b"\r\ndate: " in head
+    assert b"\r\nserver: " not in head
