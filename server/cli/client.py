@@ -22,7 +22,7 @@ class Client:
         self._http.call("HEAD", "/")
 
     def version(self) -> str:
-        return str(self._http.call("GET", "/api/version")["version"])
+        return str((self._http.call("GET", "/api/version") or {}).get("version") or "")
 
     def list_models(self) -> list[Json]:
         return (self._http.call("GET", "/api/tags") or {}).get("models") or []

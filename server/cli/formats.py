@@ -10,7 +10,8 @@ import unicodedata
 from datetime import UTC, datetime
 
 _BYTE_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "KB"))
-_NEVER = "0001-01-01T00:00:00Z"
+ZERO_TIME = "0001-01-01T00:00:00Z"
+"""Go's time of nothing: fields without a value have it."""
 
 
 def human_bytes(n: int) -> str:
@@ -25,7 +26,7 @@ def human_bytes(n: int) -> str:
 
 def parse_time(text: str) -> datetime | None:
     """An RFC 3339 time; None for Go's zero time, which stands for "never"."""
-    return None if text == _NEVER else datetime.fromisoformat(text)
+    return None if text == ZERO_TIME else datetime.fromisoformat(text)
 
 
 def human_time(moment: datetime | None, now: datetime) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from server.cli.client import Client
 from server.cli.flags import Arguments
-from server.cli.formats import human_bytes, human_time, now, parse_time
+from server.cli.formats import ZERO_TIME, human_bytes, human_time, now, parse_time
 from server.cli.tables import render_table
 from server.cli.terminal import Output
 from server.cli.transport import Json
@@ -24,7 +24,7 @@ def run(client: Client, args: Arguments, out: Output) -> int:
 
 
 def show_models(client: Client, prefix: str, out: Output) -> None:
-    models = [model for model in client.list_models() if model["name"].lower().startswith(prefix.lower())]
+    models = [model for model in client.list_models() if model.get("name", "").lower().startswith(prefix.lower())]
     out.write(format_models(models, now()))
 
 
@@ -34,5 +34,6 @@ def format_models(models: Iterable[Json], moment: datetime) -> str:
 
 
 def _row(model: Json, moment: datetime) -> tuple[str, ...]:
-    size = "-" if model.get("remote_model") else human_bytes(model["size"])
-    return model["name"], model["digest"][:ID_LENGTH], size, human_time(parse_time(model["modified_at"]), moment)
+    size = "-" if model.get("remote_model") else human_bytes(model.get("size", 0))
+    modified = human_time(parse_time(model.get("modified_at", ZERO_TIME)), moment)
+    return model.get("name", ""), model.get("digest", "")[:ID_LENGTH], size, modified

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from server.cli.client import Client
 from server.cli.flags import Arguments
-from server.cli.formats import human_bytes, human_time, now, parse_time
+from server.cli.formats import ZERO_TIME, human_bytes, human_time, now, parse_time
 from server.cli.list import ID_LENGTH
 from server.cli.tables import render_table
 from server.cli.terminal import Output
@@ -19,7 +19,7 @@ HEADER = ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL")
 def run(client: Client, args: Arguments, out: Output) -> int:
     """Print the table, in the server's order; an argument keeps the names that start with it."""
     prefix = args.positionals[0] if args.positionals else ""
-    models = [model for model in client.running_models() if model["name"].startswith(prefix)]
+    models = [model for model in client.running_models() if model.get("name", "").startswith(prefix)]
     out.write(format_running(models, now()))
     return 0
 
@@ -31,12 +31,12 @@ def format_running(models: Iterable[Json], moment: datetime) -> str:
 
 def _row(model: Json, moment: datetime) -> tuple[str, ...]:
     return (
-        model["name"],
-        model["digest"][:ID_LENGTH],
-        human_bytes(model["size"]),
-        format_processor(model["size"], model["size_vram"]),
-        str(model["context_length"]),
-        _until(parse_time(model["expires_at"]), moment),
+        model.get("name", ""),
+        model.get("digest", "")[:ID_LENGTH],
+        human_bytes(model.get("size", 0)),
+        format_processor(model.get("size", 0), model.get("size_vram", 0)),
+        str(model.get("context_length", 0)),
+        _until(parse_time(model.get("expires_at", ZERO_TIME)), moment),
     )
 
 

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -37,9 +37,10 @@ class Interrupted(Exception):
 class Keyboard:
     """Reads one line after another from the terminal."""
 
-    def __init__(self, history: LineHistory, *, editor: str) -> None:
+    def __init__(self, history: LineHistory, *, editor: str, complain: Callable[[str], None]) -> None:
         self._history = history
         self._editor = editor
+        self._complain = complain
         self._session: PromptSession[str] = PromptSession(
             history=_KnownLines(history),
             key_bindings=self._bindings(),
@@ -80,12 +81,12 @@ class Keyboard:
             try:
                 text = edit_text(buffer.text, self._editor)
             except OSError as error:
-                print(f"error: {error}")  # run_in_terminal has taken the prompt away and brings it back
+                self._complain(f"error: {error}\n")
                 return
             buffer.text = text
             buffer.cursor_position = len(text)
 
-        run_in_terminal(edit)
+        run_in_terminal(edit)  # takes the prompt away meanwhile
 
 
 def _interrupt(event: KeyPressEvent) -> None:

@@ -30,7 +30,7 @@ def converse(client: Client, conversation: Conversation, info: Json, out: Output
     environment = out.environment
     history = LineHistory(environment.home / ".ollama" / "history", enabled=environment.keeps_history)
     session = Session(client, conversation, history, out)
-    talk(session, Keyboard(history, editor=environment.editor))
+    talk(session, Keyboard(history, editor=environment.editor, complain=out.complain))
     return 0
 
 
