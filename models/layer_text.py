@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 from models.errors import InvalidLayer
@@ -30,6 +32,24 @@ def parse_messages(text: str) -> tuple[dict[str, Any], ...]:
             if not isinstance(message.get(key, ""), str):
                 raise InvalidLayer("messages", unmarshal_error(message[key], "string"))
     return tuple(value or ())
+
+
+def as_floats(value: Any) -> Any:
+    """A decoded JSON value as Go's decoder keeps it: every number a float64, infinite where it does not fit."""
+    match value:
+        case bool():
+            return value
+        case int():
+            try:
+                return float(value)
+            except OverflowError:
+                return math.inf if value > 0 else -math.inf
+        case Mapping():
+            return {key: as_floats(member) for key, member in value.items()}
+        case list() | tuple():
+            return [as_floats(item) for item in value]
+        case _:
+            return value
 
 
 def unmarshal_error(value: object, wanted: str) -> str:

@@ -11,6 +11,7 @@ from models.capabilities import DEFAULT_TEMPLATE, SAFETENSORS
 from models.gguf.names import quantization_level, tensor_type_name
 from models.gguf.reader import read_gguf
 from models.gguf.values import GGUF, ArrayInfo, TensorInfo, Value, ValueType
+from models.layer_text import as_floats
 from models.library import Library, ModelDetails, ModelSpec, details_of, translated
 from models.modelfile import Command, format_modelfile
 from registry.gojson import Float32, encode_time, format_value, quote
@@ -182,22 +183,8 @@ def parameter_lines(parameters: Mapping[str, Any]) -> str:
 def _each(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Parameters by name, lists element by element, numbers as the floats that Go reads."""
     for key in sorted(parameters):
-        value = _with_floats(parameters[key])
+        value = as_floats(parameters[key])
         yield from ((key, item) for item in (value if isinstance(value, list) else (value,)))
-
-
-def _with_floats(value: Any) -> Any:
-    match value:
-        case bool():
-            return value
-        case int():
-            return float(value)
-        case Mapping():
-            return {key: _with_floats(member) for key, member in value.items()}
-        case list() | tuple():
-            return [_with_floats(member) for member in value]
-        case _:
-            return value
 
 
 def go_syntax(value: Any) -> str:

@@ -9,7 +9,7 @@ from models.capabilities import GoTemplate
 from models.create.layers import NewLayer, without
 from models.create.request import CreateRequest
 from models.errors import CreateFailed, CreateRefused
-from models.layer_text import parse_parameters, unmarshal_error
+from models.layer_text import as_floats, parse_parameters, unmarshal_error
 from models.templates.errors import TemplateError
 from registry.digest import Digest
 from registry.gojson import encode, encode_sorted
@@ -80,21 +80,6 @@ def _content(store: Store, layer: NewLayer) -> bytes:
     if isinstance(layer.content, Digest):
         return store.blobs.read_bytes(layer.content, MAX_PARAMETERS_BYTES)
     return layer.content
-
-
-def as_floats(value: Any) -> Any:
-    """The value as Go's decoder keeps it: every number a float64."""
-    match value:
-        case bool():
-            return value
-        case int():
-            return float(value)
-        case Mapping():
-            return {key: as_floats(member) for key, member in value.items()}
-        case list() | tuple():
-            return [as_floats(item) for item in value]
-        case _:
-            return value
 
 
 def encode_messages(request: CreateRequest) -> bytes:
