@@ -97,7 +97,7 @@ def test_a_function_is_called_and_its_result_is_used(client: ollama.Client) -> N
 
 def test_thinking_is_told_apart_from_the_answer(client: ollama.Client) -> None:
     answer = client.chat("agent", [{"role": "user", "content": "ponder"}], think=True)
-    assert answer.message.thinking == "The user wants me to ponder."
+    assert answer.message.thinking == "The user wants me to ponder.\n"
     assert answer.message.content == "It is forty-two."
 
 
@@ -148,9 +148,9 @@ def test_the_built_in_model_is_known_to_every_server(client: ollama.Client) -> N
 
 def test_many_chats_at_once_are_all_answered(client: ollama.Client, server: ServerProcess) -> None:
     async def ask_all() -> list[ollama.ChatResponse]:
-        many = ollama.AsyncClient(host=server.url)
         question = [{"role": "user", "content": "hi"}]
-        return await asyncio.gather(*(many.chat("chat", question) for _ in range(12)))
+        async with ollama.AsyncClient(host=server.url) as many:
+            return await asyncio.gather(*(many.chat("chat", question) for _ in range(12)))
 
     assert {answer.message.content for answer in asyncio.run(ask_all())} == {GREETING}
 

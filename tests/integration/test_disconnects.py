@@ -33,14 +33,15 @@ def server(start_server: StartServer, tiny_model: Callable[[str], Path]) -> Serv
 
 
 def request_bytes(server: ServerProcess, rng: random.Random) -> bytes:
+    few, some = ({"num_predict": n} for n in (40, 400))
     asks: list[tuple[str, dict[str, object]]] = [
-        ("/api/generate", {"prompt": "repeat", "options": {"num_predict": 400}}),
-        ("/api/chat", {"messages": [{"role": "user", "content": "count"}], "options": {"num_predict": 400}}),
-        ("/api/generate", {"prompt": "count " * rng.randrange(1, 300), "stream": False}),
+        ("/api/generate", {"prompt": "repeat", "options": some}),
+        ("/api/chat", {"messages": [{"role": "user", "content": "count"}], "options": some}),
+        ("/api/generate", {"prompt": "count " * rng.randrange(1, 300), "stream": False, "options": few}),
     ]
     path, ask = rng.choice(asks)
     body = json.dumps({"model": "chat", **ask}).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: {server.host}\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: {server.host}\r\nContent-Type: application/json\r\nConnection: close\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
