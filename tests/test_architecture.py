@@ -6,8 +6,10 @@ Every import statement counts, also one inside a function or under TYPE_CHECKING
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -243,6 +245,20 @@ def test_every_folder_with_code_is_a_package() -> None:
 
 def test_no_module_is_a_drawer_for_the_rest() -> None:
     assert [m for m in modules() if m.rpartition(".")[2] in {"utils", "util", "helpers", "common", "misc"}] == []
+
+
+# Used without an import statement: models/llama/binding.py loads one module of it; uvicorn's parser of requests.
+INDIRECT = {"llama-cpp-python", "httptools"}
+
+
+def test_what_is_imported_is_declared_and_nothing_else_is() -> None:
+    roots = {target.split(".")[0] for module in modules().values() for target in module.imports}
+    foreign = roots - set(sys.stdlib_module_names) - set(PACKAGES)
+    imported = {name.replace("_", "-") for name in foreign} | INDIRECT
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        requirements = tomllib.load(file)["project"]["dependencies"]
+    declared = {match[0] for match in (re.match(r"[a-z0-9-]+", line) for line in requirements) if match}
+    assert imported == declared
 
 
 HEAVY = ("numpy", "llama_cpp", "gguf", "huggingface_hub", "jinja2", "llguidance", "rich", "prompt_toolkit", "yaml")
