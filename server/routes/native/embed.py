@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from models.errors import InputTooLong, Unsupported, UnusableOutput
+from models.errors import BadRequest, UnusableOutput
 from registry.gojson import encode, encode_float32
+from registry.names import ModelName, parse_source
 from server.requests import Embeddings
 from server.routes.incoming import Incoming, PartsDep, incoming
 from server.routes.native.replies import error_answer, json_answer
@@ -37,10 +38,11 @@ async def embeddings(
     request: Request, asked: Annotated[Incoming[EmbeddingBody], Depends(incoming(EMBEDDING))], parts: PartsDep
 ) -> Response:
     wanted = to_embedding_request(asked.body, asked.arrived_ns)
+    ModelName.parse(parse_source(wanted.model)[0])
     try:
         found = await unless_client_leaves(request, parts.generation.embed(wanted))
-    except (InputTooLong, Unsupported) as error:
-        return CompleteResponse(error_answer(error, status=500))
+    except BadRequest as error:
+        return CompleteResponse(error_answer(error, status=500))  # whatever it is, here it is the server's failure
     row = list(found.vectors[0]) if found.vectors else []
     return CompleteResponse(json_answer(200, {"embedding": row}))
 
