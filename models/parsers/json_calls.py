@@ -18,6 +18,8 @@ from models.parsers.text import overlap
 
 _log = logging.getLogger(__name__)
 _BLANKS = " \t\r\n"
+_CLOSERS = re.compile(r"[}\]>`]")
+"""What ends an object, a list or a tag."""
 _NUMBER_UNDER_WAY = re.compile(r"[-.]|[eE][+-]?")
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -55,6 +57,8 @@ class JsonCallParser:
         self._has_tag = bool(syntax.start.strip())
         self._buffer = ""
         self._state = _State.CONTENT
+        self._n_read = 0
+        self._has_begun = False
         self._calls: list[ToolCall] = []
 
     def feed(self, text: str) -> str:
@@ -113,15 +117,23 @@ class JsonCallParser:
         return text[:cut]
 
     def _read_calls(self) -> str:
+        new, self._n_read = self._buffer[self._n_read :], len(self._buffer)
+        if self._has_begun and not _CLOSERS.search(new):
+            return ""  # nothing can be complete that was not before
         try:
             calls, end = self._read_block()
         except _Incomplete:
+            self._has_begun = True
             return ""
         except _Malformed:
             return self._give_up()
         self._calls += calls
-        self._buffer, self._state = self._buffer[end:], _State.AFTER
+        self._leave_block(self._buffer[end:], _State.AFTER)
         return ""
+
+    def _leave_block(self, rest: str, state: _State) -> None:
+        self._buffer, self._state = rest, state
+        self._n_read, self._has_begun = 0, False
 
     def _read_between(self) -> str:
         rest = self._buffer.lstrip()
@@ -133,7 +145,7 @@ class JsonCallParser:
 
     def _give_up(self) -> str:
         _log.info("text in the place of a tool call is kept as content")
-        self._state = _State.CONTENT
+        self._leave_block(self._buffer, _State.CONTENT)
         return self._start
 
     # ---- one block of calls ----------------------------------------------------------------------------------------
