@@ -42,11 +42,14 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
+MAX_TEXT_BYTES: Final = 64 * 1024 * 1024
 """Largest template, prompt, license, list of messages or set of parameters that is read."""
 
-MAX_SPECS, MAX_HEADS = 256, 16
+MAX_SPECS, MAX_HEADS = 128, 16
 """How many models' specs, and how many files' metadata, are kept."""
+
+MAX_KEPT_HEAD_BYTES: Final = 64 * 1024 * 1024
+"""Files with more before their tensors are read anew each time; real ones have a tenth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class Library:
 
     def head(self, path: Path) -> GGUF:
         """Metadata and tensors of a blob, long arrays skipped. Raises: BlobMissing, InvalidGGUF."""
-        return self._heads.get_or_add(path.name, lambda: read_head(path))
+        return self._heads.get_or_add(path.name, lambda: read_head(path), keep=_has_usual_size)
 
     def list_models(self) -> list[ModelSummary]:
         """All models, the newest first; those that cannot be read are left out with a line in the log."""
@@ -263,6 +266,10 @@ def details_of(config: ModelConfig, parent_model: str, file_type: str) -> ModelD
     )
 
 
+def _has_usual_size(head: GGUF) -> bool:
+    return head.data_offset <= MAX_KEPT_HEAD_BYTES
+
+
 def read_head(path: Path) -> GGUF:
     """Metadata and tensors of a blob, long arrays skipped. Raises: BlobMissing, InvalidGGUF."""
     with translated(path):
@@ -346,13 +353,15 @@ class _Recent(Generic[T]):
         self._values: OrderedDict[str, T] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get_or_add(self, key: str, make: Callable[[], T]) -> T:
-        """The value of this key, made outside the lock when it is not there."""
+    def get_or_add(self, key: str, make: Callable[[], T], keep: Callable[[T], bool] = lambda _: True) -> T:
+        """The value of this key, made outside the lock when it is not there, and kept if it may be."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
         value = make()
+        if not keep(value):
+            return value
         with self._lock:
             self._values[key] = value
             while len(self._values) > self._limit:

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
-from models.create.layers import NewLayer
+from models.create.layers import NewLayer, read_blob
 from models.create.request import Progress
-from models.errors import BlobMissing, CreateFailed
+from models.errors import CreateFailed
 from models.library import Library
 from registry.errors import BlobNotFound, InvalidManifest
 from registry.manifest import MediaType, ModelConfig, parse_config
@@ -50,9 +50,7 @@ def inherit_config(store: Store, config: ModelConfig, base: StoredManifest) -> M
     if base.manifest.config is None:
         return config
     try:
-        handed = parse_config(store.blobs.read_bytes(base.manifest.config.digest))
-    except BlobNotFound as error:
-        raise BlobMissing(store.blobs.path(base.manifest.config.digest)) from error
+        handed = parse_config(read_blob(store, base.manifest.config.digest))
     except InvalidManifest as error:
         raise CreateFailed(error.reason) from error
     return replace(

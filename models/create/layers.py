@@ -47,6 +47,14 @@ def without(layers: Iterable[NewLayer], kind: MediaType) -> list[NewLayer]:
     return [layer for layer in layers if layer.kind != kind]
 
 
+def read_blob(store: Store, digest: Digest) -> bytes:
+    """The content of a small blob. Raises: BlobMissing, BlobTooLarge, StoreUnusable."""
+    try:
+        return store.blobs.read_bytes(digest)
+    except BlobNotFound as error:
+        raise BlobMissing(store.blobs.path(digest)) from error
+
+
 def store_layer(store: Store, layer: NewLayer) -> tuple[Layer, str]:
     """Make the layer's blob safe in the store; the progress text says whether it was there.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from models.capabilities import GoTemplate
-from models.create.layers import NewLayer, without
+from models.create.layers import NewLayer, read_blob, without
 from models.create.request import CreateRequest
 from models.errors import CreateFailed, CreateRefused
 from models.layer_text import as_floats, parse_parameters, unmarshal_error
@@ -18,8 +18,6 @@ from registry.store import Store
 
 MESSAGE_KEYS: Final = ("thinking", "images", "tool_calls", "tool_name", "tool_call_id")
 """What a stored message may have besides role and content, in order."""
-
-MAX_PARAMETERS_BYTES: Final = 16 * 1024 * 1024
 
 
 def add_texts(store: Store, layers: Iterable[NewLayer], request: CreateRequest) -> list[NewLayer]:
@@ -77,9 +75,7 @@ def _with_parameters(store: Store, layers: list[NewLayer], asked: Mapping[str, A
 
 
 def _content(store: Store, layer: NewLayer) -> bytes:
-    if isinstance(layer.content, Digest):
-        return store.blobs.read_bytes(layer.content, MAX_PARAMETERS_BYTES)
-    return layer.content
+    return read_blob(store, layer.content) if isinstance(layer.content, Digest) else layer.content
 
 
 def encode_messages(request: CreateRequest) -> bytes:
