@@ -10,14 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
-from models.engine.failures import to_failed
+from models.engine.failures import to_cancelled, to_failed
 from models.engine.ports import Floats, Tokens, Vocabulary
 from models.errors import BadRequest, InputTooLong, ModelError
-from models.runner.messages import Embed, Embedded, Failed
+from models.runner.messages import Embed, Embedded, Failed, Finished
 
 log = logging.getLogger(__name__)
 
-Event = Embedded | Failed
+Event = Embedded | Failed | Finished
 
 # Compat: http-api 6.13
 TOO_LONG = "the input length exceeds the context length"
@@ -129,7 +129,7 @@ class EmbeddingEngine:
         for task in self._tasks:
             if task.request_id == request_id:
                 self._tasks.remove(task)
-                self._events.append(to_failed(request_id, ModelError("request canceled")))
+                self._events.append(to_cancelled(request_id))
                 return
 
     def step(self) -> list[Event]:

@@ -112,7 +112,7 @@ class Engine:
                 self._finish(slot, Reason.CONTEXT)
 
     def _plan(self) -> Plan:
-        slots = self._slots.running
+        slots = [slot for slot in self._slots.running if not slot.is_parked]
         n_decoding = sum(slot.n_pending == 1 for slot in slots)
         n_batch = self._context.n_batch
         return plan_batch(slots, n_batch=n_batch, n_prefill=self._pace.n_prefill(n_decoding, n_batch))
@@ -179,14 +179,20 @@ class Engine:
     # ---- when something fails --------------------------------------------------------------------------------------
 
     def _reduce(self, plan: Plan) -> Plan:
-        """There were no cells: what can be computed instead. Cached prefixes go first, then prompts wait.
+        """There were no cells: what can be computed instead.
 
-        With even the last part too large, that sequence fails.
+        What idle slots hold goes first; then prompts wait for those who decode; then the youngest sequence waits for
+        another to end. One that is alone and still has no room fails.
         """
         if self._slots.evict_idle():
             return plan
-        if len(plan) > 1:
-            return plan[: -(-len(plan) // 2)]
+        decoding = [part for part in plan if part.slot.n_pending == 1]
+        if 0 < len(decoding) < len(plan):
+            return decoding
+        active = [slot for slot in self._slots.running if not slot.is_parked]
+        if len(active) > 1:
+            self._slots.park(active[-1])
+            return [part for part in plan if part.slot is not active[-1]]
         slot, n, _ = plan[0]
         if n > 1:
             return [Part(slot, n // 2, False)]

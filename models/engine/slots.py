@@ -25,6 +25,8 @@ class Slot:
         """Beyond so many tokens the state came about otherwise than by computing the tokens (see `shift`)."""
         self.n_shared = 0
         """So many of the first cells may belong to other sequences too."""
+        self.is_parked = False
+        """Waits for cells, until another sequence ends."""
         self.last_used = 0
         self._tokens = np.zeros(n_ctx + 1, dtype=np.int32)
 
@@ -103,11 +105,18 @@ class Slots:
         slot.n_tokens = slot.n_computed
         slot.sequence = None
         self.running.remove(slot)
+        for other in self.all:
+            other.is_parked = False
 
     def clear(self, slot: Slot) -> None:
         """Forget the cells; a sequence that runs there will compute all of its tokens again."""
         self._context.forget(slot.seq_id)
         self._reset(slot)
+
+    def park(self, slot: Slot) -> None:
+        """Give up a running sequence's cells; it goes on, from its tokens, when another one has ended."""
+        self.clear(slot)
+        slot.is_parked = True
 
     def clear_all(self) -> None:
         """The context was built anew."""

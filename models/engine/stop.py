@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 
 def find_stop(text: bytes, n_last: int, stops: Sequence[bytes]) -> int | None:
-    """Where the earliest stop string begins that ends within the last `n_last` bytes; None: nowhere.
+    """Where the earliest stop string begins; None: nowhere.
 
-    The search for each one starts so far before the end that what came earlier is not searched again.
+    Each one is looked for from `n_last` bytes (the last token's) and its own length before the end: what lies further
+    back was looked at when it came.
     """
     found = None
     for stop in stops:

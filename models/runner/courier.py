@@ -77,6 +77,12 @@ class Courier:
         self._closing = True
         os.write(self._wake_write, b"\0")
 
+    def close(self) -> None:
+        """Free the socket and the pipe; `run` has ended."""
+        self._socket.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
     def _send(self) -> None:
         self._encode_waiting()
         if not self._unsent:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from models.engine.embeddings import EmbeddingEngine, EmbedTask, InputRules, prepare_embed
-from models.engine.failures import to_failed
+from models.engine.failures import to_cancelled, to_failed
 from models.engine.loop import Engine
 from models.engine.ports import Vocabulary
 from models.engine.prepare import Preparer
@@ -19,10 +19,8 @@ from models.runner.messages import (
     Cancel,
     Detokenize,
     Embed,
-    Finished,
     FromRunner,
     Generate,
-    Reason,
     Text,
     Tokenize,
     Tokens,
@@ -147,7 +145,7 @@ class Desk:
     def _cancel(self, request_id: int) -> None:
         if request_id in self._preparing:
             self._preparing.remove(request_id)
-            self._answers.append(Finished(request_id, Reason.CANCELLED, 0, 0, 0, 0, 0))
+            self._answers.append(to_cancelled(request_id))
         else:
             self._service.cancel(request_id)
 

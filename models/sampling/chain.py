@@ -48,8 +48,9 @@ def typical(candidates: Candidates, p: float) -> Candidates:
         return candidates
     ids, logits, _ = sort(candidates)
     probs = softmax(logits)
+    probs = probs[: np.count_nonzero(probs)]  # sorted: what is impossible comes last
     surprise = -np.log(probs)
-    entropy = _sum(np.where(probs > 0, probs * surprise, 0))
+    entropy = _sum(probs * surprise)
     order = np.argsort(np.abs(surprise - entropy), kind="stable")
     n = int(np.searchsorted(np.cumsum(probs[order]), np.float32(p), side="right")) + 1
     kept = order[:n]

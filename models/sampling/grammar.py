@@ -187,9 +187,8 @@ class _Tokens:
 
     def __call__(self, text: bytes) -> list[int]:
         """Tokens of a text that the grammar forces."""
-        return self._vocabulary.tokenize(
-            text.decode("utf-8", "replace"), add_special=False, parse_special=False
-        ).tolist()
+        tokens = self._vocabulary.tokenize(text.decode("utf-8", "replace"), add_special=False, parse_special=False)
+        return [int(token) for token in tokens]
 
 
 def _prepare(vocabulary: Vocabulary) -> LLTokenizer:

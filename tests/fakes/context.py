@@ -1,0 +1,215 @@
+"""A model without weights: a byte tokenizer, and a context whose logits follow from the tokens it really holds.
+
+The memory is made of cells that sequences share, as in llama.cpp: what is dropped, moved or missing changes the reply,
+so an engine that mixes up its state says the wrong thing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ContextLost
+from models.llama.outcome import Outcome
+
+Tokens = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+END, BOS, CALL = 256, 257, 258
+N_VOCAB = 272
+SPELLED = {"<end>": END, "<bos>": BOS, "<call>": CALL}
+
+Model = Callable[[tuple[int, ...]], int]
+"""The most likely next token after these tokens."""
+
+
+class ByteVocabulary:
+    """One token for each byte, and three control tokens."""
+
+    n_tokens = N_VOCAB
+    end_tokens = frozenset({END})
+    eos = END
+    bos = BOS
+
+    def __init__(self, *, adds_bos: bool = False, suppressed: Iterable[int] = ()) -> None:
+        self.adds_bos = adds_bos
+        self.suppressed = np.array(list(suppressed), dtype=np.int32)
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> Tokens:
+        tokens = [BOS] if add_special and self.adds_bos else []
+        while text:
+            spelled = next((name for name in SPELLED if parse_special and text.startswith(name)), None)
+            tokens += [SPELLED[spelled]] if spelled else text[0].encode()
+            text = text[len(spelled) if spelled else 1 :]
+        return np.array(tokens, dtype=np.int32)
+
+    def piece(self, token: int) -> bytes:
+        return bytes([token]) if token < 256 else b""
+
+    def raw_piece(self, token: int) -> bytes:
+        return next((name.encode() for name, known in SPELLED.items() if known == token), self.piece(token))
+
+    def is_special(self, token: int) -> bool:
+        return token >= 256
+
+    def detokenize(self, tokens: Sequence[int]) -> bytes:
+        return b"".join(map(self.raw_piece, tokens))
+
+
+# ---- models --------------------------------------------------------------------------------------------------------
+
+
+def says(reply: bytes | str) -> Model:
+    """After the prompt's last `:` comes this reply, then the end."""
+    pieces = reply.encode() if isinstance(reply, str) else reply
+
+    def next_token(tokens: tuple[int, ...]) -> int:
+        said = len(tokens) - 1 - max(i for i, token in enumerate(tokens) if token == ord(":"))
+        return pieces[said] if said < len(pieces) else END
+
+    return next_token
+
+
+def counts(tokens: tuple[int, ...]) -> int:
+    """The letter after the last one, from a to z and over again; never ends."""
+    return ord("a") + (tokens[-1] - ord("a") + 1) % 26
+
+
+def hashes(tokens: tuple[int, ...]) -> int:
+    """A letter that depends on every token before it."""
+    return ord("a") + zlib.crc32(bytes(token % 256 for token in tokens)) % 26
+
+
+# ---- context -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Cell:
+    token: int
+    position: int
+    sequences: set[int]
+
+
+class FakeBatch:
+    def __init__(self, n_batch: int) -> None:
+        self.n_batch = n_batch
+        self.parts: list[tuple[int, tuple[int, ...], int, bool]] = []
+
+    def clear(self) -> None:
+        self.parts = []
+
+    def add(self, seq_id: int, tokens: Tokens, position: int, *, output: bool) -> None:
+        self.parts.append((seq_id, tuple(int(token) for token in tokens), position, output))
+        assert sum(len(tokens) for _, tokens, _, _ in self.parts) <= self.n_batch
+
+
+@dataclass
+class FakeContext:
+    """`n_swa`: only so many last tokens are kept and matter. `can_trim` False: a recurrent memory."""
+
+    model: Model
+    n_cells: int = 4096
+    n_batch: int = 64
+    can_shift: bool = True
+    can_trim: bool = True
+    n_swa: int = 0
+    steps: list[dict[int, int]] = field(default_factory=list)
+    """What was computed: for each decode, tokens by sequence."""
+    failures: list[Outcome | ContextLost] = field(default_factory=list)
+    """What the next decodes end with, instead of computing."""
+    n_rebuilt: int = 0
+    bad_logits: set[int] = field(default_factory=set)
+    """Sequences whose logits are not numbers."""
+
+    def __post_init__(self) -> None:
+        self.batch = FakeBatch(self.n_batch)
+        self.cells: list[Cell] = []
+        self._rows: list[Floats] = []
+
+    def decode(self) -> Outcome:
+        if self.failures:
+            failure = self.failures.pop(0)
+            if isinstance(failure, ContextLost):
+                raise failure
+            return failure
+        if len(self.cells) + sum(len(tokens) for _, tokens, _, _ in self.batch.parts) > self.n_cells:
+            return Outcome.NO_ROOM
+        self._rows = []
+        self.steps.append({seq_id: len(tokens) for seq_id, tokens, _, _ in self.batch.parts})
+        for seq_id, tokens, position, output in self.batch.parts:
+            assert position == self.span(seq_id)[1] + 1, "a sequence goes on where it ended"
+            self.cells += [Cell(token, position + i, {seq_id}) for i, token in enumerate(tokens)]
+            self._forget_old(seq_id)
+            if output:
+                self._rows.append(self._logits_of(seq_id))
+        return Outcome.DONE
+
+    def logits(self) -> Floats:
+        return np.array(self._rows, dtype=np.float32)
+
+    def rebuild(self) -> None:
+        self.cells = []
+        self.n_rebuilt += 1
+
+    def remove(self, seq_id: int, start: int) -> bool:
+        return self.remove_range(seq_id, start, 2**31)
+
+    def remove_range(self, seq_id: int, start: int, end: int) -> bool:
+        going = [cell for cell in self._of(seq_id) if start <= cell.position < end]
+        if going and not self.can_trim:
+            return False
+        self._leave(going, seq_id)
+        return True
+
+    def forget(self, seq_id: int) -> None:
+        self._leave(self._of(seq_id), seq_id)
+
+    def copy(self, source: int, target: int) -> None:
+        assert not self._of(target), "copies go into an empty sequence"
+        for cell in self._of(source):
+            cell.sequences.add(target)
+
+    def move(self, seq_id: int, start: int, end: int, delta: int) -> None:
+        for cell in self._of(seq_id):
+            if start <= cell.position < end:
+                cell.position += delta
+
+    def span(self, seq_id: int) -> tuple[int, int]:
+        positions = [cell.position for cell in self._of(seq_id)]
+        if not positions:
+            return -1, -1
+        return (min(positions) if self.can_trim else max(positions)), max(positions)
+
+    def tokens_of(self, seq_id: int) -> tuple[int, ...]:
+        """What a sequence's state stands for; every position must be there once."""
+        cells = sorted(self._of(seq_id), key=lambda cell: cell.position)
+        positions = [cell.position for cell in cells]
+        assert positions == list(range(positions[0], positions[0] + len(positions))), f"a gap in {positions}"
+        return tuple(cell.token for cell in cells)
+
+    def _logits_of(self, seq_id: int) -> Floats:
+        tokens = self.tokens_of(seq_id)
+        if self.n_swa:
+            assert len(tokens) >= min(self.n_swa, self.span(seq_id)[1] + 1), "the window is not complete"
+            tokens = tokens[-self.n_swa :]
+        row = np.linspace(-1, 0, N_VOCAB, dtype=np.float32)
+        row[self.model(tokens)] = 50
+        return row * np.nan if seq_id in self.bad_logits else row
+
+    def _forget_old(self, seq_id: int) -> None:
+        """A sliding window drops what it has passed, though not at once."""
+        if self.n_swa:
+            last = self.span(seq_id)[1]
+            self._leave([c for c in self._of(seq_id) if c.position < last - 2 * self.n_swa], seq_id)
+
+    def _of(self, seq_id: int) -> list[Cell]:
+        return [cell for cell in self.cells if seq_id in cell.sequences]
+
+    def _leave(self, cells: list[Cell], seq_id: int) -> None:
+        for cell in cells:
+            cell.sequences.discard(seq_id)
+        self.cells = [cell for cell in self.cells if cell.sequences]

@@ -1,0 +1,44 @@
+"""Which tokens the next step computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from models.engine.batch import plan_batch
+
+
+@dataclass(frozen=True)
+class Waiting:
+    n_pending: int
+
+
+@pytest.mark.parametrize(
+    ("pending", "n_prefill", "expected"),
+    [
+        pytest.param([1, 1, 1], 10, [1, 1, 1], id="everyone who decodes gets a token"),
+        pytest.param([100], 10, [10], id="a prompt gets what there is"),
+        pytest.param([7], 10, [7], id="or what it needs"),
+        pytest.param([1, 100, 1], 10, [1, 10, 1], id="decoding goes beside a prompt"),
+        pytest.param([100, 100], 10, [5, 5], id="two prompts share"),
+        pytest.param([100, 100, 100], 12, [6, 3, 3], id="the oldest gets half"),
+        pytest.param([2, 100, 100], 12, [2, 5, 5], id="what it does not need goes to the others"),
+        pytest.param([100, 2, 3], 12, [7, 2, 3], id="and what they do not need comes back"),
+        pytest.param([100, 100], 1, [1, 0], id="too little for all"),
+        pytest.param([1] * 20, 10, [1] * 16 + [0] * 4, id="never more than the batch holds"),
+        pytest.param([1] * 10 + [100], 50, [1] * 10 + [6], id="prompts get what decoding leaves of the batch"),
+        pytest.param([0, 1], 10, [0, 1], id="nothing pending, nothing computed"),
+        pytest.param([], 10, [], id="nobody there"),
+    ],
+)
+def test_the_next_step(pending: list[int], n_prefill: int, expected: list[int]) -> None:
+    slots = [Waiting(n) for n in pending]
+    parts = plan_batch(slots, n_batch=16, n_prefill=n_prefill)
+    got = {id(part.slot): part.n for part in parts}
+    assert [got.get(id(slot), 0) for slot in slots] == expected
+
+
+def test_logits_are_wanted_of_a_sequences_last_token_only() -> None:
+    parts = plan_batch([Waiting(1), Waiting(5), Waiting(50)], n_batch=64, n_prefill=20)
+    assert [(part.n, part.output) for part in parts] == [(1, True), (5, True), (15, False)]

@@ -1,0 +1,165 @@
+"""Constrained output on a byte vocabulary."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from models.errors import InvalidConstraint
+from models.runner.messages import Constraint
+from models.sampling.grammar import Grammars, Matcher
+from tests.fakes.context import END, N_VOCAB, ByteVocabulary
+
+
+@pytest.fixture(scope="module")
+def grammars() -> Grammars:
+    return Grammars(ByteVocabulary())
+
+
+def accepts(grammars: Grammars, kind: str, constraint: str, text: str) -> bool:
+    """Whether the whole text may be said, and the end after it."""
+    matcher = grammars.matcher(Constraint(kind, constraint))
+    for byte in text.encode():
+        if not matcher.allows(byte):
+            return False
+        assert byte in matcher.allowed()
+        matcher.accept(byte)
+    assert matcher.allows(END) == (END in matcher.allowed())
+    return matcher.allows(END)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", True),
+        ("{ \n\t}", True),
+        ('{"a": 1}', True),
+        ('{"a":[1, 2.5e-3, -0, {"b": null}, true , "x\\u00e9\\n"]}', True),
+        ('{"ü": "漢"}', True),
+        ('{"a":1,"b":2}', True),
+        (" {}", False),  # nothing before the object
+        ("{} ", False),  # and nothing after it
+        ("[]", False),
+        ('{"a" : 1}', False),  # no space between a key and its colon
+        ('{"a":1 }', True),
+        ('{"a":"b" ,"c":1}', False),  # nor between a string and a comma
+        ('{"a":true ,"c":1}', True),
+        ('{"a":01}', False),
+        ('{"a":1', False),
+        ('{"a":"\n"}', False),
+        ('{"a":"\\x"}', False),
+        ('{"a":1,}', False),
+        ("{'a':1}", False),
+    ],
+)
+def test_format_json_is_one_object(grammars: Grammars, text: str, expected: bool) -> None:
+    # "1 }" is fine: the white space belongs to the closing brace of the object
+    assert accepts(grammars, "json", "", text) is expected
+
+
+PERSON = json.dumps(
+    {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"name":"Ada","age":36}', True),
+        ('{"name": "Ada"}', True),
+        ('{\n  "name": "Ada",\n  "age": 36\n}', True),
+        ('{"age":36}', False),
+        ('{"age":36,"name":"Ada"}', False),  # in the order of the schema
+        ('{"name":"Ada","age":"x"}', False),
+        ('{"name":"Ada","more":1}', False),
+        ('{   "name":"Ada"}', False),  # no more than a little white space
+    ],
+)
+def test_a_schema_is_followed(grammars: Grammars, text: str, expected: bool) -> None:
+    assert accepts(grammars, "json_schema", PERSON, text) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "constraint", "text", "expected"),
+    [
+        ("json_schema", '{"enum": ["yes", 1]}', '"yes"', True),
+        ("json_schema", '{"enum": ["yes", 1]}', "1", True),
+        ("json_schema", '{"enum": ["yes", 1]}', '"no"', False),
+        ("json_schema", '{"type": "string", "unknownKeyword": 5}', '"x"', True),
+        ("regex", "a/b[0-9]+", "a/b42", True),
+        ("regex", "a/b[0-9]+", "a/b", False),
+        ("gbnf", 'root ::= "yes" | "no"', "no", True),
+        ("gbnf", 'root ::= "yes" | "no"', "nope", False),
+        ("lark", 'start: "a" B\nB: /b+/', "abb", True),
+    ],
+)
+def test_other_kinds_of_constraints(grammars: Grammars, kind: str, constraint: str, text: str, expected: bool) -> None:
+    assert accepts(grammars, kind, constraint, text) is expected
+
+
+def walk(matcher: Matcher, text: str) -> Matcher:
+    for byte in text.encode():
+        matcher.accept(byte)
+    return matcher
+
+
+def test_the_mask_leaves_what_may_come_next(grammars: Grammars) -> None:
+    matcher = walk(grammars.matcher(Constraint("json_schema", '{"enum": ["yes", "yellow"]}')), '"ye')
+    logits = np.arange(N_VOCAB, dtype=np.float32)
+    matcher.mask(logits)
+    assert {int(token): float(logits[token]) for token in np.flatnonzero(np.isfinite(logits))} == {
+        ord("s"): float(ord("s")),
+        ord("l"): float(ord("l")),
+    }
+
+
+def test_a_forced_text_may_be_cut_into_tokens_in_any_way(grammars: Grammars) -> None:
+    assert grammars.matcher(Constraint("json_schema", '{"const": "only"}')).allowed().tolist() == [ord('"')]
+
+
+def test_it_is_known_when_nothing_can_follow(grammars: Grammars) -> None:
+    matcher = walk(grammars.matcher(Constraint("json", "")), '{"a":1')
+    assert not matcher.is_complete
+    assert walk(matcher, "}").is_complete
+
+
+@pytest.mark.parametrize(
+    ("kind", "constraint", "said"),
+    [
+        ("json_schema", "{", "double quotes"),
+        ("json_schema", "[]", "must be an object"),
+        ("json_schema", '{"type": "banana"}', "banana"),
+        ("json_schema", '{"$ref": "#/nope"}', "/nope"),
+        ("json_schema", '{"$ref": "http://x/y"}', "http://x/y"),
+        ("json_schema", '{"allOf": [{"type": "string"}, {"type": "integer"}]}', "Unsatisfiable"),
+        ("json_schema", "[" * 100_000, "recursion"),
+        ("json_schema", '{"type": "string", "pattern": "("}', "unclosed group"),
+        ("json_schema", '{"title": "' + "x" * 1024 * 1024 + '"}', "longer than"),
+        ("gbnf", 'root ::= "a" | b', "'b'"),
+        ("gbnf", "", "root"),
+        ("lark", "start: (", "')'"),
+        ("lark", "start: missing", "missing"),
+        ("regex", "(a", "unclosed group"),
+        ("poem", "", "poem"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused_with_the_reason(
+    grammars: Grammars, kind: str, constraint: str, said: str
+) -> None:
+    with pytest.raises(InvalidConstraint, match=r"(?s).*" + said.replace("(", r"\(").replace(")", r"\)")) as raised:
+        grammars.matcher(Constraint(kind, constraint))
+    assert len(str(raised.value)) < 600 and "\n" not in str(raised.value)
+
+
+def test_the_vocabulary_is_prepared_once() -> None:
+    grammars = Grammars(ByteVocabulary())
+    assert not grammars.is_warm
+    grammars.matcher(Constraint("json", ""))
+    assert grammars.is_warm

@@ -1,0 +1,103 @@
+"""The quick searches give what the filters would keep of the whole vocabulary."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.errors import UnusableOutput
+from models.sampling import chain
+from models.sampling.chain import Candidates, Floats
+from models.sampling.shortlist import Scratch, Shortlist, greedy
+
+N = 5000
+
+
+def steps(kind: str) -> list[Floats]:
+    """Logits of several steps that differ in how far their best lie apart, so that guesses fail in both directions."""
+    source = np.random.default_rng(0)
+    spreads = {"usual": [2.0] * 6, "changing": [0.1, 8.0, 0.01, 3.0, 30.0, 0.5], "flat": [0.0] * 3}[kind]
+    return [source.normal(0, spread, N).astype(np.float32) for spread in spreads]
+
+
+def everything(logits: Floats) -> Candidates:
+    return Candidates(np.arange(len(logits)), logits, False)
+
+
+@pytest.mark.parametrize("kind", ["usual", "changing", "flat"])
+@pytest.mark.parametrize("k", [1, 40, 3000, N])
+def test_top_k(kind: str, k: int) -> None:
+    shortlist = Shortlist(Scratch(N))
+    for logits in steps(kind):
+        assert shortlist.top_k(logits, k).ids.tolist() == chain.top_k(everything(logits), k).ids.tolist()
+
+
+@pytest.mark.parametrize("kind", ["usual", "changing", "flat"])
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.9, 0.999])
+def test_top_p(kind: str, p: float) -> None:
+    shortlist = Shortlist(Scratch(N))
+    for logits in steps(kind):
+        found, wanted = shortlist.top_p(logits, p).ids, chain.top_p(everything(logits), p).ids
+        assert abs(len(found) - len(wanted)) <= N // 500  # single precision sums in another order
+        n = min(len(found), len(wanted))
+        assert found[:n].tolist() == wanted[:n].tolist()
+
+
+@pytest.mark.parametrize("kind", ["usual", "changing", "flat"])
+@pytest.mark.parametrize("p", [0.001, 0.1, 1.0])
+def test_min_p(kind: str, p: float) -> None:
+    shortlist = Shortlist(Scratch(N))
+    for logits in steps(kind):
+        assert shortlist.min_p(logits, p).ids.tolist() == chain.min_p(everything(logits), p).ids.tolist()
+
+
+@pytest.mark.parametrize("kind", ["usual", "changing"])
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.95])
+def test_typical(kind: str, p: float) -> None:
+    shortlist = Shortlist(Scratch(N))
+    for logits in steps(kind):
+        found, wanted = shortlist.typical(logits, p).ids, chain.typical(everything(logits), p).ids
+        assert abs(len(found) - len(wanted)) <= max(2, len(wanted) // 20)
+        both = set(found.tolist()) & set(wanted.tolist())
+        assert len(both) >= 0.95 * min(len(found), len(wanted))
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+def test_choosing_from_the_whole_vocabulary(temperature: float) -> None:
+    shortlist = Shortlist(Scratch(N))
+    for logits in steps("usual"):
+        for u in np.linspace(0, 0.999999, 50):
+            chosen = shortlist.choose(logits, temperature, float(u))
+            wanted = chain.choose(everything(logits), temperature, float(u))
+            assert abs(chosen - wanted) <= 1  # at an edge, by rounding
+
+
+def test_a_vocabulary_that_is_no_multiple_of_the_block_has_its_last_tokens() -> None:
+    logits = np.full(515, -np.inf, dtype=np.float32)
+    logits[514] = 1.0
+    assert Shortlist(Scratch(515)).choose(logits, 1.0, 0.5) == 514
+
+
+def test_forbidden_tokens_are_not_among_the_candidates_that_count() -> None:
+    logits = np.full(N, -np.inf, dtype=np.float32)
+    logits[[3, 17]] = [1.0, 2.0]
+    for candidates in (Shortlist(Scratch(N)).top_k(logits, 40), Shortlist(Scratch(N)).top_p(logits, 0.99)):
+        assert {chain.choose(candidates, 1.0, u) for u in (0.0, 0.3, 0.9, 0.99999)} == {3, 17}
+    assert set(Shortlist(Scratch(N)).typical(logits, 0.99).ids.tolist()) == {3, 17}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_numbers_are_refused(bad: float) -> None:
+    logits = np.full(N, bad, dtype=np.float32)
+    shortlist = Shortlist(Scratch(N))
+    searches = [
+        lambda: shortlist.top_k(logits, 40),
+        lambda: shortlist.top_p(logits, 0.9),
+        lambda: shortlist.min_p(logits, 0.1),
+        lambda: shortlist.typical(logits, 0.5),
+        lambda: shortlist.choose(logits, 1.0, 0.5),
+        lambda: greedy(logits),
+    ]
+    for search in searches:
+        with pytest.raises(UnusableOutput):
+            search()
