@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from models.parsers.reasoning import ReasoningSplit
+from models.parsers.syntax import ReasoningTags
 from registry.gojson import encode
 from server.cli.terminal import BOLD, GREY, RESET, Output
 from server.cli.transport import Json
@@ -76,6 +78,37 @@ class ReplyPrinter:
 
     def _new_wrapper(self) -> Callable[[str], str]:
         return WordWrapper(self.out.columns).feed if self.wraps else no_wrap
+
+
+class ThoughtsInText:
+    """Tells thoughts from the text of a generation that begins with `<think>`; any other text stays as it is.
+
+    Models that are served through their own chat template leave the tags in the text of `/api/generate`
+    (http-api 4.3, 6.11), and Ollama's command line shows them as they are.
+    """
+
+    _OPENING = "<think>"
+    _TAGS = ReasoningTags("<think>\n", "</think>\n\n")
+
+    def __init__(self) -> None:
+        self._beginning: str | None = ""
+        self._split: ReasoningSplit | None = None
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """The thought and the other text that are certain by now."""
+        if self._beginning is not None:
+            text = self._beginning + text
+            start = text.lstrip()
+            if self._OPENING.startswith(start):
+                self._beginning = text
+                return "", ""
+            self._beginning = None
+            self._split = ReasoningSplit(self._TAGS) if start.startswith(self._OPENING) else None
+        return self._split.feed(text) if self._split else ("", text)
+
+    def finish(self) -> tuple[str, str]:
+        """What was held back."""
+        return self._split.finish() if self._split else ("", self._beginning or "")
 
 
 def describe_calls(calls: Sequence[Json], *, plain: bool) -> str:

@@ -15,7 +15,7 @@ from server.cli.flags import Arguments
 from server.cli.loading import is_cloud
 from server.cli.progress import spinner_until
 from server.cli.pull import pull_model
-from server.cli.reply import ReplyPrinter
+from server.cli.reply import ReplyPrinter, ThoughtsInText
 from server.cli.signin import ask_to_sign_in
 from server.cli.statistics import format_statistics
 from server.cli.terminal import Output
@@ -127,6 +127,7 @@ def _print_reply(
 ) -> Json:
     """The last object of the reply."""
     last: Json = {}
+    thoughts = ThoughtsInText() if conversation.think else None
     for last in client.generate(
         conversation.model,
         prompt,
@@ -136,9 +137,10 @@ def _print_reply(
         keep_alive=conversation.keep_alive,
         think=conversation.think,
     ):
-        printer.show(
-            text=last.get("response") or "",
-            thinking=last.get("thinking") or "",
-            tool_calls=last.get("tool_calls") or (),
-        )
+        thinking, text = thoughts.feed(last.get("response") or "") if thoughts else ("", last.get("response") or "")
+        thinking = last.get("thinking") or thinking
+        printer.show(text=text, thinking=thinking, tool_calls=last.get("tool_calls") or ())
+    if thoughts:
+        thinking, text = thoughts.finish()
+        printer.show(text=text, thinking=thinking)
     return last

@@ -33,7 +33,7 @@ SCHEMA = {
 
 def generate(subject: Subject) -> str:
     """A prompt gets an answer, with counts and times."""
-    reply = subject.generate(QUESTION, stream=False, options={"num_predict": N_MANY})
+    reply = subject.generate(QUESTION, stream=False, think=_quiet(subject), options={"num_predict": N_MANY})
     expect(len(reply.events) == 1, "one object when nothing is streamed", len(reply.events))
     _expect_answer(subject, reply)
     for field in ("prompt_eval_count", "eval_count", "eval_duration", "total_duration"):
@@ -43,7 +43,7 @@ def generate(subject: Subject) -> str:
 
 def chat(subject: Subject) -> str:
     """A message gets an answer."""
-    reply = subject.chat(QUESTION, stream=False, options={"num_predict": N_MANY})
+    reply = subject.chat(QUESTION, stream=False, think=_quiet(subject), options={"num_predict": N_MANY})
     _expect_answer(subject, reply)
     return shorten(reply.text)
 

@@ -140,6 +140,26 @@ def test_thinking_is_printed_between_its_marks(fake: FakeServer, puna: Puna) -> 
     assert puna("run", "m", "x", "--hidethinking").stdout == "Yes.\n\n"
 
 
+@pytest.mark.parametrize(
+    ("parts", "stdout"),
+    [
+        (["<think>\nhm", "\n</think>\n\nYes."], "Thinking...\nhm\n...done thinking.\n\nYes.\n\n"),
+        (["<th", "ink>hm</th", "ink>Yes."], "Thinking...\nhm\n...done thinking.\n\nYes.\n\n"),
+        (["Yes, <think>no</think>."], "Yes, <think>no</think>.\n\n"),
+        (["<thin"], "<thin\n\n"),
+        ([" ", "\n", "Yes"], " \nYes\n\n"),
+        (["\n<think>hm</think>", "\n\n", "Yes"], "Thinking...\nhm\n...done thinking.\n\nYes\n\n"),
+        (["<think>hm"], "Thinking...\nhm\n\n"),
+    ],
+)
+def test_thoughts_that_the_server_leaves_in_the_text_are_told_apart(
+    fake: FakeServer, puna: Puna, parts: list[str], stdout: str
+) -> None:
+    scripted(fake, *parts, show=THINKING)
+    assert puna("run", "m", "x").stdout == stdout
+    assert puna("run", "m", "x", "--think=false").stdout == "".join(parts) + "\n\n"
+
+
 def test_calls_of_functions_are_told(fake: FakeServer, puna: Puna) -> None:
     call = {"function": {"name": "f", "arguments": {"city": "Paris", "n": 1.0}}}
     fake.answers |= {"POST /api/show": COMPLETION, "POST /api/generate": Reply(lines=[{"tool_calls": [call, call]}])}
