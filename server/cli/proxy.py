@@ -24,8 +24,8 @@ def choose_proxy(scheme: str, host: str, port: int, proxies: Mapping[str, str]) 
 
 
 def is_local(host: str) -> bool:
-    """`localhost` and the loopback addresses; 0.0.0.0 is none."""
-    return host == "localhost" or host.startswith("127.") or host == "::1"
+    """`localhost`, the loopback addresses, and no name at all; 0.0.0.0 counts as remote."""
+    return host in ("", "localhost") or host.startswith("127.") or host == "::1"
 
 
 def _is_exempt(host: str, port: int, exempt: str) -> bool:

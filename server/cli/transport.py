@@ -26,6 +26,8 @@ Json = dict[str, Any]
 
 CONNECT_TIMEOUT_S = 30.0
 MAX_LINE_BYTES = 8_000_000
+LOOPBACK = "127.0.0.1"
+"""Where a server is that listens on all interfaces, when its address names none."""
 NOT_RUNNING = "could not connect to puna server, run 'puna serve' to start it"
 
 
@@ -87,7 +89,7 @@ class Transport:
             connection.close()
 
     def _connect(self, method: str, url: str) -> http.client.HTTPConnection:
-        host, port = self._proxy or (self._server.host, self._server.port)
+        host, port = self._proxy or (self._server.host or LOOPBACK, self._server.port)
         kind = http.client.HTTPSConnection if self._server.scheme == "https" else http.client.HTTPConnection
         connection = kind(host, port, timeout=CONNECT_TIMEOUT_S)
         if self._proxy and self._server.scheme == "https":

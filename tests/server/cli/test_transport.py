@@ -41,6 +41,12 @@ def test_the_path_of_the_address_comes_first(fake: FakeServer) -> None:
     assert fake.calls() == ["GET /puna/api/tags"]
 
 
+def test_an_address_without_a_host_is_this_machine(fake: FakeServer) -> None:
+    fake.answers["GET /api/tags"] = Reply(json={})
+    Transport(Host(host="", port=fake.port), user_agent="x").call("GET", "/api/tags")
+    assert fake.calls() == ["GET /api/tags"]
+
+
 @pytest.mark.parametrize(
     ("reply", "text"),
     [
