@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Mapping
 from typing import Final
 
@@ -15,7 +16,7 @@ from models.gguf.reader import is_gguf
 from models.gguf.values import GGUF
 from models.library import Library
 from registry.digest import Digest
-from registry.errors import InvalidDigest
+from registry.errors import BlobNotFound, InvalidDigest
 from registry.manifest import MediaType
 from registry.store import Store
 
@@ -115,6 +116,8 @@ def _read_upload(store: Store, library: Library, name: str, digest_text: str) ->
         digest = Digest.parse(digest_text)
     except InvalidDigest as error:
         raise CreateFailed(str(error)) from error
+    with contextlib.suppress(BlobNotFound):  # the next line says so
+        store.blobs.touch(digest)  # from here on the lease of the creation holds it
     if not is_gguf(_head(store, digest)):
         raise CreateRefused("supplied file was not in GGUF format")
     gguf = library.head(store.blobs.path(digest))

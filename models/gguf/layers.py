@@ -40,9 +40,9 @@ class LayerFacts:
 
 def layers_of(gguf: GGUF) -> tuple[LayerFacts, ...]:
     """All layers, in order: those that the file declares or has tensors for."""
-    weights = _weights_by_layer(gguf)
+    weights, rules = _weights_by_layer(gguf), _Rules.of(gguf)
     n_layers = min(max(gguf.uint32("block_count") or 0, max(weights, default=-1) + 1), MAX_LAYERS)
-    return tuple(_layer(gguf, index, weights[index]) for index in range(n_layers))
+    return tuple(rules.layer(index, weights[index]) for index in range(n_layers))
 
 
 def _weights_by_layer(gguf: GGUF) -> Counter[int]:
@@ -53,44 +53,70 @@ def _weights_by_layer(gguf: GGUF) -> Counter[int]:
     return weights
 
 
-def _layer(gguf: GGUF, index: int, weights_bytes: int) -> LayerFacts:
-    n_head_kv = _n_head_kv(gguf, index)
-    window = _window(gguf, index)
-    kv_elements = n_head_kv * _head_elements(gguf, windowed=window > 0)
-    is_recurrent = kv_elements == 0 or gguf.architecture in HYBRID_LAYERS
-    state_elements = _state_elements(gguf) if is_recurrent else 0
-    return LayerFacts(weights_bytes, kv_elements, window, state_elements)
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What a file says of its layers: `heads` with keys and values per layer, or one number for all of them.
+
+    One layer in `attention_period` has attention, one in `window_period` sees everything; 0 says nothing.
+    """
+
+    heads: tuple[int, ...]
+    attention_period: int
+    head_elements: int
+    window_head_elements: int
+    window: int
+    window_period: int
+    windowed: tuple[object, ...]
+    state_elements: int
+    is_hybrid: bool
+
+    @classmethod
+    def of(cls, gguf: GGUF) -> _Rules:
+        is_encoder = gguf.flag("attention.causal") is False
+        pattern = gguf.array("attention.sliding_window_pattern")
+        period = gguf.uint32("attention.sliding_window_pattern") or WINDOW_PERIODS.get(gguf.architecture, 0)
+        return cls(
+            heads=()
+            if is_encoder
+            else gguf.integers("attention.head_count_kv") or gguf.integers("attention.head_count"),
+            attention_period=gguf.uint32("full_attention_interval") or 0,
+            head_elements=_head_elements(gguf, ""),
+            window_head_elements=_head_elements(gguf, "_swa"),
+            window=gguf.uint32("attention.sliding_window") or CHUNK_TOKENS.get(gguf.architecture, 0),
+            window_period=period,
+            windowed=(pattern.values or ()) if pattern else (),
+            state_elements=_state_elements(gguf),
+            is_hybrid=gguf.architecture in HYBRID_LAYERS,
+        )
+
+    def layer(self, index: int, weights_bytes: int) -> LayerFacts:
+        window = self.window if self._is_windowed(index) else 0
+        kv_elements = self._n_heads(index) * (self.window_head_elements if window else self.head_elements)
+        has_state = self.is_hybrid or kv_elements == 0
+        return LayerFacts(weights_bytes, kv_elements, window, self.state_elements if has_state else 0)
+
+    def _n_heads(self, index: int) -> int:
+        """Heads whose keys and values the layer caches; none for encoders and for recurrent layers."""
+        if self.attention_period and (index + 1) % self.attention_period:
+            return 0
+        if len(self.heads) == 1:
+            return max(self.heads[0], 0)
+        return max(self.heads[index], 0) if index < len(self.heads) else 0
+
+    def _is_windowed(self, index: int) -> bool:
+        if self.windowed:
+            return index < len(self.windowed) and bool(self.windowed[index])
+        return bool(self.window_period and (index + 1) % self.window_period)
 
 
-def _n_head_kv(gguf: GGUF, index: int) -> int:
-    """Heads whose keys and values a layer caches; none for encoders and for recurrent layers."""
-    if gguf.flag("attention.causal") is False:
-        return 0
-    interval = gguf.uint32("full_attention_interval")
-    if interval and (index + 1) % interval:
-        return 0
-    heads = gguf.integers("attention.head_count_kv") or gguf.integers("attention.head_count")
-    return _at(heads, index)
-
-
-def _head_elements(gguf: GGUF, *, windowed: bool) -> int:
-    """Key and value elements of one head."""
+def _head_elements(gguf: GGUF, suffix: str) -> int:
+    """Key and value elements of one head; layers with a window may have their own."""
     n_head = max(gguf.integers("attention.head_count"), default=0)
     default = (gguf.uint32("embedding_length") or 0) // n_head if n_head else 0
-    suffix = "_swa" if windowed else ""
     key = gguf.uint32(f"attention.key_length{suffix}") or gguf.uint32("attention.key_length") or default
     value = gguf.uint32(f"attention.value_length{suffix}") or gguf.uint32("attention.value_length") or default
     # Multi-head latent attention reads the values out of the cached keys.
     return key if gguf.has("attention.key_length_mla") else key + value
-
-
-def _window(gguf: GGUF, index: int) -> int:
-    window = gguf.uint32("attention.sliding_window") or CHUNK_TOKENS.get(gguf.architecture, 0)
-    pattern = gguf.array("attention.sliding_window_pattern")
-    if pattern is not None and pattern.values:
-        return window if index < pattern.count and pattern.values[index] else 0
-    period = gguf.uint32("attention.sliding_window_pattern") or WINDOW_PERIODS.get(gguf.architecture, 0)
-    return window if period and (index + 1) % period else 0
 
 
 def _state_elements(gguf: GGUF) -> int:
@@ -105,10 +131,3 @@ def _state_elements(gguf: GGUF) -> int:
     if head := gguf.uint32("wkv.head_size"):
         return n_embd * (head + 2)
     return 0
-
-
-def _at(numbers: tuple[int, ...], index: int) -> int:
-    """The number of a layer; a single number is that of all layers."""
-    if len(numbers) == 1:
-        return max(numbers[0], 0)
-    return max(numbers[index], 0) if index < len(numbers) else 0
