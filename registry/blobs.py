@@ -110,6 +110,16 @@ class BlobStore:
             os.fsync(file.fileno())
             return final, self._place(path, final, os.fstat(file.fileno()).st_size)
 
+    def adopt_verified(self, path: Path, digest: Digest, size_bytes: int) -> bool:
+        """Move a file whose content was hashed while it came into the store; whether the content is new there.
+
+        Raises: StoreUnusable.
+        """
+        with translated("adopt", path), path.open("rb") as file:
+            os.fchmod(file.fileno(), FILE_MODE)
+            os.fsync(file.fileno())
+        return self._place(path, digest, size_bytes)
+
     def remove(self, digest: Digest) -> bool:
         """Remove a blob, wanted or not; whether there was one. Deciding is `registry.store`'s business."""
         path = self.path(digest)

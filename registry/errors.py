@@ -13,8 +13,22 @@ RegistryError
 ├── ContentMismatch
 │   ├── DigestMismatch          the bytes have another digest than promised
 │   └── SizeMismatch            the bytes have another length than promised
-└── StoreUnusable               the file system refused
-    └── StoreBusy               another process kept the store locked
+├── StoreUnusable               the file system refused
+│   └── StoreBusy               another process kept the store locked
+└── TransferError               a model could not be moved from or to a registry
+    ├── NotInRegistry           404
+    ├── RegistryRefused         any other status from 400 on
+    ├── AccessDenied            401, with a token or without a way to get one
+    ├── UntrustedRealm          the registry wants its client to identify itself to somebody else
+    ├── KeyUnusable             the key that identifies this machine cannot be read or made
+    ├── ConnectionFailed        no answer, or one that ended early
+    │   └── Stalled             no byte for too long
+    ├── BadAnswer               an answer outside the protocol
+    ├── EmptyDigest             a layer in the registry's manifest names no content
+    ├── ManifestUnavailable     a pull that got no manifest, with the reason
+    ├── RetriesExhausted        the last of several failures
+    ├── DownloadCorrupt         what came has another digest than the manifest says
+    └── NeedsMLX                a model in a form that only another engine runs
 """
 
 from __future__ import annotations
@@ -156,3 +170,92 @@ class StoreBusy(StoreUnusable):
     def __init__(self, path: PurePath, waited_s: float) -> None:
         super().__init__(f"lock {path}: still held by another process after {waited_s:g} s")
         self.path = path
+
+
+class TransferError(RegistryError):
+    """What went wrong on the way from or to a registry. The messages are Ollama's (registry-store-cli 3.4)."""
+
+
+class NotInRegistry(TransferError):
+    """The registry has no such manifest or blob."""
+
+    def __init__(self) -> None:
+        super().__init__("file does not exist")
+
+
+class RegistryRefused(TransferError):
+    """`status` is the registry's, `body` the beginning of what it said."""
+
+    def __init__(self, status: int, body: str) -> None:
+        super().__init__(f"{status}: {body}" if body else str(status))
+        self.status = status
+        self.body = body
+
+
+class AccessDenied(TransferError):
+    """The registry knows who asks, or cannot be told, and says no."""
+
+    def __init__(self) -> None:
+        super().__init__("unauthorized: access denied")
+
+
+class UntrustedRealm(TransferError):
+    """Credentials are asked for on another host than the one that asks: they are not sent there."""
+
+    def __init__(self, realm_host: str, host: str) -> None:
+        super().__init__(f'realm host "{realm_host}" does not match original host "{host}"')
+
+
+class KeyUnusable(TransferError):
+    """The text names the file and what is wrong with it."""
+
+
+class ConnectionFailed(TransferError):
+    """The text is the failure as Go's client words it."""
+
+
+class Stalled(ConnectionFailed):
+    """Nothing came for too long; trying again costs nothing but time."""
+
+
+class BadAnswer(TransferError):
+    """The text says what the registry should not have sent."""
+
+
+class EmptyDigest(TransferError):
+    """`repository` is `namespace/model`."""
+
+    def __init__(self, repository: str) -> None:
+        super().__init__(f"{repository}: digest is empty")
+
+
+class ManifestUnavailable(TransferError):
+    """`reason` is why there is no manifest to pull by."""
+
+    def __init__(self, reason: RegistryError) -> None:
+        super().__init__(f"pull model manifest: {reason}")
+        self.reason = reason
+
+
+class RetriesExhausted(TransferError):
+    """`last` is the failure after which there was no further attempt."""
+
+    def __init__(self, last: RegistryError) -> None:
+        super().__init__(f"max retries exceeded: {last}")
+        self.last = last
+
+
+class DownloadCorrupt(TransferError):
+    """The content was removed; the manifest was not written."""
+
+    def __init__(self, expected: ContentDigest, actual: ContentDigest) -> None:
+        super().__init__(f"digest mismatch, file must be downloaded again: want {expected}, got {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+class NeedsMLX(TransferError):
+    """The model's weights are single tensors, which llama.cpp does not read."""
+
+    def __init__(self) -> None:
+        super().__init__("this model requires MLX support, but the MLX runtime is not available")

@@ -45,6 +45,7 @@ def create_app(parts: Parts) -> FastAPI:
         try:
             yield
         finally:
+            await parts.transfers.close()
             await parts.scheduler.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
@@ -90,7 +91,7 @@ def build_parts(settings: Settings) -> Parts:
         builtin=builtin,
         scheduler=scheduler,
         generation=generation,
-        transfers=Transfers(store, builtin),
+        transfers=Transfers(store, builtin, home=settings.home, prune=not settings.no_prune),
         cloud_is_off_by_config=_is_cloud_off(settings),
     )
 

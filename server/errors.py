@@ -88,6 +88,7 @@ STATUSES: Mapping[type[Exception], int] = {
     registry.UnsupportedValue: 500,
     registry.StoreUnusable: 500,
     registry.TransferError: 500,
+    registry.TransferError: 500,
     # models
     models.BadRequest: 400,
     models.ModelNotFound: 404,

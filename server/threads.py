@@ -1,4 +1,4 @@
-"""Blocking generators, run step by step in threads and read by a task."""
+"""Generators across the border of the event loop: blocking ones read by a task, asynchronous ones by a thread."""
 
 from __future__ import annotations
 
@@ -31,3 +31,19 @@ async def iterate_in_thread(begin: Callable[[], Iterator[T]]) -> AsyncGenerator[
         close = getattr(iterator, "close", None)
         if close is not None:
             await asyncio.to_thread(close)
+
+
+def iterate_on_loop(events: AsyncGenerator[T, None], loop: asyncio.AbstractEventLoop) -> Iterator[T]:
+    """What the generator yields, run on `loop` and read by another thread; closed when the reader leaves early."""
+
+    async def step() -> object:
+        return await anext(events, _END)
+
+    try:
+        while True:
+            value = asyncio.run_coroutine_threadsafe(step(), loop).result()
+            if value is _END:
+                return
+            yield value  # type: ignore[misc]  # all but the mark of the end is T
+    finally:
+        asyncio.run_coroutine_threadsafe(events.aclose(), loop).result()

@@ -1,43 +1,68 @@
-"""Moving models between this store and registries.
-
-TODO when registry.pull and registry.push exist: call them here. Until then only the built-in model can be pulled.
-"""
+"""Moving models between this store and registries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from models.create.request import Progress
+from models.create.request import Progress as CreateProgress
 from registry.errors import InvalidName, ManifestNotFound
 from registry.names import ModelName
+from registry.progress import Progress
 from registry.store import Store
 from server.builtin import Builtin
 from server.errors import TransferFailed
+from server.threads import iterate_in_thread, iterate_on_loop
+from server.version import VERSION
 
-NO_PULL = "pull model manifest: this version cannot pull from a registry yet; the built-in model is called pico"
+if TYPE_CHECKING:
+    from registry.registries import Registries
+
 NO_PUSH = "this version cannot push to a registry yet"
 
 
 class Transfers:
-    """Pull and push for routes, as blocking generators of progress."""
+    """Pull and push, for routes. `home` has the key and the passwords that registries ask for.
 
-    def __init__(self, store: Store, builtin: Builtin) -> None:
+    Nothing that speaks HTTP is imported before the first transfer: most servers serve what they have.
+    """
+
+    def __init__(self, store: Store, builtin: Builtin, *, home: Path, prune: bool = True) -> None:
         self._store = store
         self._builtin = builtin
+        self._home = home
+        self._prune = prune
+        self._registries: Registries | None = None
 
-    def pull(self, name: ModelName) -> Iterator[Progress]:
-        """Bring a model into the store. Raises: TransferFailed."""
-        yield Progress("pulling manifest")
-        if not self._builtin.is_meant_by(name):
-            raise TransferFailed(NO_PULL)
-        self._builtin.ensure(name)
-        manifest = self._store.manifests.load(name).manifest
-        for layer in manifest.blobs:
-            digest = str(layer.digest)
-            yield Progress(f"pulling {layer.digest.short}", digest, layer.size_bytes, layer.size_bytes)
-        yield Progress("verifying sha256 digest")
-        yield Progress("writing manifest")
-        yield Progress("success")
+    async def close(self) -> None:
+        """Close the connections to registries; to be called when no transfer runs any more."""
+        if self._registries is not None:
+            await self._registries.close()
+
+    async def pull(self, name: ModelName, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
+        """Bring a model into the store. Raises: RegistryError."""
+        from registry.pull import pull
+
+        if self._builtin.is_meant_by(name):
+            steps = iterate_in_thread(lambda: self._install(name))
+        else:
+            registries = self._opened()
+            steps = pull(name, registries=registries, store=self._store, insecure=insecure, prune=self._prune)
+        async with aclosing(steps):
+            async for step in steps:
+                yield step
+
+    def pull_for_create(self, loop: asyncio.AbstractEventLoop) -> Callable[[ModelName], Iterator[CreateProgress]]:
+        """`pull`, for a thread that creates a model from one that is not here; it runs on `loop`."""
+
+        def pull(name: ModelName) -> Iterator[CreateProgress]:
+            for step in iterate_on_loop(self.pull(name), loop):
+                yield CreateProgress(step.status, step.digest, step.total, step.completed)
+
+        return pull
 
     def push(self, text: str) -> Iterator[Progress]:
         """Bring a model to its registry; `text` is the name as sent. Raises: TransferFailed."""
@@ -53,6 +78,23 @@ class Transfers:
             path = self._store.manifests.directory / name.path
             raise TransferFailed(f"open {path}: no such file or directory") from error
         raise TransferFailed(NO_PUSH)
+
+    def _install(self, name: ModelName) -> Iterator[Progress]:
+        """The built-in model is here already; it comes as if it had been pulled."""
+        yield Progress("pulling manifest")
+        self._builtin.ensure(name)
+        for layer in self._store.manifests.load(name).manifest.blobs:
+            yield Progress(f"pulling {layer.digest.short}", str(layer.digest), layer.size_bytes, layer.size_bytes)
+        yield Progress("verifying sha256 digest")
+        yield Progress("writing manifest")
+        yield Progress("success")
+
+    def _opened(self) -> Registries:
+        from registry.registries import Registries
+
+        if self._registries is None:
+            self._registries = Registries(self._store, self._home, version=VERSION)
+        return self._registries
 
 
 def _full_form(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -25,12 +26,13 @@ async def create(asked: Annotated[Incoming[CreateBody], Depends(incoming(CREATE)
     check_request(request)
     from models.create.creation import create_model  # here: most servers never create a model
 
+    pull = parts.transfers.pull_for_create(asyncio.get_running_loop())
     steps = iterate_in_thread(
         lambda: create_model(
             request,
             library=parts.library,
             store=parts.store,
-            pull=parts.transfers.pull,
+            pull=pull,
             prune=not parts.settings.no_prune,
         )
     )

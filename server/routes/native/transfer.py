@@ -22,7 +22,7 @@ router = APIRouter()
 async def pull(asked: Annotated[Incoming[TransferBody], Depends(incoming(PULL))], parts: PartsDep) -> Response:
     base, source = parse_source(asked.body.model or asked.body.name)
     name = ModelName.parse(to_cloud_name(base) if source is Source.CLOUD else base)
-    steps = iterate_in_thread(lambda: parts.transfers.pull(name))
+    steps = parts.transfers.pull(name, insecure=asked.body.insecure)
     return EventResponse(steps, ProgressEncoder(), stream=asked.body.stream is not False)
 
 

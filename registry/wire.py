@@ -1,0 +1,177 @@
+"""HTTP as transfers use it: bounded, without cookies or hidden redirects, its failures worded as Go words them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from http.cookiejar import DefaultCookiePolicy
+
+import httpx
+
+from registry.errors import BadAnswer, ConnectionFailed, Stalled
+
+MAX_ERROR_BYTES = 64 << 10
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+Body = bytes | AsyncIterator[bytes] | None
+
+
+class Wire:
+    """Connections to registries, shared by all transfers of one event loop."""
+
+    def __init__(self, *, user_agent: str, stall_s: float = 30.0, connect_s: float = 30.0) -> None:
+        self._user_agent = user_agent
+        self._timeout = httpx.Timeout(stall_s, connect=connect_s, pool=None)
+        self._http: httpx.AsyncClient | None = None
+
+    @asynccontextmanager
+    async def open(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: Body = None
+    ) -> AsyncIterator[httpx.Response]:
+        """Send one request; its answer's body is read in the `async with` block.
+
+        Raises: ConnectionFailed, also for what happens in the block; BadAnswer for an encoded body.
+        """
+        with translated_failures(method, url):
+            http = self._opened()
+            own = {"User-Agent": self._user_agent, "Accept-Encoding": "identity"}
+            request = http.build_request(method, url, headers={**own, **(headers or {})}, content=content)
+            response = await http.send(request, stream=True)
+            try:
+                if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+                    # What was not asked for is not unpacked: a few bytes can become any number.
+                    raise BadAnswer(f"unexpected content encoding {response.headers['Content-Encoding']}")
+                yield response
+            finally:
+                await response.aclose()
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    def _opened(self) -> httpx.AsyncClient:
+        if self._http is None:
+            self._http = httpx.AsyncClient(
+                timeout=self._timeout,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
+                follow_redirects=False,
+                # Compat: registry-store-cli 8: the proxies of the environment, though never for this machine.
+                trust_env=True,
+                mounts={f"all://{host}": None for host in _LOOPBACK},
+            )
+            del self._http.headers["Accept"]
+            self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return self._http
+
+
+async def read_limited(response: httpx.Response, limit_bytes: int) -> bytes:
+    """The whole body, byte for byte. Raises: BadAnswer beyond the limit."""
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > limit_bytes:
+            raise BadAnswer(f"the answer has more than {limit_bytes} bytes")
+    return bytes(content)
+
+
+async def read_error(response: httpx.Response) -> str:
+    """The beginning of what a refusal says."""
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) >= MAX_ERROR_BYTES:
+            break
+    return bytes(content[:MAX_ERROR_BYTES]).decode("utf-8", "replace")
+
+
+def redirect_target(response: httpx.Response) -> str | None:
+    """Where the answer points, as an absolute URL; None if it is no redirect.
+
+    Raises: BadAnswer for a redirect to nowhere, or to something that is not HTTP.
+    """
+    if response.status_code not in _REDIRECTS:
+        return None
+    location = response.headers.get("Location")
+    if location is None:
+        raise BadAnswer(f"{response.status_code} response missing Location header")
+    return resolve_url(response, location)
+
+
+def resolve_url(response: httpx.Response, location: str) -> str:
+    """`location`, which may be relative to the answer's own URL. Raises: BadAnswer."""
+    try:
+        url = response.url.join(location)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise BadAnswer(f"the answer points to an invalid address: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise BadAnswer(f'unsupported protocol scheme "{url.scheme}"')
+    return str(url)
+
+
+def host_of(url: str) -> str:
+    """Host and port as written; the port of the scheme may be left out."""
+    return httpx.URL(url).netloc.decode("ascii")
+
+
+def host_name_of(url: str) -> str:
+    """The host without its port."""
+    return httpx.URL(url).host
+
+
+@contextlib.contextmanager
+def translated_failures(method: str, url: str) -> Iterator[None]:
+    """Turn failures of the HTTP client into ours, worded as Go's client words them."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise Stalled(f'{_go_method(method)} "{url}": i/o timeout') from error
+    except httpx.RemoteProtocolError as error:
+        raise ConnectionFailed("unexpected EOF") from error
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError) as error:
+        raise ConnectionFailed(f'{_go_method(method)} "{url}": {_reason(error, url)}') from error
+
+
+def _go_method(method: str) -> str:
+    return method.capitalize()
+
+
+def _reason(error: BaseException, url: str) -> str:
+    cause = _innermost(error)
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return f"tls: failed to verify certificate: {cause.verify_message}"
+        case ssl.SSLError() if "WRONG_VERSION_NUMBER" in str(cause) or "RECORD_LAYER" in str(cause):
+            return "tls: first record does not look like a TLS handshake"
+        case ssl.SSLError():
+            return f"tls: {cause.reason or cause}"
+        case socket.gaierror():
+            return f"dial tcp: lookup {httpx.URL(url).host}: no such host"
+        case OSError(errno=number) if number is not None and isinstance(error, httpx.ConnectError):
+            return f"dial tcp {_address(url)}: connect: {os.strerror(number).lower()}"
+        case OSError(errno=errno.ECONNRESET):
+            return f"read tcp {_address(url)}: read: connection reset by peer"
+    return str(cause) or type(cause).__name__
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The failure that began it; of a connection to several addresses, the first one's."""
+    while True:
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+            continue
+        below = error.__cause__ or error.__context__
+        if below is None:
+            return error
+        error = below
+
+
+def _address(url: str) -> str:
+    parsed = httpx.URL(url)
+    return f"{parsed.host}:{parsed.port or (443 if parsed.scheme == 'https' else 80)}"
