@@ -125,6 +125,7 @@ class Library:
         self._go_templates = go_templates
         self._specs: _Recent[ModelSpec] = _Recent(MAX_SPECS)
         self._heads: _Recent[GGUF] = _Recent(MAX_HEADS)
+        self._listing = threading.Lock()
         self._summaries: dict[str, ModelSummary] = {}
         self._reported: set[str] = set()
 
@@ -147,11 +148,12 @@ class Library:
 
     def list_models(self) -> list[ModelSummary]:
         """All models, the newest first; those that cannot be read are left out with a line in the log."""
-        stored = self._store.manifests.list()
-        known = {m.digest_hex for m in stored}
-        self._summaries = {digest: summary for digest, summary in self._summaries.items() if digest in known}
-        self._reported &= known
-        return [summary for m in stored if (summary := self._summary(m)) is not None]
+        with self._listing:  # who asks at the same time waits for what the first one reads
+            stored = self._store.manifests.list()
+            known = {m.digest_hex for m in stored}
+            self._summaries = {digest: summary for digest, summary in self._summaries.items() if digest in known}
+            self._reported &= known
+            return [summary for m in stored if (summary := self._summary(m)) is not None]
 
     # ---- spec
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -247,6 +248,14 @@ def test_the_list_differs_from_show_where_ollamas_does(store: Store, library: Li
     name = add_model(store, "m", [weights(store, **changes)])
     assert library.list_models()[0].capabilities == ("completion",)
     assert library.spec(name).capabilities == ("tools", "thinking", "embedding")
+
+
+def test_many_may_ask_at_once(store: Store, library: Library) -> None:
+    for n in range(20):
+        add_model(store, f"m{n}", [weights(store)], replace(GGUF_CONFIG, model_type=str(n)))
+    with ThreadPoolExecutor(8) as threads:
+        lists = list(threads.map(lambda _: library.list_models(), range(16)))
+    assert all(found == lists[0] for found in lists) and len(lists[0]) == 20
 
 
 def test_an_empty_store_lists_nothing(library: Library) -> None:
