@@ -100,6 +100,17 @@ class TagCallParser:
         return False
 
 
+def preserved_tokens(tag: str) -> tuple[str, ...]:
+    """The special token that a tag begins with, which the engine must show instead of hiding.
+
+    # Compat: prompting 6.0.
+    """
+    closer = {"[": "]", "<": ">"}.get(tag[:1])
+    if tag in ("", *_CLOSERS):
+        return ()
+    return (tag[: tag.find(closer) + 1] if closer and closer in tag else tag,)
+
+
 def find_tool(names: Iterable[str], text: str) -> tuple[str, int] | None:
     """The name that occurs first (the longest of equals) and where it ends; None while another may be under way."""
     names = list(names)

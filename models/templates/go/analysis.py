@@ -47,10 +47,15 @@ class TemplateFacts:
     tools_tag: str
 
 
+def parse_plain(text: str) -> Template:
+    """The tree of a template as it is written. Raises: TemplateError."""
+    return parse_template(text, FUNCTION_NAMES)
+
+
 @lru_cache(maxsize=256)
 def analyse(text: str) -> TemplateFacts:
     """The facts of a template. Raises: TemplateError, in the words of Ollama."""
-    template = parse_template(text, FUNCTION_NAMES)
+    template = parse_plain(text)
     tags = thinking_tags_of(template)
     return TemplateFacts(variables_of(template), tags if all(tags) else None, tools_tag_of(template))
 

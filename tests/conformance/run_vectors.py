@@ -1,0 +1,369 @@
+"""Run prompt vectors through the real code: prompts, parsers, templates.
+
+    python -m tests.conformance.run_vectors [--show] [--only PREFIX] FILE…
+
+Prints passed and total of each suite, with --show a diff of each failure. Exit status: 0 all passed, 1 otherwise.
+Suites that belong to other parts of the program, or that nothing handles, are listed as not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import difflib
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from models.errors import ModelError
+from models.parsers.events import ToolCall
+from models.parsers.repetition import RepetitionGuard
+from models.parsers.steps import Expectations
+from models.parsers.table import find_parser
+from models.parsers.thinking import ThinkingParser
+from models.parsers.tools import TagCallParser, find_arguments, preserved_tokens
+from models.parsers.typed_values import typed_value
+from models.templates.chat import Message, Think
+from models.templates.collation import collate
+from models.templates.go.analysis import analyse, parse_plain, thinking_tags_of
+from models.templates.go.chat_values import typescript_type
+from models.templates.go.rendering import GoTemplate, go_template
+from models.templates.go_json import compact
+from models.templates.history import shortened, without_leading_bos, without_old_thoughts
+from models.templates.images import ImageTags, tag_images
+from models.templates.media import media_kind
+from models.templates.renderers.conversation import Conversation
+from models.templates.renderers.table import RENDERERS, find_renderer
+from models.templates.schema import parse_message, parse_think, parse_tool
+
+Json = dict[str, Any]
+Handler = Callable[[Json, Json], Any]
+"""From a vector's input (and the whole vector) to what should equal its expectation."""
+
+TOKENS_OF_AN_IMAGE = 768
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the files named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--show", action="store_true", help="print a diff of each failure")
+    parser.add_argument("--only", default="", metavar="PREFIX", help="suites whose names begin so")
+    options = parser.parse_args(arguments)
+    vectors = [vector for file in options.files for vector in json.loads(file.read_text(encoding="utf-8"))]
+    return _report([v for v in vectors if v["suite"].startswith(options.only)], show=options.show)
+
+
+def _report(vectors: list[Json], *, show: bool) -> int:
+    passed, failed, not_run = Counter[str](), Counter[str](), Counter[str]()
+    for vector in vectors:
+        handler = _handler(vector)
+        if handler is None:
+            not_run[vector["suite"]] += 1
+            continue
+        actual = _run(handler, vector)
+        if _equal(vector, actual):
+            passed[vector["suite"]] += 1
+        else:
+            failed[vector["suite"]] += 1
+            if show:
+                _show(vector, actual)
+    for suite in sorted(passed | failed):
+        print(f"{suite:32} {passed[suite]:4} of {passed[suite] + failed[suite]}")
+    for suite, count in sorted(not_run.items()):
+        print(f"{suite:32} {count:4} not run")
+    print(f"{passed.total()} passed, {failed.total()} failed, {not_run.total()} not run")
+    return 1 if failed else 0
+
+
+def _run(handler: Handler, vector: Json) -> Any:
+    try:
+        return handler(vector["input"], vector)
+    except ModelError as error:
+        return {"error": str(error)}
+
+
+def _show(vector: Json, actual: Any) -> None:
+    print(f"\n--- {vector['suite']}: {vector['name']}")
+    print("input", json.dumps(vector["input"], ensure_ascii=False)[:2000])
+    expected = _expected(vector)
+    before, after = (
+        json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True).splitlines() for value in (expected, actual)
+    )
+    for line in difflib.unified_diff(before, after, "expected", "actual", lineterm="", n=2):
+        print(line[:1500])
+
+
+# ---- comparison ----------------------------------------------------------------------------------------------------
+
+
+def _equal(vector: Json, actual: Any) -> bool:
+    expected = _expected(vector)
+    if isinstance(expected, dict) and "error" in expected:
+        return isinstance(actual, dict) and bool(actual.get("error")) and _same_error(vector, expected, actual)
+    significant = "key order is not significant" not in vector.get("note", "") and "arguments" not in expected
+    return _same(expected, actual, ordered=False, orders_arguments=significant)
+
+
+def _same_error(vector: Json, expected: Json, actual: Json) -> bool:
+    """Texts of Go's own libraries need not match, those of templates and renderers must."""
+    if vector["kind"] != "parser":
+        return bool(expected["error"] == actual["error"])
+    steps = [step | {"error": True} if "error" in step else step for step in expected["steps"]]
+    return _same(expected | {"steps": steps, "error": True}, actual, ordered=False, orders_arguments=True)
+
+
+def _expected(vector: Json) -> Any:
+    return vector["expected"]
+
+
+def _same(expected: Any, actual: Any, *, ordered: bool, orders_arguments: bool) -> bool:
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        if (list(expected) != list(actual)) if ordered else (set(expected) != set(actual)):
+            return False
+        return all(
+            _same(
+                value,
+                actual[key],
+                ordered=orders_arguments and key == "arguments",
+                orders_arguments=orders_arguments,
+            )
+            for key, value in expected.items()
+        )
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(
+            _same(a, b, ordered=False, orders_arguments=orders_arguments) for a, b in zip(expected, actual, strict=True)
+        )
+    if isinstance(expected, bool) or not isinstance(expected, (int, float)):
+        return type(expected) is type(actual) and bool(expected == actual)
+    return isinstance(actual, (int, float)) and not isinstance(actual, bool) and expected == actual
+
+
+# ---- renderers and parsers -----------------------------------------------------------------------------------------
+
+
+def _messages(raw: list[Json] | None) -> list[Message]:
+    return [parse_message(message) for message in raw or []]
+
+
+def _tools(raw: list[Json] | None) -> list[Json]:
+    return [parse_tool(tool) for tool in raw or []]
+
+
+def _day(given: Json) -> date:
+    return date.fromisoformat(given["now"]) if given.get("now") else date.today()
+
+
+def _renderer(given: Json, vector: Json) -> Json:
+    conversation = Conversation(
+        _messages(given["messages"]),
+        _tools(given["tools"]),
+        parse_think(given["think"]),
+        given.get("use_img_tags", True),
+        _day(given),
+    )
+    return {"prompt": find_renderer(given["renderer"]).render(conversation)}
+
+
+def _parser(given: Json, vector: Json) -> Json:
+    kind = find_parser(given["parser"])
+    assert kind is not None, given["parser"]
+    last = parse_message(given["last_message"]) if given["last_message"] else None
+    parser = kind.make(Expectations(_tools(given["tools"]), last, parse_think(given["think"])))
+    steps: list[Json] = []
+    failed = False
+    for chunk in given["chunks"]:
+        try:
+            step = parser.add(chunk["text"], chunk["done"])
+        except ModelError:
+            steps.append({"content": "", "error": True, "thinking": "", "tool_calls": []})
+            failed = True
+            break
+        steps.append({"content": step.content, "thinking": step.thinking, "tool_calls": list(map(_call, step.calls))})
+    told = {
+        "steps": steps,
+        "content": "".join(step["content"] for step in steps),
+        "thinking": "".join(step["thinking"] for step in steps),
+        "tool_calls": [call for step in steps for call in step["tool_calls"]],
+    }
+    return told | {"error": True} if failed else told
+
+
+def _call(call: ToolCall) -> Json:
+    function = {"index": call.index, "name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "function": function} if call.id else {"function": function}
+
+
+# ---- templates -----------------------------------------------------------------------------------------------------
+
+
+def _template(given: Json, vector: Json) -> Json:
+    template = go_template(given["template"])
+    thinking = {
+        "Think": given["think"],
+        "ThinkLevel": given.get("think_level") or "",
+        "IsThinkSet": bool(given.get("is_think_set")),
+    }
+    if given["prompt"] and given["suffix"]:
+        return {"prompt": template.render_infill(given["prompt"], given["suffix"])}
+    day = _day(given)
+    return {"prompt": template.fill(_messages(given["messages"]), _tools(given["tools"]), thinking, today=lambda: day)}
+
+
+def _template_vars(given: Json, vector: Json) -> Json:
+    # Two moments of the original were recorded: before and after it adds `.Response`.
+    text = given["template"]
+    added = not vector["origin"].startswith("go-test")
+    return {"vars": sorted(GoTemplate(text).variables if added else analyse(text).variables)}
+
+
+def _collated(given: Json, vector: Json) -> Json:
+    system, messages = collate(_messages(given["messages"]))
+    return {"system": system, "messages": list(map(_message, messages))}
+
+
+def _message(message: Message) -> Json:
+    names = ("thinking", "tool_name", "tool_call_id")
+    more = {name: getattr(message, name) for name in names if getattr(message, name)}
+    return {"role": message.role, "content": message.content, **more}
+
+
+def _chat_prompt(given: Json, vector: Json) -> Json:
+    think = parse_think(given.get("think"))
+    n_counted = 0
+
+    def render(messages: Sequence[Message]) -> str:
+        if "template" in given:
+            return go_template(given["template"]).render(messages, (), think)
+        return find_renderer(given["renderer"]).render(Conversation(messages, (), think))
+
+    kept: Sequence[Message] = ()
+    for kept in shortened(_messages(given["messages"])):
+        n_counted += 1
+        images = sum(len(m.images) for m in kept) * TOKENS_OF_AN_IMAGE if given["has_projector"] else 0
+        if len(render(kept).split()) + images <= given["num_ctx"]:
+            break
+    tagged, media = tag_images(kept) if "template" in given else (kept, [i for m in kept for i in m.images])
+    shown = [{"id": i, "data": base64.b64encode(medium).decode()} for i, medium in enumerate(media)]
+    return {"prompt": render(tagged), "images": shown, "tokenize_calls": n_counted}
+
+
+def _image_tags(given: Json, vector: Json) -> Json:
+    tags = ImageTags()
+    tags.n_tagged = given["image_offset"]
+    content = tags.tagged(given["content"], given["image_count"])
+    return {"content": content, "next_offset": tags.n_tagged}
+
+
+def _bos(given: Json, vector: Json) -> Json:
+    leading, adds = given["leading_bos"], given["tokenizer_adds_bos"]
+    return {"prompt": without_leading_bos(given["prompt"], leading, adds_bos=adds)}
+
+
+def _filtered(given: Json, vector: Json) -> Json:
+    messages = without_old_thoughts(_messages(given["messages"]), given["model_family"], given["name"])
+    return {"messages": list(map(_message, messages))}
+
+
+# ---- inferred tags -------------------------------------------------------------------------------------------------
+
+
+def _thinking_tags(given: Json, vector: Json) -> Json:
+    opening, closing = thinking_tags_of(parse_plain(given["template"]))
+    return {"opening_tag": opening, "closing_tag": closing}
+
+
+def _thinking_parser(given: Json, vector: Json) -> Json:
+    parser = ThinkingParser(given["opening_tag"], given["closing_tag"])
+    runs = [parser.add(chunk) for chunk in given["chunks"]]
+    steps = [{"content": content, "thinking": thought} for thought, content in runs]
+    return {
+        "steps": steps,
+        "content": "".join(step["content"] for step in steps),
+        "thinking": "".join(step["thinking"] for step in steps),
+    }
+
+
+def _tools_parser(given: Json, vector: Json) -> Json:
+    parser = TagCallParser(given["tag"], [tool["function"]["name"] for tool in given["tools"]])
+    steps: list[Json] = []
+    for chunk in given["chunks"]:
+        content, calls = parser.add(chunk)
+        steps.append({"content": content, "tool_calls": list(map(_call, calls))})
+    return {
+        "steps": steps,
+        "content": "".join(step["content"] for step in steps),
+        "tool_calls": [call for step in steps for call in step["tool_calls"]],
+        "remaining_content": parser.remaining(),
+    }
+
+
+def _found_arguments(given: Json, vector: Json) -> Json:
+    arguments, brace = find_arguments(given["tool_name"], given["buffer"])
+    return {"arguments": arguments, "end": len(given["buffer"][:brace].encode())}
+
+
+def _think(given: Json, vector: Json) -> Json:
+    think = parse_think(given["think"])
+    value = None if think is None else think.level or think.enabled
+    shown = think or Think(False)
+    return {"bool": shown.enabled, "is_set": think is not None, "string": shown.text, "value": value}
+
+
+def _repeat(given: Json, vector: Json) -> Json:
+    guard = RepetitionGuard()
+    stuck = next((i for i, chunk in enumerate(given["chunks"]) if guard.is_stuck(chunk)), None)
+    return {"emitted_chunks": len(given["chunks"]) if stuck is None else stuck, "aborted_at_chunk": stuck}
+
+
+HANDLERS: dict[str, Handler] = {
+    "renderer": _renderer,
+    "parser": _parser,
+    "template-language": _template,
+    "template-render": _template,
+    "template-vars": _template_vars,
+    "template-collate": _collated,
+    "chat-prompt": _chat_prompt,
+    "image-tags": _image_tags,
+    "bos-ownership": _bos,
+    "filter-think-tags": _filtered,
+    "tools-tag": lambda given, _: {"tag": analyse(given["template"]).tools_tag},
+    "tools-parser": _tools_parser,
+    "tools-find-arguments": _found_arguments,
+    "tools-json": lambda given, _: {"json": compact(_tools(given["tools"]))},
+    "preserved-tokens": lambda given, _: {"tokens": list(preserved_tokens(given["tag"]))},
+    "thinking-parser": _thinking_parser,
+    "thinking-infer-tags": _thinking_tags,
+    "think-value": _think,
+    "typescript-type": lambda given, _: {"type": typescript_type(_property(given["property"]))},
+    "typed-argument-value": lambda given, _: {"value": typed_value(given["raw"], given["types"])},
+    "media-kind": lambda given, _: {"kind": media_kind(base64.b64decode(given["data"]))},
+    "token-repeat": _repeat,
+}
+"""By suite, or by what stands before the slash."""
+
+
+def _property(raw: Json) -> Json:
+    tool = parse_tool({"function": {"parameters": {"properties": {"p": raw}}}})
+    found: Json = tool["function"]["parameters"]["properties"]["p"]
+    return found
+
+
+def _handler(vector: Json) -> Handler | None:
+    suite, given = vector["suite"], vector["input"]
+    family, _, name = suite.partition("/")
+    if "parser" in given and find_parser(given["parser"]) is None:
+        return None
+    if "renderer" in given and given["renderer"] not in RENDERERS and suite != "renderer/unknown":
+        return None
+    if "builtin_template" in given:
+        return None
+    return HANDLERS.get(suite, HANDLERS.get(family) if name else None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
