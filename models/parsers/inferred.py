@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.parsers.events import Delta
+from models.parsers.steps import with_ids
 from models.parsers.thinking import ThinkingParser
 from models.parsers.tools import TagCallParser
 
@@ -13,7 +14,7 @@ class InferredParser:
     """Thoughts first, calls in what follows them.
 
     `thinking_tags` None: thoughts are not split off. No `tool_names`: nothing is a call.
-    `is_thinking`: the prompt ends with the opening tag.
+    `is_thinking`: the prompt ends with the opening tag. Calls come with ids of their own.
     # Compat: prompting 4.5, 5.4.
     """
 
@@ -37,7 +38,7 @@ class InferredParser:
             return _told(Delta(content, thought))
         content, calls = self._calls.add(content)
         # Compat: prompting 4.5: where one chunk yields content and calls, the calls are lost.
-        return _told(Delta(content, thought, () if content else tuple(calls)))
+        return _told(Delta(content, thought, () if content else with_ids(calls)))
 
     def finish(self) -> list[Delta]:
         """Text that was held back as the beginning of a call; the rest of a tag is lost, as in Ollama."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -77,6 +78,11 @@ def _reply(parser: InferredParser, pieces: Sequence[str]) -> Reply:
     deltas = [delta for piece in pieces for delta in parser.feed(piece)] + parser.finish()
     calls = tuple((call.name, call.arguments) for delta in deltas for call in delta.tool_calls)
     return Reply("".join(d.content for d in deltas), "".join(d.thinking for d in deltas), calls)
+
+
+def test_each_call_gets_an_id() -> None:
+    (delta,) = InferredParser(None, "{", TOOLS).feed('{"name": "add", "arguments": {}}')
+    assert re.fullmatch(r"call_[a-z0-9]{8}", delta.tool_calls[0].id)
 
 
 def test_calls_in_one_chunk_with_content_are_lost() -> None:
