@@ -28,17 +28,17 @@ class Registries:
     def __init__(
         self, store: Store, home: Path, *, version: str, pace: Pace | None = None, stall_s: float = 30.0
     ) -> None:
-        self._pace = pace or Pace()
+        self.pace = pace or Pace()
         self._wire = Wire(user_agent=user_agent(version), stall_s=stall_s)
         self._load_key = functools.partial(load_key, home / ".ollama")
         self._find_credentials = functools.partial(find_credentials, home / ".docker" / "config.json")
-        self.downloads = Downloads(store, self._pace)
+        self.downloads = Downloads(store, self.pace)
 
     def client(self, name: ModelName, *, insecure: bool) -> RegistryClient:
         """For one operation on one model: who we are is asked anew by each."""
         authorizer = Authorizer(self._wire, self._load_key, self._find_credentials)
         repository = Repository.of(name, insecure=insecure)
-        return RegistryClient(self._wire, repository, authorizer, sleep=self._pace.sleep, clock=self._pace.clock)
+        return RegistryClient(self._wire, repository, authorizer, sleep=self.pace.sleep, clock=self.pace.clock)
 
     async def close(self) -> None:
         await self._wire.close()

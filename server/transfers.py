@@ -21,8 +21,6 @@ from server.version import VERSION
 if TYPE_CHECKING:
     from registry.registries import Registries
 
-NO_PUSH = "this version cannot push to a registry yet"
-
 
 class Transfers:
     """Pull and push, for routes. `home` has the key and the passwords that registries ask for.
@@ -64,20 +62,24 @@ class Transfers:
 
         return pull
 
-    def push(self, text: str) -> Iterator[Progress]:
-        """Bring a model to its registry; `text` is the name as sent. Raises: TransferFailed."""
-        yield Progress("retrieving manifest")
+    async def push(self, text: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
+        """Bring a model to its registry; `text` is the name as sent. Raises: TransferFailed, RegistryError."""
+        from registry.push import push
+
         try:
             name = ModelName.parse(text)
-            self._store.manifests.load(name)
         except InvalidName as error:
+            yield Progress("retrieving manifest")
             yield Progress("couldn't retrieve manifest")
             raise TransferFailed(f"unqualified name: {_full_form(text)}") from error
+        try:
+            async with aclosing(push(name, registries=self._opened(), store=self._store, insecure=insecure)) as steps:
+                async for step in steps:
+                    yield step
         except ManifestNotFound as error:
             yield Progress("couldn't retrieve manifest")
             path = self._store.manifests.directory / name.path
             raise TransferFailed(f"open {path}: no such file or directory") from error
-        raise TransferFailed(NO_PUSH)
 
     def _install(self, name: ModelName) -> Iterator[Progress]:
         """The built-in model is here already; it comes as if it had been pulled."""

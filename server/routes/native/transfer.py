@@ -13,7 +13,6 @@ from server.routes.native.progress import ProgressEncoder
 from server.routes.native.schema import PULL, PUSH, TransferBody
 from server.routes.native.translate import require_model
 from server.streaming import EventResponse
-from server.threads import iterate_in_thread
 
 router = APIRouter()
 
@@ -30,5 +29,5 @@ async def pull(asked: Annotated[Incoming[TransferBody], Depends(incoming(PULL))]
 async def push(asked: Annotated[Incoming[TransferBody], Depends(incoming(PUSH))], parts: PartsDep) -> Response:
     typed = asked.body.model or asked.body.name
     require_model(typed)
-    steps = iterate_in_thread(lambda: parts.transfers.push(typed))
+    steps = parts.transfers.push(typed, insecure=asked.body.insecure)
     return EventResponse(steps, ProgressEncoder(), stream=asked.body.stream is not False)
