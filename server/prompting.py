@@ -8,15 +8,22 @@ and turning the tokens of an earlier reply back into text.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
+from models.capabilities import DEFAULT_TEMPLATE
 from models.errors import BadRequest, RunnerError
 from models.library import ModelSpec
 from models.parsers.events import Delta, StreamParser, ToolCall
+from models.parsers.inferred import InferredParser
 from models.parsers.native import NativeParser
+from models.parsers.text import trim
 from models.runner.process import RunnerProcess
-from models.templates.chat import Message, Think
+from models.templates.chat import Message, Think, Tool
+from models.templates.errors import InvalidChat
+from models.templates.go.analysis import analyse
+from models.templates.go.rendering import GoTemplate, go_template
 from models.templates.native import NativeModel, NativePrompt, render_native
 from server.requests import ChatRequest, GenerateRequest
 
@@ -51,31 +58,40 @@ class PlainParser:
 async def for_chat(spec: ModelSpec, request: ChatRequest, think: Think | None, runner: RunnerProcess) -> Prompt:
     """The prompt of a chat. Raises: TemplateError, InvalidChat, RunnerError."""
     messages = (*_opening(spec, request.messages), *request.messages)
-    model = _native_model(spec)
-
-    def render(some: Sequence[Message]) -> NativePrompt:
-        return render_native(model, some, request.tools, think)
-
-    kept = await _fit(messages, lambda some: render(some).text, spec, request, runner)
-    prompt = render(kept)
-    names = [tool["function"]["name"] for tool in request.tools]
-    parser = NativeParser(prompt.traits.reasoning, prompt.traits.calls, names, prompt.primer)
-    return Prompt(prompt.text, parser, _n_images(kept), is_guarded=False)
+    writer = _writer(spec, request.tools, think)
+    kept = await _fit(messages, writer, spec, request, runner)
+    prompt = writer.prompt(kept)
+    if prompt.n_images and not spec.projectors and not spec.prompt_source.is_native:
+        raise InvalidChat("Multimodal data provided, but model does not support multimodal requests.")
+    return prompt
 
 
 async def for_generate(spec: ModelSpec, request: GenerateRequest, think: Think | None, runner: RunnerProcess) -> Prompt:
     """The prompt of a completion. Raises: TemplateError, BadRequest, RunnerError."""
     if request.raw:
-        return Prompt(request.prompt, PlainParser(), len(request.images))
+        return Prompt(request.prompt, _raw_parser(spec, request.prompt, think), len(request.images))
+    prompt = _completion(spec, request, think)
+    if request.context:
+        prompt = replace(prompt, text=await _earlier_text(request.context, runner) + prompt.text)
+    return replace(prompt, is_guarded=True)
+
+
+def _completion(spec: ModelSpec, request: GenerateRequest, think: Think | None) -> Prompt:
+    override = _override(request)
+    if request.suffix:
+        template = override or _model_template(spec)
+        return Prompt(template.render_infill(request.prompt, request.suffix, think), PlainParser())
     system = request.system or spec.system
     messages = [Message("system", system)] if system else []
     if request.context is None:
         messages += map(_stored_message, spec.messages)
     messages.append(Message("user", request.prompt, images=request.images))
-    text = render_native(_native_model(spec), messages, (), think).text
-    if request.context:
-        text = await _earlier_text(request.context, runner) + text
-    return Prompt(text, PlainParser(), len(request.images))
+    if override is not None:
+        return Prompt(override.render(messages, (), think), PlainParser(), len(request.images))
+    if spec.prompt_source.is_native and spec.chat_template:
+        # Compat: http-api 6.11: thoughts of models served through their own template stay in the text.
+        return Prompt(_NativeWriter(spec, (), think).text(messages), PlainParser(), len(request.images))
+    return _GoWriter(spec, (), think).prompt(messages)
 
 
 async def _earlier_text(tokens: tuple[int, ...], runner: RunnerProcess) -> str:
@@ -121,12 +137,106 @@ def _n_images(messages: Sequence[Message]) -> int:
     return sum(len(m.images) for m in messages)
 
 
+# --------------------------------------------------------------------------------------------------------------------
+# Who writes the prompt
+
+
+class _Writer(Protocol):
+    """Writes the prompt of one model, with the tools and the thinking of one request."""
+
+    def text(self, messages: Sequence[Message]) -> str:
+        """The prompt alone. Raises: TemplateError, InvalidChat."""
+        ...
+
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        """The prompt with what reads its reply. Raises: TemplateError, InvalidChat."""
+        ...
+
+
+def _writer(spec: ModelSpec, tools: Sequence[Tool], think: Think | None) -> _Writer:
+    if spec.prompt_source.is_native:
+        return _NativeWriter(spec, tools, think)
+    return _GoWriter(spec, tools, think)
+
+
+@dataclass(frozen=True, slots=True)
+class _NativeWriter:
+    """The model's own chat template."""
+
+    spec: ModelSpec
+    tools: Sequence[Tool]
+    think: Think | None
+
+    def text(self, messages: Sequence[Message]) -> str:
+        return self._render(messages).text
+
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        rendered = self._render(messages)
+        names = [tool["function"]["name"] for tool in self.tools]
+        parser = NativeParser(rendered.traits.reasoning, rendered.traits.calls, names, rendered.primer)
+        return Prompt(rendered.text, parser, _n_images(messages), is_guarded=False)
+
+    def _render(self, messages: Sequence[Message]) -> NativePrompt:
+        facts = self.spec.facts
+        model = NativeModel(
+            chat_template=self.spec.chat_template or "",
+            bos_token=facts.bos_token,
+            eos_token=facts.eos_token,
+            adds_bos=bool(facts.add_bos),
+            adds_eos=bool(facts.add_eos),
+            takes_media=bool(self.spec.projectors),
+        )
+        return render_native(model, messages, self.tools, self.think)
+
+
+@dataclass(frozen=True, slots=True)
+class _GoWriter:
+    """The model's TEMPLATE layer."""
+
+    spec: ModelSpec
+    tools: Sequence[Tool]
+    think: Think | None
+
+    def text(self, messages: Sequence[Message]) -> str:
+        return _model_template(self.spec).render(messages, self.tools, self.think)
+
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        text = self.text(messages)
+        names = [tool["function"]["name"] for tool in self.tools]
+        return Prompt(text, _inferred_parser(self.spec, text, names, self.think), _n_images(messages))
+
+
+def _inferred_parser(spec: ModelSpec, text: str, tool_names: Sequence[str], think: Think | None) -> InferredParser:
+    """What reads the reply to this prompt, by the tags that the model's TEMPLATE shows."""
+    facts = analyse(_template_text(spec))
+    tags = facts.thinking_tags if think is not None and think.enabled else None
+    is_thinking = tags is not None and trim(text).endswith(tags[0])
+    return InferredParser(tags, facts.tools_tag, tool_names, is_thinking=is_thinking)
+
+
+def _raw_parser(spec: ModelSpec, prompt: str, think: Think | None) -> StreamParser:
+    # Compat: prompting 1.9: a raw prompt is sent as it is, but its reply's thoughts are split off where they can be.
+    return PlainParser() if spec.prompt_source.is_native else _inferred_parser(spec, prompt, (), think)
+
+
+def _template_text(spec: ModelSpec) -> str:
+    return spec.template if spec.template is not None else DEFAULT_TEMPLATE
+
+
+def _model_template(spec: ModelSpec) -> GoTemplate:
+    return go_template(_template_text(spec))
+
+
+def _override(request: GenerateRequest) -> GoTemplate | None:
+    return go_template(request.template) if request.template else None
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What fits the context
+
+
 async def _fit(
-    messages: Sequence[Message],
-    render: Callable[[Sequence[Message]], str],
-    spec: ModelSpec,
-    request: ChatRequest,
-    runner: RunnerProcess,
+    messages: Sequence[Message], writer: _Writer, spec: ModelSpec, request: ChatRequest, runner: RunnerProcess
 ) -> Sequence[Message]:
     """The messages without the oldest ones, as many as it takes for the prompt to fit the context.
 
@@ -136,30 +246,16 @@ async def _fit(
         return messages
     for start in range(len(messages)):
         kept = [m for m in messages[:start] if m.role == "system"] + list(messages[start:])
-        if start == len(messages) - 1 or await _fits(kept, render, spec, runner):
+        if start == len(messages) - 1 or await _fits(kept, writer, spec, runner):
             if start:
                 logger.info("%d of %d messages do not fit the context", len(messages) - len(kept), len(messages))
             return kept
     raise AssertionError("the last message always stays")
 
 
-async def _fits(
-    messages: Sequence[Message], render: Callable[[Sequence[Message]], str], spec: ModelSpec, runner: RunnerProcess
-) -> bool:
-    text = render(messages)
+async def _fits(messages: Sequence[Message], writer: _Writer, spec: ModelSpec, runner: RunnerProcess) -> bool:
+    text = writer.text(messages)
     images = IMAGE_TOKENS * _n_images(messages) if spec.projectors else 0
     if len(text.encode("utf-8", "replace")) + images <= runner.ready.n_ctx:
         return True  # a token has one byte at least
     return len(await runner.tokenize(text)) + images <= runner.ready.n_ctx
-
-
-def _native_model(spec: ModelSpec) -> NativeModel:
-    facts = spec.facts
-    return NativeModel(
-        chat_template=spec.chat_template or "",
-        bos_token=facts.bos_token,
-        eos_token=facts.eos_token,
-        adds_bos=bool(facts.add_bos),
-        adds_eos=bool(facts.add_eos),
-        takes_media=bool(spec.projectors),
-    )
