@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from models.library import Library, ModelSpec
 from registry.names import ModelName, matches
@@ -11,13 +12,23 @@ from registry.store import Store
 BUILTIN_NAME = ModelName.parse("pico")
 
 
+def install_pico(store: Store) -> None:
+    """Put the packaged model into the store. Raises: StoreUnusable, DigestMismatch."""
+    from models.builtin.install import install  # here: a server that never needs the model does not load it
+
+    install(store)
+
+
 class Builtin:
     """Puts the built-in model into the store when somebody uses its name and the store has no model of that name."""
 
-    def __init__(self, store: Store, library: Library, *, enabled: bool) -> None:
+    def __init__(
+        self, store: Store, library: Library, *, enabled: bool, install: Callable[[Store], None] = install_pico
+    ) -> None:
         self._store = store
         self._library = library
         self._enabled = enabled
+        self._install = install
         self._turn = threading.Lock()
 
     def is_meant_by(self, name: ModelName) -> bool:
@@ -36,8 +47,6 @@ class Builtin:
         """Install the model if `name` is its name; blocks. Raises: StoreUnusable."""
         if not self.is_meant_by(name) or self._store.manifests.resolve(name) is not None:
             return
-        from models.builtin.install import install  # here: a server that never needs the model does not load it
-
         with self._turn:
             if self._store.manifests.resolve(name) is None:
-                install(self._store)
+                self._install(self._store)

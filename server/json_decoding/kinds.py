@@ -134,15 +134,19 @@ class _Int:
         return 0
 
     def decode(self, node: Node, state: State, current: Any) -> Any:
-        if isinstance(node, Number):
-            if len(node) <= MAX_INT_DIGITS and node.lstrip("-").isdecimal():
-                value = int(node)
-                if self.minimum <= value <= self.maximum:
-                    return value
+        if type(node) is int:
+            value: int | None = node
+        elif isinstance(node, Number):
+            is_integer = len(node) <= MAX_INT_DIGITS and node.lstrip("-").isdecimal()
+            value = int(node) if is_integer else None
+        else:
+            if node is not None:
+                state.mismatch(kind_of(node), self.go_type)
+            return current
+        if value is None or not self.minimum <= value <= self.maximum:
             state.mismatch(f"number {node}", self.go_type)
-        elif node is not None:
-            state.mismatch(kind_of(node), self.go_type)
-        return current
+            return current
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +157,9 @@ class _Float:
         return 0.0
 
     def decode(self, node: Node, state: State, current: Any) -> Any:
-        if isinstance(node, Number):
-            value = float(node)
-            if abs(value) != float("inf"):
+        if isinstance(node, Number) or type(node) is int:
+            value = to_float64(node)
+            if value is not None:
                 return value
             state.mismatch(f"number {node}", self.go_type)
         elif node is not None:
@@ -202,12 +206,15 @@ def _plain(node: Node, state: State, depth: int) -> Any:
     """Python's own values. A number is what its float64 is: an int if that has no fraction and is exact."""
     check_depth(depth)
     match node:
-        case Number():
-            value = float(node)
-            if abs(value) == float("inf"):
+        case bool():
+            return node
+        case Number() | int():
+            value = to_float64(node)
+            if value is None:
                 state.mismatch(f"number {node}", "float64")
                 return None
-            return int(value) if value.is_integer() and abs(value) <= MAX_EXACT and not _is_minus_zero(node) else value
+            is_exact = value.is_integer() and abs(value) <= MAX_EXACT and not (value == 0 and str(node).startswith("-"))
+            return int(value) if is_exact else value
         case Object():
             return {key: _plain(item, state, depth + 1) for key, item in node}
         case list():
@@ -216,8 +223,13 @@ def _plain(node: Node, state: State, depth: int) -> Any:
             return node
 
 
-def _is_minus_zero(number: Number) -> bool:
-    return number.startswith("-") and float(number) == 0
+def to_float64(number: Number | int) -> float | None:
+    """None for a number beyond the range of float64."""
+    try:
+        value = float(number)
+    except OverflowError:
+        return None
+    return None if abs(value) == float("inf") else value
 
 
 @dataclass(frozen=True, slots=True)

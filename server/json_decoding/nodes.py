@@ -14,7 +14,7 @@ TOO_DEEP = "exceeded max depth"
 
 
 class Number(str):
-    """The literal of a number."""
+    """The literal of a number. Integers may also come as int, where nobody needs the spelling."""
 
     __slots__ = ()
 
@@ -25,7 +25,7 @@ class Object(tuple[tuple[str, "Node"], ...]):
     __slots__ = ()
 
 
-Node: TypeAlias = "str | Number | bool | Object | list[Node] | None"
+Node: TypeAlias = "str | Number | int | Object | list[Node] | None"
 
 
 def kind_of(node: Node) -> str:
@@ -35,14 +35,14 @@ def kind_of(node: Node) -> str:
             return "object"
         case list():
             return "array"
-        case Number():
+        case bool():
+            return "bool"
+        case Number() | int():
             return "number"
         case str():
             return "string"
         case None:
             return "null"
-        case bool():
-            return "bool"
 
 
 def check_depth(depth: int) -> None:
@@ -60,11 +60,11 @@ def to_text(node: Node, quote: Callable[[str], str], depth: int = 0) -> str:
             return "{" + ",".join(members) + "}"
         case list():
             return "[" + ",".join(to_text(value, quote, depth + 1) for value in node) + "]"
-        case Number():
+        case bool():
+            return "true" if node else "false"
+        case Number() | int():
             return str(node)
         case str():
             return quote(node)
         case None:
             return "null"
-        case bool():
-            return "true" if node else "false"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -25,8 +26,13 @@ from server.transport.bodies import read_body
 
 B = TypeVar("B")
 
-DECODED_IN_THREADS_FROM = 64 * 1024
-"""Bytes; below that the thread costs more than it saves."""
+SMALL_BYTES = 64 * 1024
+"""Bodies up to this size are decoded at once: a thread costs more than it saves."""
+
+LARGE_BYTES = 1024 * 1024
+"""Larger ones wait for one thread of their own, so that they keep busy neither the event loop nor all threads."""
+
+_for_large = ThreadPoolExecutor(max_workers=1, thread_name_prefix="large-bodies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +73,11 @@ def incoming(struct: Struct) -> Callable[[Request], Awaitable[Incoming[Any]]]:
         limit_bytes = _parts(request).settings.max_body_bytes
         raw = await read_body(request.scope, request.receive, limit_bytes)
         try:
-            if len(raw) < DECODED_IN_THREADS_FROM:
+            if len(raw) <= SMALL_BYTES:
                 return Incoming(decode(struct, parse(raw)), arrived_ns)
-            return Incoming(await asyncio.to_thread(_decode, struct, raw), arrived_ns)
+            executor = _for_large if len(raw) > LARGE_BYTES else None
+            body = await asyncio.get_running_loop().run_in_executor(executor, _decode, struct, raw)
+            return Incoming(body, arrived_ns)
         except EmptyBody as error:
             raise MissingBody from error
 

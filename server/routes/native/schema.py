@@ -11,7 +11,7 @@ from typing import Any
 from models.templates.chat import Think
 from registry.gojson import quote
 from server.durations import MAX_DURATION, SECOND, InvalidDuration, parse_duration
-from server.json_decoding.errors import Refused
+from server.json_decoding.errors import Refused, TypeMismatch
 from server.json_decoding.kinds import (
     ANY,
     BOOL,
@@ -30,6 +30,7 @@ from server.json_decoding.kinds import (
     Struct,
     decode,
     member,
+    to_float64,
 )
 from server.json_decoding.nodes import Node, Number, Object
 
@@ -43,8 +44,12 @@ _CHOICES = ", ".join(f'"{level}"' for level in THINK_LEVELS)
 def read_keep_alive(node: Node) -> int:
     """Nanoseconds; negative values mean forever. # Compat: http-api 2.2, api.Duration."""
     match node:
-        case Number():
-            seconds = float(node)
+        case bool():
+            raise Refused("Unsupported type: 'bool'")
+        case Number() | int():
+            seconds = to_float64(node)
+            if seconds is None:
+                raise TypeMismatch(f"number {node}", "float64")
             return MAX_DURATION if seconds < 0 else int(min(seconds * SECOND, MAX_DURATION))
         case str():
             try:
@@ -52,8 +57,6 @@ def read_keep_alive(node: Node) -> int:
             except InvalidDuration as error:
                 raise Refused(str(error)) from error
             return MAX_DURATION if ns < 0 else ns
-        case bool():
-            raise Refused("Unsupported type: 'bool'")
         case Object():
             raise Refused("Unsupported type: 'map[string]interface {}'")
         case _:

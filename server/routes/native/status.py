@@ -12,6 +12,7 @@ from starlette.responses import Response
 from server.errors import AccountUnavailable, CloudUnavailable, MissingBody, SignOutFailed
 from server.routes.incoming import PartsDep
 from server.routes.native.replies import json_answer
+from server.settings import Settings
 from server.streaming import CompleteResponse
 from server.transport.bodies import read_body
 
@@ -54,10 +55,15 @@ RECOMMENDATIONS = (
 
 @router.get("/api/status")
 async def status(parts: PartsDep) -> Response:
-    """There is no cloud here; who turned it off is told in one of Ollama's words."""
-    by_config = parts.cloud_is_off_by_config
-    source = "config" if by_config and not parts.settings.no_cloud else "both" if by_config else "env"
+    source = cloud_source(parts.settings, parts.cloud_is_off_by_config)
     return CompleteResponse(json_answer(200, {"cloud": {"disabled": True, "source": source}}))
+
+
+def cloud_source(settings: Settings, is_off_by_config: bool) -> str:
+    """Who turned the cloud off, in Ollama's words; there is none here, which comes nearest to `env`."""
+    if not is_off_by_config:
+        return "env"
+    return "both" if settings.no_cloud else "config"
 
 
 @router.post("/api/me")

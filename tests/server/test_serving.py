@@ -1,0 +1,109 @@
+"""Start and end of the server, as a process and in its parts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from server.serving import BindFailed, bind
+from tools.server_process import ROOT, clean_environment, puna_server
+
+LIMIT_S = 30
+
+
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A server that is expected to end by itself."""
+    env = clean_environment() | {"HOME": str(folder), "OLLAMA_HOST": "127.0.0.1:0"} | settings
+    command = [sys.executable, "-m", "server", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_without_error(tmp_path: Path, number: signal.Signals) -> None:
+    with puna_server(tmp_path) as server:
+        idle = socket.create_connection(("127.0.0.1", int(server.host.partition(":")[2])))
+        os.kill(server.pid, number)
+        idle.settimeout(LIMIT_S)
+        assert idle.recv(1) == b"", "open connections are closed"
+        idle.close()
+        assert server._process is not None and server._process.wait(LIMIT_S) == 0
+    assert f'msg="Listening on {server.host} (version ' in server.log.read_text()
+
+
+def test_a_signal_during_the_start_is_obeyed(tmp_path: Path) -> None:
+    env = clean_environment() | {"HOME": str(tmp_path), "OLLAMA_HOST": "127.0.0.1:0"}
+    command = [sys.executable, "-m", "server"]
+    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Listening on" in line:
+                process.terminate()
+                break
+        assert process.wait(LIMIT_S) in (0, -signal.SIGTERM)
+
+
+def test_a_busy_address_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = run(tmp_path, OLLAMA_HOST=f"127.0.0.1:{port}")
+    assert ended.returncode == 1
+    assert f"Error: listen tcp 127.0.0.1:{port}: bind: address already in use\n" in ended.stderr
+
+
+def test_a_bad_origin_keeps_the_server_from_starting(tmp_path: Path) -> None:
+    ended = run(tmp_path, OLLAMA_ORIGINS="null")
+    assert ended.returncode == 2
+    assert "panic: bad origin: origins must contain '*' or include http://,https://," in ended.stderr
+
+
+def test_a_store_that_cannot_be_made_ends_the_server(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = run(tmp_path, OLLAMA_MODELS=str(tmp_path / "file" / "models"))
+    assert ended.returncode == 1
+    assert "Error: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_bad_settings_are_reported_and_serve_all_the_same(tmp_path: Path) -> None:
+    with puna_server(tmp_path, settings={"OLLAMA_MAX_QUEUE": "many"}) as server:
+        pass
+    assert "level=WARN source=serving.py:" in server.log.read_text()
+    assert "OLLAMA_MAX_QUEUE=many" in server.log.read_text()
+
+
+def test_unknown_arguments_are_refused(tmp_path: Path) -> None:
+    assert run(tmp_path, "--nope").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("203.0.113.7", "listen tcp 203.0.113.7:0: bind: cannot assign requested address"),
+        ("no-such-host.invalid", "listen tcp: lookup no-such-host.invalid: no such host"),
+    ],
+)
+def test_an_address_that_is_not_ours_is_told(host: str, text: str) -> None:
+    with pytest.raises(BindFailed) as caught:
+        bind(host, 0)
+    assert str(caught.value) == text
+
+
+def test_no_host_means_all_interfaces() -> None:
+    with bind("", 0) as listener:
+        port = listener.getsockname()[1]
+        socket.create_connection(("127.0.0.1", port)).close()
+        if listener.family == socket.AF_INET6:
+            socket.create_connection(("::1", port)).close()
+
+
+def test_a_client_whose_machine_is_gone_is_noticed() -> None:
+    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
