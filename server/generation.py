@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import array
 import asyncio
-import secrets
-import string
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -120,7 +118,7 @@ class Generation:
                 return
             async with aclosing(self._reply(runner, prompt, request, options, load_ns)) as events:
                 async for event in events:
-                    yield _with_call_ids(event)
+                    yield event
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """The events of a completion, as for `chat`."""
@@ -255,21 +253,6 @@ class Generation:
                     said.append(message.text)
                 for delta in _deltas(message, prompt.parser):
                     yield delta
-
-
-def _with_call_ids(event: Delta | Finished) -> Delta | Finished:
-    """The event with an id for every call that the parser gave none."""
-    delta = event.delta if isinstance(event, Finished) else event
-    if all(call.id for call in delta.tool_calls):
-        return event
-    calls = tuple(call if call.id else replace(call, id=_call_id()) for call in delta.tool_calls)
-    named = replace(delta, tool_calls=calls)
-    return replace(event, delta=named) if isinstance(event, Finished) else named
-
-
-def _call_id() -> str:
-    # Compat: prompting 4.6.
-    return "call_" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
 
 
 def _deltas(chunk: wire.Chunk, parser: StreamParser) -> list[Delta]:

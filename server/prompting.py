@@ -12,19 +12,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from models.capabilities import DEFAULT_TEMPLATE
+from models.capabilities import DEFAULT_TEMPLATE, PromptSource
 from models.errors import BadRequest, RunnerError
+from models.gguf.facts import GGUFFacts
 from models.library import ModelSpec
-from models.parsers.events import Delta, StreamParser, ToolCall
+from models.parsers.events import Delta, StreamParser
 from models.parsers.inferred import InferredParser
 from models.parsers.native import NativeParser
+from models.parsers.steps import Expectations, SteppedParser
+from models.parsers.table import find_parser
 from models.parsers.text import trim
 from models.runner.process import RunnerProcess
 from models.templates.chat import Message, Think, Tool
 from models.templates.errors import InvalidChat
 from models.templates.go.analysis import analyse
 from models.templates.go.rendering import GoTemplate, go_template
+from models.templates.history import shortened, without_leading_bos, without_old_thoughts
+from models.templates.images import tag_images
 from models.templates.native import NativeModel, NativePrompt, render_native
+from models.templates.renderers.conversation import Conversation
+from models.templates.renderers.table import find_renderer
+from models.templates.schema import parse_message
 from server.requests import ChatRequest, GenerateRequest
 
 logger = logging.getLogger(__name__)
@@ -58,6 +66,7 @@ class PlainParser:
 async def for_chat(spec: ModelSpec, request: ChatRequest, think: Think | None, runner: RunnerProcess) -> Prompt:
     """The prompt of a chat. Raises: TemplateError, InvalidChat, RunnerError."""
     messages = (*_opening(spec, request.messages), *request.messages)
+    messages = without_old_thoughts(messages, spec.config.model_family, spec.name.model)
     writer = _writer(spec, request.tools, think)
     kept = await _fit(messages, writer, spec, request, runner)
     prompt = writer.prompt(kept)
@@ -84,14 +93,14 @@ def _completion(spec: ModelSpec, request: GenerateRequest, think: Think | None) 
     system = request.system or spec.system
     messages = [Message("system", system)] if system else []
     if request.context is None:
-        messages += map(_stored_message, spec.messages)
+        messages += map(parse_message, spec.messages)
     messages.append(Message("user", request.prompt, images=request.images))
     if override is not None:
         return Prompt(override.render(messages, (), think), PlainParser(), len(request.images))
     if spec.prompt_source.is_native and spec.chat_template:
         # Compat: http-api 6.11: thoughts of models served through their own template stay in the text.
         return Prompt(_NativeWriter(spec, (), think).text(messages), PlainParser(), len(request.images))
-    return _GoWriter(spec, (), think).prompt(messages)
+    return _RenderedWriter(spec, (), think).prompt(messages)
 
 
 async def _earlier_text(tokens: tuple[int, ...], runner: RunnerProcess) -> str:
@@ -107,30 +116,10 @@ async def _earlier_text(tokens: tuple[int, ...], runner: RunnerProcess) -> str:
 
 def _opening(spec: ModelSpec, asked: Sequence[Message]) -> list[Message]:
     """What the model puts before a chat: its system text, unless the chat brings its own, and its messages."""
-    stored = [_stored_message(m) for m in spec.messages]
+    stored = [parse_message(m) for m in spec.messages]
     if spec.system and asked[0].role != "system":
         return [Message("system", spec.system), *stored]
     return stored
-
-
-def _stored_message(raw: dict[str, object]) -> Message:
-    calls = raw.get("tool_calls")
-    return Message(
-        role=str(raw.get("role", "")).lower(),
-        content=str(raw.get("content", "")),
-        thinking=str(raw.get("thinking", "")),
-        tool_calls=tuple(map(_stored_call, calls)) if isinstance(calls, list) else (),
-        tool_name=str(raw.get("tool_name", "")),
-        tool_call_id=str(raw.get("tool_call_id", "")),
-    )
-
-
-def _stored_call(raw: dict[str, object]) -> ToolCall:
-    function = raw.get("function")
-    function = function if isinstance(function, dict) else {}
-    return ToolCall(
-        str(function.get("name", "")), function.get("arguments") or {}, function.get("index", 0), str(raw.get("id", ""))
-    )
 
 
 def _n_images(messages: Sequence[Message]) -> int:
@@ -154,9 +143,13 @@ class _Writer(Protocol):
 
 
 def _writer(spec: ModelSpec, tools: Sequence[Tool], think: Think | None) -> _Writer:
-    if spec.prompt_source.is_native:
-        return _NativeWriter(spec, tools, think)
-    return _GoWriter(spec, tools, think)
+    match spec.prompt_source:
+        case PromptSource.CHAT_TEMPLATE:
+            return _NativeWriter(spec, tools, think)
+        case PromptSource.HARMONY if think is not None and think.level == "max":
+            return _RenderedWriter(spec, tools, replace(think, level="high"))  # Compat: prompting 5.1
+        case _:
+            return _RenderedWriter(spec, tools, think)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,20 +183,38 @@ class _NativeWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class _GoWriter:
-    """The model's TEMPLATE layer."""
+class _RenderedWriter:
+    """The model's TEMPLATE layer or the built-in renderer its config names; the same for what reads the reply."""
 
     spec: ModelSpec
     tools: Sequence[Tool]
     think: Think | None
 
     def text(self, messages: Sequence[Message]) -> str:
-        return _model_template(self.spec).render(messages, self.tools, self.think)
+        name = self.spec.config.renderer
+        if not name:
+            text, bos = _model_template(self.spec).render(tag_images(messages)[0], self.tools, self.think), ""
+        else:
+            renderer = find_renderer(name)
+            text, bos = renderer.render(Conversation(messages, self.tools, self.think)), renderer.leading_bos
+        return without_leading_bos(text, bos, adds_bos=_adds_bos(self.spec.facts))
 
     def prompt(self, messages: Sequence[Message]) -> Prompt:
         text = self.text(messages)
+        return Prompt(text, self._parser(messages, text), _n_images(messages))
+
+    def _parser(self, messages: Sequence[Message], text: str) -> StreamParser:
+        is_harmony = self.spec.prompt_source is PromptSource.HARMONY
+        kind = find_parser("harmony" if is_harmony else self.spec.config.parser)
+        if kind is not None:
+            return SteppedParser(kind.make(Expectations(self.tools, messages[-1], self.think)))
         names = [tool["function"]["name"] for tool in self.tools]
-        return Prompt(text, _inferred_parser(self.spec, text, names, self.think), _n_images(messages))
+        return _inferred_parser(self.spec, text, names, self.think)
+
+
+def _adds_bos(facts: GGUFFacts) -> bool:
+    # Compat: prompting 3.4.
+    return facts.tokenizer_pre in ("lfm2", "gemma4") or facts.tokenizer_model == "gemma4" or bool(facts.add_bos)
 
 
 def _inferred_parser(spec: ModelSpec, text: str, tool_names: Sequence[str], think: Think | None) -> InferredParser:
@@ -244,13 +255,13 @@ async def _fit(
     """
     if not request.truncate or len(messages) < 2:
         return messages
-    for start in range(len(messages)):
-        kept = [m for m in messages[:start] if m.role == "system"] + list(messages[start:])
-        if start == len(messages) - 1 or await _fits(kept, writer, spec, runner):
-            if start:
-                logger.info("%d of %d messages do not fit the context", len(messages) - len(kept), len(messages))
-            return kept
-    raise AssertionError("the last message always stays")
+    kept = messages
+    for kept in shortened(messages):
+        if await _fits(kept, writer, spec, runner):
+            break
+    if len(kept) < len(messages):
+        logger.info("%d of %d messages do not fit the context", len(messages) - len(kept), len(messages))
+    return kept
 
 
 async def _fits(messages: Sequence[Message], writer: _Writer, spec: ModelSpec, runner: RunnerProcess) -> bool:
