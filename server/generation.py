@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from models.errors import BadRequest, ModelError, ModelNotFound, UnusableOutput, WeightsMissing
+from models.errors import BadRequest, ModelError, ModelNotFound, Unsupported, UnusableOutput, WeightsMissing
 from models.library import ModelSpec
 from models.memory import cache_bytes, memory_need
 from models.options import (
@@ -33,6 +33,7 @@ from models.parsers.repetition import RepetitionGuard
 from models.runner import messages as wire
 from models.runner.messages import KvType, Reason
 from models.runner.process import RunnerProcess
+from models.templates.errors import InvalidChat
 from registry.errors import InvalidName, ManifestNotFound
 from registry.names import ModelName, Source, parse_source
 from server import prompting
@@ -116,6 +117,7 @@ class Generation:
             if request.debug_render_only:
                 yield Rendered(prompt.text, prompt.n_images)
                 return
+            _require_readable(prompt, spec)
             async with aclosing(self._reply(runner, prompt, request, options, load_ns)) as events:
                 async for event in events:
                     yield event
@@ -137,6 +139,7 @@ class Generation:
             if request.debug_render_only:
                 yield Rendered(prompt.text, prompt.n_images)
                 return
+            _require_readable(prompt, spec)
             said: list[str] = []
             async with aclosing(self._reply(runner, prompt, request, options, load_ns, said)) as events:
                 async for event in events:
@@ -253,6 +256,15 @@ class Generation:
                     said.append(message.text)
                 for delta in _deltas(message, prompt.parser):
                     yield delta
+
+
+def _require_readable(prompt: Prompt, spec: ModelSpec) -> None:
+    """Raises: InvalidChat, Unsupported for images that nobody would look at."""
+    if not prompt.n_images:
+        return
+    if not spec.projectors:
+        raise InvalidChat("Multimodal data provided, but model does not support multimodal requests.")
+    raise Unsupported("this version of Puna cannot read images yet")
 
 
 def _deltas(chunk: wire.Chunk, parser: StreamParser) -> list[Delta]:

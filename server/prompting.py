@@ -24,7 +24,6 @@ from models.parsers.table import find_parser
 from models.parsers.text import trim
 from models.runner.process import RunnerProcess
 from models.templates.chat import Message, Think, Tool
-from models.templates.errors import InvalidChat
 from models.templates.go.analysis import analyse
 from models.templates.go.rendering import GoTemplate, go_template
 from models.templates.history import shortened, without_leading_bos, without_old_thoughts
@@ -68,11 +67,7 @@ async def for_chat(spec: ModelSpec, request: ChatRequest, think: Think | None, r
     messages = (*_opening(spec, request.messages), *request.messages)
     messages = without_old_thoughts(messages, spec.config.model_family, spec.name.model)
     writer = _writer(spec, request.tools, think)
-    kept = await _fit(messages, writer, spec, request, runner)
-    prompt = writer.prompt(kept)
-    if prompt.n_images and not spec.projectors and not spec.prompt_source.is_native:
-        raise InvalidChat("Multimodal data provided, but model does not support multimodal requests.")
-    return prompt
+    return writer.prompt(await _fit(messages, writer, spec, request, runner))
 
 
 async def for_generate(spec: ModelSpec, request: GenerateRequest, think: Think | None, runner: RunnerProcess) -> Prompt:

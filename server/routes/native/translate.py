@@ -7,6 +7,7 @@ from typing import Any
 
 from models.parsers.events import ToolCall
 from models.templates.chat import Message, Tool
+from models.templates.go_json import sorted_keys
 from registry.gojson import Raw, encode_sorted
 from server.errors import BadField
 from server.requests import ChatRequest, EmbedRequest, GenerateRequest
@@ -145,7 +146,7 @@ def to_tool(body: ToolBody) -> Tool:
     return _without_absent(
         {
             "type": body.type,
-            "items": _absent_if(body.items is None, body.items),
+            "items": _ABSENT if body.items is None else sorted_keys(body.items),
             "function": _without_absent(
                 {
                     "name": function.name,
@@ -161,8 +162,8 @@ def _parameters(body: ParametersBody) -> dict[str, Any]:
     return _without_absent(
         {
             "type": body.type,
-            "$defs": _absent_if(body.defs is None, body.defs),
-            "items": _absent_if(body.items is None, body.items),
+            "$defs": _ABSENT if body.defs is None else sorted_keys(body.defs),
+            "items": _ABSENT if body.items is None else sorted_keys(body.items),
             "required": body.required or _ABSENT,
             "properties": None if body.properties is None else _properties(body.properties),
         }
@@ -179,9 +180,9 @@ def _property(body: PropertyBody) -> dict[str, Any]:
         {
             "anyOf": [_property(choice) for choice in body.anyOf] or _ABSENT,
             "type": names[0] if len(names) == 1 else names or _ABSENT,
-            "items": _absent_if(body.items is None, body.items),
+            "items": _ABSENT if body.items is None else sorted_keys(body.items),
             "description": body.description or _ABSENT,
-            "enum": body.enum or _ABSENT,
+            "enum": sorted_keys(body.enum) if body.enum else _ABSENT,
             "properties": _ABSENT if body.properties is None else _properties(body.properties),
             "required": body.required or _ABSENT,
         }
@@ -189,10 +190,6 @@ def _property(body: PropertyBody) -> dict[str, Any]:
 
 
 _ABSENT = object()
-
-
-def _absent_if(condition: bool, value: Any) -> Any:
-    return _ABSENT if condition else value
 
 
 def _without_absent(members: dict[str, Any]) -> dict[str, Any]:
