@@ -67,7 +67,7 @@ def test_a_tool_keeps_the_known_keys_in_their_order() -> None:
     assert encode(tool(sent)).decode() == (
         '{"type":"function","function":{"name":"f","description":"what","parameters":{"type":"object","$defs":{"q":1},'
         '"required":["z"],"properties":{"z":{"type":"string","description":"d","enum":["b","a"]},'
-        '"a":{"type":["integer","null"],"items":{"y":1,"x":2}}}}}}'
+        '"a":{"type":["integer","null"],"items":{"x":2,"y":1}}}}}}'
     )
 
 
