@@ -218,6 +218,15 @@ VARIABLES = (
 )  # fmt: skip
 BY_NAME = {variable.name: variable for variable in VARIABLES}
 
+WITHOUT_EFFECT = frozenset(
+    (
+        *("OLLAMA_MAX_TRANSFER_STREAMS", "OLLAMA_REMOTES", "OLLAMA_CLOUD_BASE_URL", "OLLAMA_SCHED_SPREAD"),
+        *("OLLAMA_LLM_LIBRARY", "OLLAMA_VULKAN", "OLLAMA_IGPU_ENABLE", "OLLAMA_DEBUG_LOG_REQUESTS", "OLLAMA_AUTH"),
+        *("OLLAMA_EXPERIMENT", "OLLAMA_AGENT_DISABLE_SHELL", "OLLAMA_AGENT_DISABLE_WEBSEARCH"),
+    )
+)
+"""Known to Ollama, and read, but nothing here depends on them so far: who sets one is told so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -268,6 +277,8 @@ class Settings:
         problems: list[str] = []
         for variable in VARIABLES:
             text = clean(environ.get(variable.name, ""))
+            if text and variable.name in WITHOUT_EFFECT:
+                problems.append(f"{variable.name} is set, but has no effect on this server")
             values[variable.field] = _read(variable, text, problems) if text else variable.default
         home = Path(environ.get("HOME") or os.path.expanduser("~"))
         values["models_dir"] = values["models_dir"] or home / ".ollama" / "models"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.durations import MAX_DURATION, SECOND
-from server.settings import BY_NAME, TRACE, VARIABLES, Host, Settings, as_map, clean, help_text
+from server.settings import BY_NAME, TRACE, VARIABLES, WITHOUT_EFFECT, Host, Settings, as_map, clean, help_text
 
 MINUTE = 60 * SECOND
 
@@ -158,6 +158,11 @@ def test_every_variable_has_one_row_one_field_and_a_help_that_fits() -> None:
     assert len(BY_NAME) == len(VARIABLES) == len({v.field for v in VARIABLES})
     assert {v.field for v in VARIABLES} == {f.name for f in fields(Settings)} - {"home", "problems"}
     assert all(len(line) <= 100 for line in help_text().splitlines())
+
+
+def test_who_sets_what_has_no_effect_is_told() -> None:
+    assert set(BY_NAME) >= WITHOUT_EFFECT
+    assert read(OLLAMA_VULKAN="1").problems == ("OLLAMA_VULKAN is set, but has no effect on this server",)
 
 
 def test_the_help_is_in_columns() -> None:
