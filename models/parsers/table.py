@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.parsers import deepseek
 from models.parsers.steps import Expectations, ParserKind, Step
 
 
@@ -17,6 +18,8 @@ def _passthrough(expectations: Expectations) -> _Passthrough:
 
 
 PARSERS: dict[str, ParserKind] = {
+    "cogito": deepseek.COGITO,
+    "deepseek3": deepseek.DEEPSEEK,
     "passthrough": ParserKind(_passthrough, has_tools=False, has_thinking=False),
 }
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from models.templates.errors import TemplateError
+from models.templates.renderers import cogito, deepseek
 from models.templates.renderers.conversation import Renderer
 
-RENDERERS: dict[str, Renderer] = {}
+RENDERERS: dict[str, Renderer] = {
+    "cogito": Renderer(cogito.render_cogito, cogito.BOS),
+    "deepseek3.1": Renderer(deepseek.render_deepseek, deepseek.BOS),
+}
 
 
 def find_renderer(name: str) -> Renderer:
