@@ -40,7 +40,7 @@ from server import prompting
 from server.admission import admit_chat, admit_generate
 from server.formats import parse_format
 from server.placement import MAX_AUTOMATIC_SLOTS, Devices, Need, automatic_context, automatic_slots
-from server.prompting import Prompt
+from server.prompt_writers import Prompt
 from server.requests import (
     ChatRequest,
     Embeddings,

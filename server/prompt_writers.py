@@ -1,0 +1,164 @@
+"""Who writes a model's prompt (its own chat template, its TEMPLATE layer, a built-in renderer), and who reads the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from models.capabilities import DEFAULT_TEMPLATE, PromptSource
+from models.gguf.facts import GGUFFacts
+from models.library import ModelSpec
+from models.parsers.events import Delta, StreamParser
+from models.parsers.inferred import InferredParser
+from models.parsers.native import NativeParser
+from models.parsers.steps import Expectations, SteppedParser
+from models.parsers.table import find_parser
+from models.parsers.text import trim
+from models.templates.chat import Message, Think, Tool
+from models.templates.go.analysis import analyse
+from models.templates.go.rendering import GoTemplate, go_template
+from models.templates.history import without_leading_bos
+from models.templates.images import tag_images
+from models.templates.native import NativeModel, NativePrompt, render_native
+from models.templates.renderers.conversation import Conversation
+from models.templates.renderers.table import find_renderer
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt with what is needed to read the reply. `is_guarded`: a reply that repeats itself is abandoned."""
+
+    text: str
+    parser: StreamParser
+    n_images: int = 0
+    is_guarded: bool = True
+
+
+class PlainParser:
+    """Everything is content."""
+
+    def feed(self, text: str) -> list[Delta]:
+        """The text as it is."""
+        return [Delta(text)]
+
+    def finish(self) -> list[Delta]:
+        """Nothing was held back."""
+        return []
+
+
+class Writer(Protocol):
+    """Writes the prompt of one model, with the tools and the thinking of one request."""
+
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        """The prompt with what reads its reply. Raises: TemplateError, InvalidChat."""
+        ...
+
+
+def writer_of(spec: ModelSpec, tools: Sequence[Tool], think: Think | None) -> Writer:
+    """Who writes the chats of this model."""
+    match spec.prompt_source:
+        case PromptSource.CHAT_TEMPLATE:
+            return NativeWriter(spec, tools, think)
+        case PromptSource.HARMONY if think is not None and think.level == "max":
+            high = replace(think, level="high")  # Compat: prompting 5.1
+            return RenderedWriter(spec, tools, high, expected=high)
+        case _:
+            return RenderedWriter(spec, tools, think, expected=think)
+
+
+def count_images(messages: Sequence[Message]) -> int:
+    """Images of all messages together."""
+    return sum(len(m.images) for m in messages)
+
+
+@dataclass(frozen=True, slots=True)
+class NativeWriter:
+    """The model's own chat template."""
+
+    spec: ModelSpec
+    tools: Sequence[Tool]
+    think: Think | None
+
+    def text(self, messages: Sequence[Message]) -> str:
+        """The prompt alone. Raises: TemplateError, InvalidChat."""
+        return self._render(messages).text
+
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        rendered = self._render(messages)
+        names = [tool["function"]["name"] for tool in self.tools]
+        parser = NativeParser(rendered.traits.reasoning, rendered.traits.calls, names, rendered.primer)
+        return Prompt(rendered.text, parser, count_images(messages), is_guarded=False)
+
+    def _render(self, messages: Sequence[Message]) -> NativePrompt:
+        facts = self.spec.facts
+        model = NativeModel(
+            chat_template=self.spec.chat_template or "",
+            bos_token=facts.bos_token,
+            eos_token=facts.eos_token,
+            adds_bos=bool(facts.add_bos),
+            adds_eos=bool(facts.add_eos),
+            takes_media=bool(self.spec.projectors),
+        )
+        return render_native(model, messages, self.tools, self.think)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedWriter:
+    """The model's TEMPLATE layer or the renderer its config names. `expected`: what the reply's parser is told."""
+
+    spec: ModelSpec
+    tools: Sequence[Tool]
+    think: Think | None
+    expected: Think | None
+
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        text = self._text(messages)
+        return Prompt(text, self._parser(messages, text), count_images(messages))
+
+    def _text(self, messages: Sequence[Message]) -> str:
+        name = self.spec.config.renderer
+        if not name:
+            text, bos = model_template(self.spec).render(tag_images(messages)[0], self.tools, self.think), ""
+        else:
+            renderer = find_renderer(name)
+            text, bos = renderer.render(Conversation(messages, self.tools, self.think)), renderer.leading_bos
+        return without_leading_bos(text, bos, adds_bos=_adds_bos(self.spec.facts))
+
+    def _parser(self, messages: Sequence[Message], text: str) -> StreamParser:
+        is_harmony = self.spec.prompt_source is PromptSource.HARMONY
+        kind = find_parser("harmony" if is_harmony else self.spec.config.parser)
+        if kind is not None:
+            return SteppedParser(kind.make(Expectations(self.tools, messages[-1], self.expected)))
+        names = [tool["function"]["name"] for tool in self.tools]
+        return _inferred_parser(self.spec, text, names, self.think)
+
+
+def raw_parser(spec: ModelSpec, prompt: str, think: Think | None) -> StreamParser:
+    """What reads the reply to a prompt that is sent as it is.
+
+    # Compat: prompting 1.9: thoughts are split off where the TEMPLATE shows how.
+    """
+    return PlainParser() if spec.prompt_source.is_native else _inferred_parser(spec, prompt, (), think)
+
+
+def model_template(spec: ModelSpec) -> GoTemplate:
+    """The model's TEMPLATE layer, or the default. Raises: TemplateError."""
+    return go_template(_template_text(spec))
+
+
+def _template_text(spec: ModelSpec) -> str:
+    return spec.template if spec.template is not None else DEFAULT_TEMPLATE
+
+
+def _inferred_parser(spec: ModelSpec, text: str, tool_names: Sequence[str], think: Think | None) -> InferredParser:
+    """What reads the reply to this prompt, by the tags that the model's TEMPLATE shows."""
+    facts = analyse(_template_text(spec))
+    tags = facts.thinking_tags if think is not None and think.enabled else None
+    is_thinking = tags is not None and trim(text).endswith(tags[0])
+    return InferredParser(tags, facts.tools_tag, tool_names, is_thinking=is_thinking)
+
+
+def _adds_bos(facts: GGUFFacts) -> bool:
+    # Compat: prompting 3.4.
+    return facts.tokenizer_pre in ("lfm2", "gemma4") or facts.tokenizer_model == "gemma4" or bool(facts.add_bos)
