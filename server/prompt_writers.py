@@ -1,4 +1,4 @@
-"""Who writes a model's prompt (its own chat template, its TEMPLATE layer, a built-in renderer), and who reads the reply."""
+"""Who writes a model's prompt (chat template, TEMPLATE layer, built-in renderer), and who reads the reply to it."""
 
 from __future__ import annotations
 
