@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import statistics
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+
+import psutil
 
 from bench import random_model, report
 from bench.cases import CASES, Case, asks
@@ -27,6 +30,8 @@ from bench.startup import GOAL_MB, GOAL_S, measure_startup
 
 RESULTS = Path(__file__).parent / "results"
 STARTUP = "startup"
+NAMES = (STARTUP, *CASES)
+BUSY_PERCENT = 10.0
 
 
 def run_case(case: Case, n_rounds: int, folder: Path) -> list[tuple[Round, Round]]:
@@ -52,20 +57,35 @@ async def run_round(server: Contender, case: Case, number: int) -> Round:
     return Round(server.name, duration_s, n_tokens / duration_s, first_s)
 
 
+def known(name: str) -> str:
+    if name not in NAMES:
+        raise argparse.ArgumentTypeError(f"there is no {name}; choose from {', '.join(NAMES)}")
+    return name
+
+
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "cases", nargs="*", choices=[*CASES, STARTUP], metavar="case", help=", ".join([*CASES, STARTUP])
-    )
+    parser.add_argument("cases", nargs="*", type=known, metavar="case", help=f"{', '.join(NAMES)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each case (default: 5)")
     return parser.parse_args(argv)
 
 
+def warn_when_busy() -> None:
+    """Both servers spin on every core: with another program on one of them, a run is several times slower."""
+    busy = psutil.cpu_percent(interval=1.0)
+    if busy > BUSY_PERCENT:
+        print(
+            f"warning: other programs use {busy:.0f} % of this machine; the figures will mean little", file=sys.stderr
+        )
+
+
 def main(argv: list[str]) -> int:
     args = parse_arguments(argv)
-    chosen = args.cases or [*CASES, STARTUP]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped, too
+    warn_when_busy()
+    chosen = args.cases or NAMES
     cases = [CASES[name] for name in chosen if name != STARTUP]
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as scratch:
         folder = Path(scratch)
