@@ -37,7 +37,8 @@ def configure(level: int) -> None:
     handler.setFormatter(LineFormatter())
     logging.addLevelName(TRACE, "TRACE")
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for library in ("asyncio", "uvicorn", "uvicorn.error", "httpx", "httpcore"):
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of every write to a client that has just left
+    for library in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
         logging.getLogger(library).setLevel(max(level, logging.WARNING))
 
 
