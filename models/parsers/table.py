@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.parsers import deepseek
+from models.parsers import deepseek, qwen3, qwen3_coder
 from models.parsers.steps import Expectations, ParserKind, Step
 
 
@@ -20,7 +20,16 @@ def _passthrough(expectations: Expectations) -> _Passthrough:
 PARSERS: dict[str, ParserKind] = {
     "cogito": deepseek.COGITO,
     "deepseek3": deepseek.DEEPSEEK,
+    "nemotron-3-nano": qwen3_coder.NEMOTRON,
+    "nemotron-3.5-nano": qwen3_coder.NEMOTRON,
+    "ornith": qwen3_coder.QWEN3_5,
     "passthrough": ParserKind(_passthrough, has_tools=False, has_thinking=False),
+    "qwen3": qwen3.QWEN3,
+    "qwen3-coder": qwen3_coder.QWEN3_CODER,
+    "qwen3-thinking": qwen3.QWEN3_THINKING,
+    "qwen3-vl-instruct": qwen3.QWEN3_VL_INSTRUCT,
+    "qwen3-vl-thinking": qwen3.QWEN3_VL_THINKING,
+    "qwen3.5": qwen3_coder.QWEN3_5,
 }
 
 

@@ -80,6 +80,15 @@ def _report(vectors: list[Json], *, show: bool) -> int:
     return 1 if failed else 0
 
 
+def differences(vector: Json) -> list[str]:
+    """How what comes out differs from what should, as a diff; empty if it does not. Raises: LookupError."""
+    handler = _handler(vector)
+    if handler is None:
+        raise LookupError(f"nothing handles {vector['suite']}")
+    actual = _run(handler, vector)
+    return [] if _equal(vector, actual) else _diff(vector, actual) or ["the order of the arguments"]
+
+
 def _run(handler: Handler, vector: Json) -> Any:
     try:
         return handler(vector["input"], vector)
@@ -90,12 +99,16 @@ def _run(handler: Handler, vector: Json) -> Any:
 def _show(vector: Json, actual: Any) -> None:
     print(f"\n--- {vector['suite']}: {vector['name']}")
     print("input", json.dumps(vector["input"], ensure_ascii=False)[:2000])
-    expected = _expected(vector)
-    before, after = (
-        json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True).splitlines() for value in (expected, actual)
-    )
-    for line in difflib.unified_diff(before, after, "expected", "actual", lineterm="", n=2):
+    for line in _diff(vector, actual):
         print(line[:1500])
+
+
+def _diff(vector: Json, actual: Any) -> list[str]:
+    before, after = (
+        json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True).splitlines()
+        for value in (_expected(vector), actual)
+    )
+    return list(difflib.unified_diff(before, after, "expected", "actual", lineterm="", n=2))
 
 
 # ---- comparison ----------------------------------------------------------------------------------------------------

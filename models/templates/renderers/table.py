@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from models.templates.errors import TemplateError
-from models.templates.renderers import cogito, deepseek
+from models.templates.renderers import cogito, deepseek, qwen3_5, qwen3_coder, qwen3_vl
 from models.templates.renderers.conversation import Renderer
 
 RENDERERS: dict[str, Renderer] = {
     "cogito": Renderer(cogito.render_cogito, cogito.BOS),
     "deepseek3.1": Renderer(deepseek.render_deepseek, deepseek.BOS),
+    "ornith": Renderer(qwen3_5.render_ornith),
+    "qwen3-coder": Renderer(qwen3_coder.render_qwen3_coder),
+    "qwen3-vl-instruct": Renderer(qwen3_vl.render_qwen3_vl_instruct),
+    "qwen3-vl-thinking": Renderer(qwen3_vl.render_qwen3_vl_thinking),
+    "qwen3.5": Renderer(qwen3_5.render_qwen3_5),
+    "qwen3.8": Renderer(qwen3_5.render_qwen3_8),
 }
 
 
