@@ -38,7 +38,8 @@ def configure(level: int) -> None:
     logging.addLevelName(TRACE, "TRACE")
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of every write to a client that has just left
-    for library in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # and of every request that is not HTTP
+    for library in ("httpx", "httpcore"):
         logging.getLogger(library).setLevel(max(level, logging.WARNING))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
+from registry.gojson import quote
 from server.durations import MINUTE, SECOND, format_duration
 from server.transport.asgi import Scope
 
@@ -39,6 +40,4 @@ def _quote(path: str) -> str:
     """In double quotes, on one line whatever the path holds."""
     if path.isprintable() and '"' not in path and "\\" not in path:
         return f'"{path}"'
-    from registry.gojson import quote  # here: its imports are not needed by most servers' first answers
-
     return quote(path)

@@ -69,6 +69,8 @@ class Gate:
 
     def _judge_path(self, scope: Scope) -> Answer | Missing | None:
         """None where there is a route; redirects do not pass the checks. # Compat: Go net/http, gin."""
+        if scope["path"] == "*":
+            return Answer(200 if scope["method"] == "OPTIONS" else 400)  # about the server, not about a path
         if b"%" in scope["raw_path"] and _is_badly_encoded(scope["raw_path"]):
             return Answer(400, [TEXT, (b"connection", b"close")], b"400 Bad Request")
         verdict = self._routes.judge(scope["method"], scope["path"])

@@ -46,6 +46,10 @@ class Protocol(HttpToolsProtocol):
         self._n_head_bytes = 0
         super().on_message_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """# Compat: Go net/http says no more about what it cannot parse."""
+        super().send_400_response("400 Bad Request")
+
     def _refuse_head(self) -> None:
         text = b"431 Request Header Fields Too Large"
         head = STATUS_LINE[431] + b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n"

@@ -131,6 +131,11 @@ async def test_a_badly_encoded_path_is_refused(raw: bytes) -> None:
     assert (await ask(make_gate(), "GET", "/api/x", raw=raw))[0] == 400
 
 
+async def test_a_request_about_the_server_itself_is_no_path() -> None:
+    assert (await ask(make_gate(), "OPTIONS", "*"))[0] == 200
+    assert (await ask(make_gate(), "GET", "*"))[0] == 400
+
+
 async def test_an_answer_that_broke_off_is_broken_off(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ZeroDivisionError):
         await ask(make_gate(), "GET", "/api/tags", query=b"broken")

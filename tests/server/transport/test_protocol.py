@@ -87,7 +87,9 @@ def test_a_large_body_does_not_count_as_headers(server: LiveServer) -> None:
 
 @pytest.mark.parametrize("garbage", [b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00"])
 def test_what_is_not_http_is_refused(server: LiveServer, garbage: bytes) -> None:
-    assert server.raw(garbage).startswith(b"HTTP/1.1 400 ")
+    answer = server.raw(garbage)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"\r\n\r\n400 Bad Request")
 
 
 def test_an_offer_to_upgrade_is_read_over(server: LiveServer) -> None:
