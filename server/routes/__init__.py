@@ -1,1 +1,5 @@
-"""The API's dialects, one package each; `incoming.py` is what their routes share: bodies, and the parts they call."""
+"""What clients call. Each dialect is a package that translates to one internal request and from one stream of events.
+
+`native/` is Ollama's own API, `openai/` and `anthropic/` are what other programs speak; they do not import each other.
+Shared by all: `incoming.py` (bodies), `values.py`, `tools.py`, `checks.py` (fields), `events.py` (replies).
+"""

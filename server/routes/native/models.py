@@ -15,10 +15,10 @@ from registry.errors import InvalidName, ManifestNotFound
 from registry.gojson import encode, encode_time, quote
 from registry.names import ModelName, Source, parse_source, to_cloud_name
 from server.errors import BadField, CloudUnavailable
+from server.routes.checks import require_model
 from server.routes.incoming import Incoming, Parts, PartsDep, incoming
 from server.routes.native.replies import json_answer
 from server.routes.native.schema import COPY, DELETE, SHOW, CopyBody, DeleteBody, ShowBody
-from server.routes.native.translate import require_model
 from server.scheduler import RunningModel
 from server.streaming import CompleteResponse
 from server.transport.answers import JSON, Answer

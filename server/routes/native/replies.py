@@ -9,15 +9,14 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob, ToolCall, Usage
+from models.parsers.events import Delta, DoneReason, Finished, ToolCall, Usage
 from registry.gojson import encode, encode_time
 from server.errors import OF_THE_ENGINE, status_of
 from server.requests import Rendered
+from server.routes.events import Event, logprob_fields, merge_deltas
 from server.routes.native.translate import from_tool_call
 from server.transport.answers import BARE_JSON, JSON, NDJSON, Answer
 from server.transport.asgi import Headers
-
-Event = Delta | Finished | Rendered
 
 
 def json_answer(status: int, value: Any) -> Answer:
@@ -74,7 +73,7 @@ class ReplyEncoder:
         deltas = [event.delta if isinstance(event, Finished) else event for event in events]
         last = events[-1] if events else None
         finished = last if isinstance(last, Finished) and last.reason is not None else None
-        return json_answer(200, self._object(_merge(d for d in deltas if isinstance(d, Delta)), finished))
+        return json_answer(200, self._object(merge_deltas(d for d in deltas if isinstance(d, Delta)), finished))
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:
         if stream and isinstance(error, OF_THE_ENGINE):
@@ -114,7 +113,7 @@ class ChatEncoder(ReplyEncoder):
         if debug:
             found["_debug_info"] = debug
         if delta.logprobs:
-            found["logprobs"] = _logprobs(delta.logprobs)
+            found["logprobs"] = logprob_fields(delta.logprobs)
         return found | (_metrics(finished.usage) if finished else {})
 
 
@@ -141,7 +140,7 @@ class GenerateEncoder(ReplyEncoder):
         if debug:
             found["_debug_info"] = debug
         if delta.logprobs:
-            found["logprobs"] = _logprobs(delta.logprobs)
+            found["logprobs"] = logprob_fields(delta.logprobs)
         return found
 
 
@@ -158,18 +157,6 @@ def _calls(calls: Iterable[ToolCall]) -> list[dict[str, Any]]:
     return [from_tool_call(call) for call in calls]
 
 
-def _logprobs(logprobs: Iterable[TokenLogprob]) -> list[dict[str, Any]]:
-    return [
-        _logprob(token.text, token.logprob)
-        | ({"top_logprobs": [_logprob(other.text, other.logprob) for other in token.top]} if token.top else {})
-        for token in logprobs
-    ]
-
-
-def _logprob(text: str, logprob: float) -> dict[str, Any]:
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
-
-
 def _metrics(usage: Usage) -> dict[str, int]:
     """Nanoseconds and counts; what is 0 is left out."""
     found = {
@@ -181,16 +168,6 @@ def _metrics(usage: Usage) -> dict[str, int]:
         "eval_duration": usage.decode_ns,
     }
     return {key: value for key, value in found.items() if value}
-
-
-def _merge(deltas: Iterable[Delta]) -> Delta:
-    together = list(deltas)
-    return Delta(
-        content="".join(d.content for d in together),
-        thinking="".join(d.thinking for d in together),
-        tool_calls=tuple(call for d in together for call in d.tool_calls),
-        logprobs=tuple(token for d in together for token in d.logprobs),
-    )
 
 
 def _now() -> bytes:

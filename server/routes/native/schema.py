@@ -1,4 +1,4 @@
-"""The bodies of the native API, as Go declares them: field names, types, and the types that decode themselves.
+"""The bodies of the native API, as Go declares them: field names and types.
 
 # Compat: http-api 2.2, 6.3 to 6.14; Ollama api/types.go 0.33.
 """
@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.templates.chat import Think
-from registry.gojson import quote
-from server.durations import MAX_DURATION, SECOND, InvalidDuration, parse_duration
-from server.json_decoding.errors import Refused, TypeMismatch
 from server.json_decoding.kinds import (
     ANY,
     BOOL,
@@ -19,74 +16,17 @@ from server.json_decoding.kinds import (
     RAW,
     STRING,
     Bytes,
-    Custom,
-    Kind,
-    Later,
     Map,
-    OrderedMap,
     Own,
     Pointer,
     Slice,
     Struct,
-    decode,
     member,
-    to_float64,
 )
-from server.json_decoding.nodes import Node, Number, Object
+from server.routes.tools import ARGUMENTS, TOOL, ToolBody
+from server.routes.values import KEEP_ALIVE, OPTIONS, THINK
 
-THINK_LEVELS = ("high", "medium", "low", "max")
-_CHOICES = ", ".join(f'"{level}"' for level in THINK_LEVELS)
-
-# --------------------------------------------------------------------------------------------------------------------
-# Types that decode themselves
-
-
-def read_keep_alive(node: Node) -> int:
-    """Nanoseconds; negative values mean forever. # Compat: http-api 2.2, api.Duration."""
-    match node:
-        case bool():
-            raise Refused("Unsupported type: 'bool'")
-        case Number() | int():
-            seconds = to_float64(node)
-            if seconds is None:
-                raise TypeMismatch(f"number {node}", "float64")
-            return MAX_DURATION if seconds < 0 else int(min(seconds * SECOND, MAX_DURATION))
-        case str():
-            try:
-                ns = parse_duration(node)
-            except InvalidDuration as error:
-                raise Refused(str(error)) from error
-            return MAX_DURATION if ns < 0 else ns
-        case Object():
-            raise Refused("Unsupported type: 'map[string]interface {}'")
-        case _:
-            raise Refused("Unsupported type: '[]interface {}'")
-
-
-def read_think(node: Node) -> Think:
-    """# Compat: http-api 2.2, api.ThinkValue."""
-    if isinstance(node, bool):
-        return Think(node)
-    if type(node) is not str:
-        raise Refused(f"think must be a boolean or string ({_CHOICES}, true, or false)")
-    if node not in THINK_LEVELS:
-        raise Refused(f"invalid think value: {quote(node)} (must be {_CHOICES}, true, or false)")
-    return Think(True, node)
-
-
-def read_property_type(node: Node) -> list[str]:
-    """One name of a type, or several. # Compat: http-api 2.2, api.PropertyType."""
-    if type(node) is str:
-        return [node]
-    names: list[str] = decode(Slice(STRING), node)
-    return names
-
-
-KEEP_ALIVE = Pointer(Custom("api.Duration", read_keep_alive))
-THINK = Pointer(Custom("api.ThinkValue", read_think))
-PROPERTY_TYPE = Pointer(Custom("api.PropertyType", read_property_type))
 IMAGES = Slice(Bytes("api.ImageData"))
-OPTIONS = Map(ANY)
 
 # --------------------------------------------------------------------------------------------------------------------
 # Messages and tools
@@ -96,7 +36,7 @@ OPTIONS = Map(ANY)
 class ToolCallFunctionBody:
     index: int = member(INT)
     name: str = member(STRING)
-    arguments: dict[str, Any] = member(OrderedMap(ANY, "api.ToolCallFunctionArguments"))
+    arguments: dict[str, Any] = member(ARGUMENTS)
 
 
 @dataclass(slots=True)
@@ -119,53 +59,7 @@ class MessageBody:
 MESSAGES = Slice(Own(Struct("api.Alias", MessageBody), "api.Message"))
 
 
-def _property() -> Kind:
-    return PROPERTY
-
-
-def _properties() -> Kind:
-    return PROPERTIES
-
-
-@dataclass(slots=True)
-class PropertyBody:
-    anyOf: list[PropertyBody] = member(Slice(Later("api.ToolProperty", _property)))
-    type: list[str] | None = member(PROPERTY_TYPE)
-    items: Any = member(ANY)
-    description: str = member(STRING)
-    enum: list[Any] = member(Slice(ANY))
-    properties: dict[str, PropertyBody] | None = member(Pointer(Later("api.ToolPropertiesMap", _properties)))
-    required: list[str] = member(Slice(STRING))
-
-
-PROPERTY = Struct("api.ToolProperty", PropertyBody)
-PROPERTIES = OrderedMap(PROPERTY, "api.ToolPropertiesMap")
-
-
-@dataclass(slots=True)
-class ParametersBody:
-    type: str = member(STRING)
-    defs: Any = member(ANY, "$defs")
-    items: Any = member(ANY)
-    required: list[str] = member(Slice(STRING))
-    properties: dict[str, PropertyBody] | None = member(Pointer(PROPERTIES))
-
-
-@dataclass(slots=True)
-class ToolFunctionBody:
-    name: str = member(STRING)
-    description: str = member(STRING)
-    parameters: ParametersBody = member(Struct("api.ToolFunctionParameters", ParametersBody))
-
-
-@dataclass(slots=True)
-class ToolBody:
-    type: str = member(STRING)
-    items: Any = member(ANY)
-    function: ToolFunctionBody = member(Struct("api.ToolFunction", ToolFunctionBody))
-
-
-TOOLS = Slice(Struct("api.Tool", ToolBody), "api.Tools")
+TOOLS = Slice(TOOL, "api.Tools")
 
 # --------------------------------------------------------------------------------------------------------------------
 # Inference

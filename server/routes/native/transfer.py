@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from registry.names import ModelName, Source, parse_source, to_cloud_name
+from server.routes.checks import require_model
 from server.routes.incoming import Incoming, PartsDep, incoming
 from server.routes.native.progress import ProgressEncoder
 from server.routes.native.schema import PULL, PUSH, TransferBody
-from server.routes.native.translate import require_model
 from server.streaming import EventResponse
 
 router = APIRouter()

@@ -1,0 +1,35 @@
+"""What every dialect does with events: join them, and write their log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from models.parsers.events import Delta, Finished, TokenLogprob
+from server.requests import Rendered
+
+Event = Delta | Finished | Rendered
+
+
+def merge_deltas(deltas: Iterable[Delta]) -> Delta:
+    """One delta that says what all of them say."""
+    together = list(deltas)
+    return Delta(
+        content="".join(d.content for d in together),
+        thinking="".join(d.thinking for d in together),
+        tool_calls=tuple(call for d in together for call in d.tool_calls),
+        logprobs=tuple(token for d in together for token in d.logprobs),
+    )
+
+
+def logprob_fields(logprobs: Iterable[TokenLogprob]) -> list[dict[str, Any]]:
+    """# Compat: http-api 4.9, also for OpenAI's dialect."""
+    return [
+        _logprob(token.text, token.logprob)
+        | ({"top_logprobs": [_logprob(other.text, other.logprob) for other in token.top]} if token.top else {})
+        for token in logprobs
+    ]
+
+
+def _logprob(text: str, logprob: float) -> dict[str, Any]:
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
