@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from models.templates.errors import TemplateError
-from models.templates.renderers import cogito, deepseek, qwen3_5, qwen3_coder, qwen3_vl
+from models.templates.renderers import cogito, deepseek, nemotron, qwen3_5, qwen3_coder, qwen3_vl
 from models.templates.renderers.conversation import Renderer
 
 RENDERERS: dict[str, Renderer] = {
     "cogito": Renderer(cogito.render_cogito, cogito.BOS),
     "deepseek3.1": Renderer(deepseek.render_deepseek, deepseek.BOS),
+    "nemotron-3-nano": Renderer(nemotron.render_nemotron_3),
+    "nemotron-3.5-nano": Renderer(nemotron.render_nemotron_3_5),
     "ornith": Renderer(qwen3_5.render_ornith),
     "qwen3-coder": Renderer(qwen3_coder.render_qwen3_coder),
     "qwen3-vl-instruct": Renderer(qwen3_vl.render_qwen3_vl_instruct),
