@@ -1,0 +1,181 @@
+"""Trains pico from scratch and writes the GGUF; see README.md for how to run it.
+
+The same settings give the same file on the same machine: every random choice has a fixed seed, the data order does not
+depend on timing, and the number of threads is a setting (another number may change the last bits of a sum).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tools.pico import tokenizer
+from tools.pico.dataset import Encoded, Mixture, Renderer, encode
+from tools.pico.export import write_gguf
+from tools.pico.network import Network, Shape
+
+WORK = Path(__file__).with_name(".work")
+N_CTX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a training run depends on."""
+
+    tokens: int = 7_000_000
+    batch_tokens: int = 2048
+    pool: int = 1024  # examples that are sorted by length together
+    matrix_rate: float = 0.03
+    embedding_rate: float = 0.04
+    output_rate: float = 0.005
+    warmup_steps: int = 60
+    decay_share: float = 0.55  # the last part of the run, in which the rates fall to zero
+    easy_until: float = 0.12  # parts of the run: bare questions only until here,
+    full_from: float = 0.5  # and everything from here on
+    seed: int = 2026
+    threads: int = 2
+    n_tokens: int = 1792
+    n_spaced: int = 512
+
+
+def train_tokenizer(settings: Settings) -> tokenizer.Tokenizer:
+    mixture, renderer = Mixture(settings.seed + 1), Renderer()
+    examples = [mixture.example() for _ in range(12_000)]
+    texts = [renderer.prompt(e) + e.given + renderer.answer(e) for e in examples]
+    prose = [renderer.answer(e) for e in examples if not e.tools]
+    return tokenizer.train(texts, prose, n_tokens=settings.n_tokens, n_spaced=settings.n_spaced)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded rows: tokens and positions (rows, length), and the places whose next token is learned."""
+
+    tokens: Tensor
+    positions: Tensor
+    rows: Tensor
+    columns: Tensor
+    targets: Tensor
+
+
+def batches(settings: Settings, bpe: tokenizer.Tokenizer) -> Iterator[Batch]:
+    """Batches of rows of similar length, without end; the examples become harder while they are drawn."""
+    mixture, renderer, rng = Mixture(settings.seed), Renderer(), Random(settings.seed)
+    n_drawn = 0
+    while True:
+        ramp = (n_drawn / settings.tokens - settings.easy_until) / (settings.full_from - settings.easy_until)
+        examples = [mixture.example(min(max(ramp, 0.0), 1.0)) for _ in range(settings.pool)]
+        pool = [encode(example, renderer, bpe, rng, n_ctx=N_CTX) for example in examples]
+        n_drawn += sum(len(encoded.tokens) for encoded in pool)
+        pool.sort(key=lambda encoded: len(encoded.tokens))
+        groups: list[list[Encoded]] = [[]]
+        for encoded in pool:
+            if (len(groups[-1]) + 1) * len(encoded.tokens) > settings.batch_tokens and groups[-1]:
+                groups.append([])
+            groups[-1].append(encoded)
+        rng.shuffle(groups)
+        yield from map(collate, groups)
+
+
+def collate(group: list[Encoded]) -> Batch:
+    length = max(len(encoded.tokens) for encoded in group)
+    tokens = torch.zeros(len(group), length, dtype=torch.long)
+    positions = torch.zeros(len(group), length, dtype=torch.long)
+    learned = torch.zeros(len(group), length, dtype=torch.bool)
+    for i, encoded in enumerate(group):
+        tokens[i, : len(encoded.tokens)] = torch.tensor(encoded.tokens)
+        positions[i, : len(encoded.tokens)] = torch.tensor(encoded.positions)
+        learned[i, : len(encoded.learned)] = torch.tensor(encoded.learned)
+    rows, columns = learned.nonzero(as_tuple=True)
+    return Batch(tokens, positions, rows, columns - 1, tokens[rows, columns])
+
+
+class Optimizers:
+    """Muon for the matrices inside the blocks, Adam for embedding, output and norms, one schedule for all."""
+
+    def __init__(self, network: Network, settings: Settings, n_steps: int) -> None:
+        matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
+        norms = [p for p in network.parameters() if p.ndim == 1]
+        others = [
+            {"params": [network.token_embd.weight], "lr": settings.embedding_rate},
+            {"params": [network.output.weight, *norms], "lr": settings.output_rate},
+        ]
+        self.optimizers: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(matrices, lr=settings.matrix_rate, momentum=0.95, weight_decay=0.01),
+            torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+        )
+        self.rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.warmup, self.decay, self.n_steps = settings.warmup_steps, int(n_steps * settings.decay_share), n_steps
+
+    def step(self, n: int) -> None:
+        scale = min(1.0, (n + 1) / self.warmup, (self.n_steps - n) / self.decay)
+        for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * scale
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def loss_of(network: Network, batch: Batch) -> Tensor:
+    """Mean cross entropy over the learned tokens; the matrices are multiplied in bfloat16."""
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = network(batch.tokens, batch.positions)[batch.rows, batch.columns]
+        logits = network.output(hidden)
+    return F.cross_entropy(logits.float(), batch.targets)
+
+
+def train(settings: Settings, bpe: tokenizer.Tokenizer, shape: Shape) -> Network:
+    torch.manual_seed(settings.seed)
+    network = Network(shape)
+    n_steps = settings.tokens // settings.batch_tokens
+    optimizers = Optimizers(network, settings, n_steps)
+    started, mean = time.monotonic(), 0.0
+    for n, batch in zip(range(n_steps), batches(settings, bpe), strict=False):
+        loss = loss_of(network, batch)
+        loss.backward()
+        optimizers.step(n)
+        mean += (float(loss.detach()) - mean) / min(n + 1, 50)
+        if n % 50 == 0 or n == n_steps - 1:
+            print(f"step {n:5}/{n_steps}  loss {mean:.4f}  {time.monotonic() - started:6.0f} s", flush=True)
+        if n % 500 == 499:
+            torch.save(network.state_dict(), WORK / "pico.pt")
+    torch.save(network.state_dict(), WORK / "pico.pt")
+    return network
+
+
+def parse_settings() -> tuple[Settings, Path]:
+    defaults = Settings()
+    parser = argparse.ArgumentParser(description="Train pico and write its GGUF.")
+    parser.add_argument("--tokens", type=int, default=defaults.tokens, help="tokens to train on (default %(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=defaults.threads, help="threads of PyTorch (default %(default)s)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=WORK / "pico.gguf", help="the file to write (default %(default)s)"
+    )
+    args = parser.parse_args()
+    return Settings(tokens=args.tokens, threads=args.threads), args.output
+
+
+def main() -> None:
+    settings, output = parse_settings()
+    WORK.mkdir(exist_ok=True)
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(True)
+    bpe = train_tokenizer(settings)
+    bpe.save(WORK / "tokenizer.json")
+    shape = Shape(n_vocab=len(bpe.tokens))
+    network = train(settings, bpe, shape)
+    write_gguf(output, network, bpe, n_ctx=N_CTX)
+    print(f"{output}: {output.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
