@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 import sys
 from collections import deque
@@ -286,9 +288,10 @@ async def _spawn(theirs: socket.socket) -> asyncio.subprocess.Process:
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
+    """Not `process.kill()`: that asks for the exit status first, and so takes it away from asyncio's child watcher."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.kill(process.pid, signal.SIGKILL)
 
 
 async def _receive(reader: asyncio.StreamReader) -> FromRunner:
