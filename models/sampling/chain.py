@@ -1,7 +1,8 @@
 """The filters between logits and the choice, in llama.cpp's order: top_k, typical_p, top_p, min_p, temperature.
 
 They work on candidates, the tokens that are still in the running. Each keeps the order that llama.cpp's own chain
-leaves, so that the same random number picks the same token.
+leaves, so that the same random number picks the same token; where there are very many, they stay in order of their ids
+instead, which changes nothing about their chances.
 """
 
 from __future__ import annotations
@@ -13,6 +14,14 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.intp]
+
+MANY = 2048
+"""Candidates that are not worth sorting."""
+LEAST_TEMPERATURE = 1e-6
+
+_BLOCK = 512
+_ONES = np.ones(_BLOCK, dtype=np.float32)
+_BISECTIONS = 20
 
 
 class Candidates(NamedTuple):
@@ -46,14 +55,17 @@ def typical(candidates: Candidates, p: float) -> Candidates:
     """
     if p >= 1:
         return candidates
-    ids, logits, _ = sort(candidates)
+    ids, logits, _ = candidates if len(candidates.ids) > MANY else sort(candidates)
     probs = softmax(logits)
-    probs = probs[: np.count_nonzero(probs)]  # sorted: what is impossible comes last
+    possible = probs > 0
+    ids, logits, probs = ids[possible], logits[possible], probs[possible]
     surprise = -np.log(probs)
-    entropy = _sum(probs * surprise)
-    order = np.argsort(np.abs(surprise - entropy), kind="stable")
-    n = int(np.searchsorted(np.cumsum(probs[order]), np.float32(p), side="right")) + 1
-    kept = order[:n]
+    distance = np.abs(surprise - _sum(probs * surprise))
+    if len(ids) > MANY:
+        kept = take_mass(distance, probs, np.float32(p))
+    else:
+        order = np.argsort(distance, kind="stable")
+        kept = order[: int(np.searchsorted(np.cumsum(probs[order]), np.float32(p), side="right")) + 1]
     return Candidates(ids[kept], logits[kept], False)
 
 
@@ -61,6 +73,10 @@ def top_p(candidates: Candidates, p: float) -> Candidates:
     """The most likely ones that together have a probability of at least p; all for p ≥ 1."""
     if p >= 1:
         return candidates
+    ids, logits, is_sorted = candidates
+    if len(ids) > MANY and not is_sorted:
+        kept = take_mass(-logits, softmax(logits), np.float32(p))
+        return Candidates(ids[kept], logits[kept], False)
     ids, logits, _ = sort(candidates)
     n = int(np.searchsorted(np.cumsum(softmax(logits)), np.float32(p), side="left")) + 1
     return Candidates(ids[:n], logits[:n], True)
@@ -80,14 +96,58 @@ def min_p(candidates: Candidates, p: float) -> Candidates:
 
 def choose(candidates: Candidates, temperature: float, u: float) -> int:
     """The token at the point u (0 to 1) of the distribution; temperature ≤ 0: the most likely."""
-    ids, logits, _ = candidates
+    ids, logits, is_sorted = candidates
     if temperature <= 0:
         return int(ids[logits.argmax()])
     if len(ids) == 1:
         return int(ids[0])
-    scaled = logits / np.float32(temperature)
-    running = np.cumsum(np.exp(scaled - scaled.max()), dtype=np.float64)
-    return int(ids[min(int(np.searchsorted(running, running[-1] * u, side="left")), len(ids) - 1)])
+    scaled = logits / np.float32(max(temperature, LEAST_TEMPERATURE))
+    best = scaled[0] if is_sorted else scaled.max()
+    return int(ids[pick(np.exp(scaled - best), u)])
+
+
+def pick(weights: Floats, u: float) -> int:
+    """The index at the point u (0 to 1) of a distribution given by weights. Many are summed in blocks first."""
+    if len(weights) > MANY:
+        return pick_by_blocks(weights, block_sums(weights), u)
+    running = np.cumsum(weights, dtype=np.float64)
+    return min(int(np.searchsorted(running, running[-1] * u)), len(weights) - 1)
+
+
+def pick_by_blocks(weights: Floats, sums: Floats, u: float) -> int:
+    """The same, for the sums of the blocks of these weights."""
+    running = np.cumsum(sums, dtype=np.float64)
+    target = running[-1] * u
+    block = min(int(np.searchsorted(running, target)), len(running) - 1)
+    start = block * _BLOCK
+    within = np.cumsum(weights[start : start + _BLOCK], dtype=np.float64)
+    offset = int(np.searchsorted(within, target - (running[block - 1] if block else 0.0)))
+    return start + min(offset, len(within) - 1)
+
+
+def block_sums(weights: Floats) -> Floats:
+    """Sums of 512 weights each; the last of what is left over. A product with ones is the fastest way to sum."""
+    n_whole = len(weights) // _BLOCK * _BLOCK
+    whole = weights[:n_whole].reshape(-1, _BLOCK) @ _ONES
+    return np.append(whole, weights[n_whole:].sum()) if n_whole < len(weights) else whole
+
+
+def take_mass(keys: Floats, weights: Floats, wanted: np.float32) -> Ids:
+    """The indices, in their order, of the smallest keys that together weigh at least `wanted`, found by bisection."""
+    low, high = float(keys.min()) - 1.0, float(keys.max())
+    chosen = np.empty_like(weights)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if np.dot(weights, np.less_equal(keys, middle, out=chosen)) < wanted:
+            low = middle
+        else:
+            high = middle
+    sure = keys <= low
+    edge = np.flatnonzero((keys > low) & (keys <= high))
+    edge = edge[np.argsort(keys[edge], kind="stable")]
+    missing = wanted - np.dot(weights, sure.astype(np.float32))
+    sure[edge[: int(np.searchsorted(np.cumsum(weights[edge]), missing)) + 1]] = True
+    return np.flatnonzero(sure)
 
 
 def softmax(logits: Floats) -> Floats:
@@ -98,5 +158,5 @@ def softmax(logits: Floats) -> Floats:
 
 
 def _sum(values: Floats) -> np.float32:
-    total: np.float32 = np.cumsum(values)[-1]
+    total: np.float32 = np.cumsum(values)[-1] if len(values) <= MANY else values.sum()
     return total

@@ -78,7 +78,7 @@ class Sampler:
         u = draw(self._random)
         shortlist = self._shortlist
         candidates: Candidates
-        if 0 < options.top_k < len(logits):
+        if options.top_k > 0:
             candidates = shortlist.top_k(logits, options.top_k)
             candidates = chain.top_p(chain.typical(candidates, options.typical_p), options.top_p)
         elif options.typical_p < 1:

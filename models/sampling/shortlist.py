@@ -1,121 +1,118 @@
 """The few tokens that can be picked, found in a vocabulary of 100,000 without sorting it.
 
-Each search is exact: it returns what llama.cpp's filter would keep of the whole vocabulary. What makes it fast is a
-guess how far below the best logit the last kept one lies, carried over from the token before, checked, and corrected.
+Each search keeps what llama.cpp's filter would keep of the whole vocabulary. The k most likely tokens are found through
+the best logit of each of 4096 columns: the k-th best of those is at most the k-th best of all.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-import numpy.typing as npt
 
 from models.errors import UnusableOutput
 from models.sampling import chain
-from models.sampling.chain import Candidates, Floats
+from models.sampling.chain import MANY, Candidates, Floats, Ids
 
 UNUSABLE = "the model's output is not a number"
 
-_FIRST_REACH = 8.0
-_SPARE = 3
-"""Times as many candidates as needed is what a guess aims at."""
-_BLOCK = 512
+_COLUMNS = 4096
+_FIRST_GUESS = 64
+_LOWEST = np.finfo(np.float32).min
+_LOG2_E = math.log2(math.e)
+_FAINT = 1e-20
 
 
 class Scratch:
-    """Buffers as large as the vocabulary, shared by all samplers of one thread."""
+    """A buffer as large as the vocabulary, shared by all samplers of one thread."""
 
     def __init__(self, n_vocab: int) -> None:
-        self.n_vocab = n_vocab
-        self.above = np.empty(n_vocab, dtype=np.bool_)
         self.values = np.empty(n_vocab, dtype=np.float32)
 
 
 class Shortlist:
-    """Searches the logits of one sequence, remembering how far it had to reach."""
+    """Searches the logits of one sequence; remembers how many tokens the last nucleus had."""
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
-        self._reach = np.float32(_FIRST_REACH)
+        self._n_nucleus = _FIRST_GUESS
 
     def top_k(self, logits: Floats, k: int) -> Candidates:
-        """The k most likely tokens. Raises: UnusableOutput."""
-        best = _best(logits)
-        ids = self._at_least(logits, best - self._reach)
-        if len(ids) < k:
-            ids = self._at_least(logits, np.partition(logits, len(logits) - k)[len(logits) - k])
-        found = chain.sort(Candidates(ids, logits[ids], False))
-        self._remember(best, found.logits, k)
-        return chain.top_k(found, k)
+        """The k most likely tokens, fewer where fewer are possible. Raises: UnusableOutput."""
+        ids = most_likely(logits, k)
+        return chain.top_k(Candidates(ids, logits[ids], False), k)
 
     def top_p(self, logits: Floats, p: float) -> Candidates:
-        """The most likely tokens that together have a probability of at least p. Raises: UnusableOutput."""
+        """The most likely tokens that together have a probability of at least p. Raises: UnusableOutput.
+
+        Sorted, unless there are very many.
+        """
         best = _best(logits)
-        weights = np.exp(np.subtract(logits, best, out=self._scratch.values), out=self._scratch.values)
-        wanted = np.float32(p) * weights.sum()
-        reach = self._reach
-        while True:
-            ids = self._at_least(logits, best - reach)
-            if weights[ids].sum() >= wanted or len(ids) == len(logits):
-                break
-            reach = reach * 2 if reach < 64 else np.float32(np.inf)
-        found = chain.sort(Candidates(ids, logits[ids], False))
-        n = min(int(np.searchsorted(np.cumsum(weights[found.ids]), wanted)) + 1, len(ids))
-        self._remember(best, found.logits, n)
-        return Candidates(found.ids[:n], found.logits[:n], True)
+        weights = self._weights(logits, 1.0, best)
+        wanted = np.float32(p) * chain.block_sums(weights).sum()
+        n = self._n_nucleus
+        while n <= MANY:
+            ids, found, _ = chain.sort(_candidates(logits, most_likely(logits, n)))
+            running = np.cumsum(weights[ids])
+            if running[-1] >= wanted or len(ids) < n:
+                n_kept = int(np.searchsorted(running, wanted)) + 1
+                self._n_nucleus = min(max(2 * n_kept, _FIRST_GUESS), MANY)
+                return Candidates(ids[:n_kept], found[:n_kept], True)
+            n *= 4
+        self._n_nucleus = MANY
+        return _candidates(logits, chain.take_mass(best - logits, weights, wanted))
 
     def min_p(self, logits: Floats, p: float) -> Candidates:
         """The tokens at least p times as likely as the most likely one, by id. Raises: UnusableOutput."""
-        ids = self._at_least(logits, _best(logits) + np.log(np.float32(min(p, 1))))
-        return Candidates(ids, logits[ids], False)
+        return _candidates(logits, np.flatnonzero(logits >= _best(logits) + np.log(np.float32(min(p, 1)))))
 
     def typical(self, logits: Floats, p: float) -> Candidates:
         """What `chain.typical` keeps of the whole vocabulary. Raises: UnusableOutput."""
-        shifted = np.subtract(logits, _best(logits), out=self._scratch.values)
-        weights = np.exp(shifted)
-        total = weights.sum()
-        possible = np.flatnonzero(weights)
-        surprise = np.log(total) - shifted[possible]
-        probs = weights[possible] / total
-        distance = np.abs(surprise - np.dot(probs, surprise))
-        near = np.flatnonzero(distance <= self._near_enough(distance, probs, np.float32(p)))
-        order = near[np.argsort(distance[near], kind="stable")]
-        n = int(np.searchsorted(np.cumsum(probs[order]), np.float32(p), side="right")) + 1
-        ids = possible[order[:n]]
-        return Candidates(ids, logits[ids], False)
-
-    @staticmethod
-    def _near_enough(distance: Floats, probs: Floats, p: np.float32) -> np.float32:
-        """A distance within which a probability of more than p lies, or all of it."""
-        reach = np.float32(0.5)
-        furthest: np.float32 = distance.max()
-        while reach < furthest and probs[distance <= reach].sum() <= p:
-            reach = reach * 2
-        return reach
+        possible = np.flatnonzero(self._weights(logits, 1.0, _best(logits)))
+        return chain.typical(_candidates(logits, possible), p)
 
     def choose(self, logits: Floats, temperature: float, u: float) -> int:
         """The token at the point u (0 to 1) of the whole vocabulary's distribution. Raises: UnusableOutput."""
-        weights = np.subtract(logits, _best(logits), out=self._scratch.values)
-        if temperature != 1:
-            weights /= np.float32(temperature)
-        np.exp(weights, out=weights)
-        n_whole = len(weights) // _BLOCK * _BLOCK
-        sums = weights[:n_whole].reshape(-1, _BLOCK).sum(axis=1)
-        running = np.cumsum(np.append(sums, weights[n_whole:].sum()), dtype=np.float64)
-        target = running[-1] * u
-        block = int(np.searchsorted(running, target))
-        start = block * _BLOCK
-        within = np.cumsum(weights[start : start + _BLOCK], dtype=np.float64)
-        offset = int(np.searchsorted(within, target - (running[block - 1] if block else 0.0)))
-        return start + min(offset, len(within) - 1)
+        with np.errstate(over="ignore"):
+            weights = self._weights(logits, temperature, np.float32(0))
+        sums = chain.block_sums(weights)
+        if not _FAINT < sums.sum() < np.inf:  # too large or too small to do without the best one
+            weights = self._weights(logits, temperature, _best(logits))
+            sums = chain.block_sums(weights)
+        return chain.pick_by_blocks(weights, sums, u)
 
-    def _at_least(self, logits: Floats, threshold: np.float32) -> npt.NDArray[np.intp]:
-        return np.flatnonzero(np.greater_equal(logits, threshold, out=self._scratch.above))
+    def _weights(self, logits: Floats, temperature: float, best: np.float32) -> Floats:
+        """exp((logits - best) / temperature), in a shared buffer."""
+        values = self._scratch.values
+        if best != 0:
+            logits = np.subtract(logits, best, out=values)
+        np.multiply(logits, np.float32(_LOG2_E / max(temperature, chain.LEAST_TEMPERATURE)), out=values)
+        return np.exp2(values, out=values)  # half the time of exp
 
-    def _remember(self, best: np.float32, found: Floats, n_needed: int) -> None:
-        """Aim at a few more than were needed; found too few to know: reach further."""
-        aim = n_needed * _SPARE
-        reach = best - found[aim - 1] if len(found) >= aim else self._reach * np.float32(1.1) + np.float32(0.1)
-        self._reach = min(max(reach, np.float32(0.1)), np.float32(1000))
+
+def most_likely(logits: Floats, k: int) -> Ids:
+    """At least the k most likely of the possible tokens, in order of their ids. Raises: UnusableOutput."""
+    n = len(logits)
+    k = min(k, n)
+    n_rows = n // _COLUMNS
+    if n_rows < 4 or 2 * k > _COLUMNS:
+        _best(logits)
+        return np.flatnonzero(logits >= max(np.partition(logits, n - k)[n - k], _LOWEST))
+    table = logits[: n_rows * _COLUMNS].reshape(n_rows, _COLUMNS)
+    rest = logits[n_rows * _COLUMNS :]
+    bests = table.max(axis=0)
+    np.maximum(bests[: len(rest)], rest, out=bests[: len(rest)])
+    threshold = max(np.partition(bests, _COLUMNS - k)[_COLUMNS - k], _LOWEST)
+    if not np.isfinite(bests.max()):
+        raise UnusableOutput(UNUSABLE)
+    columns = np.flatnonzero(bests >= threshold)
+    rows, places = np.nonzero(table.take(columns, axis=1) >= threshold)
+    in_rest = np.flatnonzero(rest >= threshold)
+    return np.concatenate([rows * _COLUMNS + columns[places], in_rest + n_rows * _COLUMNS])
+
+
+def _candidates(logits: Floats, ids: Ids) -> Candidates:
+    return Candidates(ids, logits[ids], False)
 
 
 def greedy(logits: Floats) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from models.errors import UnusableOutput
@@ -18,6 +19,13 @@ def steps(kind: str) -> list[Floats]:
     source = np.random.default_rng(0)
     spreads = {"usual": [2.0] * 6, "changing": [0.1, 8.0, 0.01, 3.0, 30.0, 0.5], "flat": [0.0] * 3}[kind]
     return [source.normal(0, spread, N).astype(np.float32) for spread in spreads]
+
+
+def nucleus(logits: Floats, p: float) -> npt.NDArray[np.intp]:
+    """The most likely tokens that together reach p, in double precision."""
+    order = np.argsort(-logits, kind="stable")
+    running = np.cumsum(np.exp(logits[order].astype(np.float64) - logits.max()))
+    return order[: int(np.searchsorted(running, p * running[-1])) + 1]
 
 
 def everything(logits: Floats) -> Candidates:
@@ -37,10 +45,11 @@ def test_top_k(kind: str, k: int) -> None:
 def test_top_p(kind: str, p: float) -> None:
     shortlist = Shortlist(Scratch(N))
     for logits in steps(kind):
-        found, wanted = shortlist.top_p(logits, p).ids, chain.top_p(everything(logits), p).ids
-        assert abs(len(found) - len(wanted)) <= N // 500  # single precision sums in another order
-        n = min(len(found), len(wanted))
-        assert found[:n].tolist() == wanted[:n].tolist()
+        found = shortlist.top_p(logits, p)
+        least, most = nucleus(logits, p - 1e-5), nucleus(logits, p + 1e-5)  # sums in single precision are not exact
+        assert set(least.tolist()) <= set(found.ids.tolist()) <= set(most.tolist())
+        if found.is_sorted:
+            assert found.ids.tolist() == most[: len(found.ids)].tolist()
 
 
 @pytest.mark.parametrize("kind", ["usual", "changing", "flat"])

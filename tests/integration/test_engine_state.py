@@ -1,0 +1,202 @@
+"""Whatever is batched, reused, copied or evicted: the state that logits come from is the one its tokens would give.
+
+Every architecture class that llama.cpp has a memory for is driven at random, and each row of logits is compared with
+those of an empty context that computes the same tokens from the start.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from models.engine.context_end import ContextRules
+from models.engine.loop import Engine
+from models.engine.ports import Floats, Tokens
+from models.engine.prepare import Preparer
+from models.llama.binding import start_backends
+from models.llama.context import Context, ContextParams
+from models.llama.logs import native_log
+from models.llama.model import Model
+from models.llama.outcome import Outcome
+from models.runner.messages import Finished, Generate, Reason, Sampling
+from tests.integration import tiny_architectures
+
+pytestmark = pytest.mark.model
+
+N_SLOTS = 3
+N_CTX = 768
+CLOSE = 0.25
+"""Logits have a standard deviation of about 8; a wrong state is off by several."""
+
+
+class CheckedContext(Context):
+    """Knows which tokens each sequence should stand for, and computes them from the start to compare."""
+
+    def __init__(self, model: Model, params: ContextParams) -> None:
+        super().__init__(model, params)
+        self._reference = Context(model, params)
+        self._believed: dict[int, list[int]] = {}
+        self._outputs: list[int] = []
+        self.n_checked = 0
+        self.n_computed = 0
+        self._add = self.batch.add
+        self.batch.add = self._watch  # type: ignore[method-assign]
+
+    def _watch(self, seq_id: int, tokens: Tokens, position: int, *, output: bool) -> None:
+        believed = self._believed.setdefault(seq_id, [])
+        assert len(believed) == position
+        believed += tokens.tolist()
+        if output:
+            self._outputs.append(seq_id)
+        self._add(seq_id, tokens, position, output=output)
+
+    def decode(self) -> Outcome:
+        outcome = super().decode()
+        assert outcome is Outcome.DONE
+        self.n_computed += self.batch.n_tokens
+        for row, seq_id in zip(self.logits() if self._outputs else (), self._outputs, strict=True):
+            wanted = self._compute_anew(self._believed[seq_id])
+            assert np.abs(row - wanted).max() < CLOSE, f"the state of sequence {seq_id} is not what it should be"
+            self.n_checked += 1
+        self._outputs = []
+        return outcome
+
+    def _compute_anew(self, tokens: list[int]) -> Floats:
+        reference = self._reference
+        reference.forget(0)
+        for start in range(0, len(tokens), reference.n_batch):
+            part = np.array(tokens[start : start + reference.n_batch], dtype=np.int32)
+            reference.batch.clear()
+            reference.batch.add(0, part, start, output=start + len(part) == len(tokens))
+            assert reference.decode() is Outcome.DONE
+        return reference.logits()[0]
+
+    def remove(self, seq_id: int, start: int) -> bool:
+        removed = super().remove(seq_id, start)
+        if removed:
+            del self._believed.setdefault(seq_id, [])[start:]
+        return removed
+
+    def forget(self, seq_id: int) -> None:
+        super().forget(seq_id)
+        self._believed[seq_id] = []
+
+    def copy(self, source: int, target: int) -> None:
+        super().copy(source, target)
+        self._believed[target] = list(self._believed[source])
+
+    def close(self) -> None:
+        super().close()
+        self._reference.close()
+
+
+@pytest.fixture(scope="module", params=tiny_architectures.ARCHITECTURES)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    native_log.install()
+    start_backends()
+    path = tmp_path_factory.mktemp("architectures") / "model.gguf"
+    with Model(str(tiny_architectures.write(request.param, path)), n_gpu_layers=0) as model:
+        yield model
+
+
+@pytest.fixture
+def context(model: Model) -> Iterator[CheckedContext]:
+    params = ContextParams(n_ctx=N_CTX * N_SLOTS, n_batch=64, n_seq_max=N_SLOTS, n_threads=1)
+    context = CheckedContext(model, params)
+    yield context
+    context.close()
+
+
+class Driver:
+    """An engine on a checked context."""
+
+    def __init__(self, model: Model, context: CheckedContext, *, shift: bool = False, n_ctx: int = N_CTX) -> None:
+        rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx, shift=shift, adds_bos=False)
+        self.engine = Engine(context, model.vocab, rules, n_slots=N_SLOTS)
+        self._preparer = Preparer(model.vocab, rules)
+        self.text: dict[int, str] = {}
+        self.ends: dict[int, Finished] = {}
+
+    def submit(self, request_id: int, prompt: str, n_predict: int) -> None:
+        request = Generate(request_id, prompt, Sampling(temperature=0), n_predict=n_predict)
+        self.engine.submit(self._preparer.prepare(request))
+        self.text[request_id] = ""
+
+    def step(self, n: int = 1) -> None:
+        for _ in range(n):
+            for event in self.engine.step():
+                if isinstance(event, Finished):
+                    self.ends[event.request_id] = event
+                else:
+                    assert not hasattr(event, "kind"), event
+                    self.text[event.request_id] += event.text  # type: ignore[union-attr]
+
+    def run(self) -> None:
+        while self.engine.has_work:
+            self.step()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_conversations_never_see_a_wrong_state(model: Model, context: CheckedContext, seed: int) -> None:
+    source = random.Random(seed)
+    driver = Driver(model, context)
+    roots = ["".join(source.choices("abcdef ", k=source.randint(20, 350))) for _ in range(3)]
+    prompts: list[str] = []
+    for request_id in range(20):
+        root = source.choice([*roots, *prompts])
+        prompt = root[: source.randint(1, len(root))] + "".join(source.choices("xyz", k=source.randint(0, 12)))
+        prompts.append(prompt)
+        driver.submit(request_id, prompt, source.randint(1, 25))
+        driver.step(source.randint(0, 10))
+        if source.random() < 0.25:
+            driver.engine.cancel(request_id)
+    driver.run()
+    assert context.n_checked > 100
+
+
+def test_one_that_outgrows_the_window_can_be_continued(model: Model, context: CheckedContext) -> None:
+    driver = Driver(model, context)
+    text = "a long story " * 30
+    driver.submit(1, text, 10)
+    driver.run()
+    driver.submit(2, text[:200] + "and another end", 10)  # a sliding window has moved on from there
+    driver.run()
+    driver.submit(3, text + driver.text[1][:2], 10)
+    driver.run()
+    assert set(driver.ends) == {1, 2, 3}
+
+
+def test_a_prefix_is_reused_where_the_memory_can(model: Model, context: CheckedContext) -> None:
+    driver = Driver(model, context)
+    driver.submit(1, "the common part of two prompts, and one", 3)
+    driver.run()
+    driver.submit(2, "the common part of two prompts, and two", 3)
+    driver.run()
+    expected = len("the common part of two prompts, and ") if context.can_trim else 0
+    assert driver.ends[2].n_cached == expected
+
+
+def test_a_generation_past_the_context_shifts_or_ends(model: Model) -> None:
+    n_ctx = 256
+    context = Context(model, ContextParams(n_ctx=n_ctx * N_SLOTS, n_batch=64, n_seq_max=N_SLOTS, n_threads=1))
+    driver = Driver(model, context, shift=True, n_ctx=n_ctx)  # type: ignore[arg-type]
+    driver.submit(1, "x" * 200, 150)
+    driver.submit(2, "x" * 200 + "y", 20)
+    driver.run()
+    assert driver.ends[1].reason in ((Reason.LIMIT, Reason.STOP) if context.can_shift else (Reason.CONTEXT,))
+    assert driver.ends[2].reason in (Reason.LIMIT, Reason.STOP)
+    context.close()
+
+
+def test_the_test_would_notice(model: Model, context: CheckedContext) -> None:
+    """One token of another kind in the middle of the state, and the check fails."""
+    driver = Driver(model, context)
+    driver.submit(1, "a prompt", 10)
+    driver.step(2)
+    slot = driver.engine._slots.running[0]
+    context._believed[slot.seq_id][5] += 1
+    with pytest.raises(AssertionError, match="not what it should be"):
+        driver.step(2)
