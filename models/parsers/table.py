@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.parsers import deepseek, qwen3, qwen3_coder
+from models.parsers import deepseek, lfm2, olmo3, qwen3, qwen3_coder
 from models.parsers.steps import Expectations, ParserKind, Step
 
 
@@ -20,8 +20,12 @@ def _passthrough(expectations: Expectations) -> _Passthrough:
 PARSERS: dict[str, ParserKind] = {
     "cogito": deepseek.COGITO,
     "deepseek3": deepseek.DEEPSEEK,
+    "lfm2": lfm2.LFM2,
+    "lfm2-thinking": lfm2.LFM2_THINKING,
     "nemotron-3-nano": qwen3_coder.NEMOTRON,
     "nemotron-3.5-nano": qwen3_coder.NEMOTRON,
+    "olmo3": olmo3.OLMO3,
+    "olmo3-think": olmo3.OLMO3_THINK,
     "ornith": qwen3_coder.QWEN3_5,
     "passthrough": ParserKind(_passthrough, has_tools=False, has_thinking=False),
     "qwen3": qwen3.QWEN3,

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from models.templates.errors import TemplateError
-from models.templates.renderers import cogito, deepseek, nemotron, qwen3_5, qwen3_coder, qwen3_vl
+from models.templates.renderers import cogito, deepseek, lfm2, nemotron, olmo3, qwen3_5, qwen3_coder, qwen3_vl
 from models.templates.renderers.conversation import Renderer
 
 RENDERERS: dict[str, Renderer] = {
     "cogito": Renderer(cogito.render_cogito, cogito.BOS),
     "deepseek3.1": Renderer(deepseek.render_deepseek, deepseek.BOS),
+    "lfm2": Renderer(lfm2.render_lfm2, lfm2.BOS),
+    "lfm2-thinking": Renderer(lfm2.render_lfm2_thinking, lfm2.BOS),
     "nemotron-3-nano": Renderer(nemotron.render_nemotron_3),
     "nemotron-3.5-nano": Renderer(nemotron.render_nemotron_3_5),
+    "olmo3": Renderer(olmo3.render_olmo3),
+    "olmo3-32b-think": Renderer(olmo3.render_olmo3_32b_think),
+    "olmo3-think": Renderer(olmo3.render_olmo3_think),
+    "olmo3.1": Renderer(olmo3.render_olmo31),
     "ornith": Renderer(qwen3_5.render_ornith),
     "qwen3-coder": Renderer(qwen3_coder.render_qwen3_coder),
     "qwen3-vl-instruct": Renderer(qwen3_vl.render_qwen3_vl_instruct),
