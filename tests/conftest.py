@@ -14,6 +14,9 @@ from tests.conformance import make_models
 from tools.server_process import FOREIGN, ServerProcess, puna_server
 
 
+NOWHERE = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # no server that a test starts reaches the network
+
+
 class StartServer(Protocol):
     def __call__(self, *arguments: str, **settings: str) -> ServerProcess: ...
 
@@ -51,7 +54,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         servers: list[ServerProcess] = []
 
         def start(*arguments: str, **settings: str) -> ServerProcess:
-            server = puna_server(tmp_path_factory.mktemp("server"), *arguments, settings=settings)
+            server = puna_server(tmp_path_factory.mktemp("server"), *arguments, settings=NOWHERE | settings)
             servers.append(running.enter_context(server))
             return server
 
