@@ -13,7 +13,6 @@ import pytest
 from tests.conformance import make_models
 from tools.server_process import FOREIGN, ServerProcess, puna_server
 
-
 NOWHERE = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # no server that a test starts reaches the network
 
 
