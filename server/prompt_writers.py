@@ -22,7 +22,7 @@ from models.templates.history import without_leading_bos
 from models.templates.images import tag_images
 from models.templates.native import NativeModel, NativePrompt, render_native
 from models.templates.renderers.conversation import Conversation
-from models.templates.renderers.table import find_renderer
+from models.templates.renderers.table import choose_renderer, find_renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,8 @@ class RenderedWriter:
         if not name:
             text, bos = model_template(self.spec).render(tag_images(messages)[0], self.tools, self.think), ""
         else:
+            model = self.spec.name
+            name = choose_renderer(name, (model.display, model.full), self.spec.config.model_type)
             renderer = find_renderer(name)
             text, bos = renderer.render(Conversation(messages, self.tools, self.think)), renderer.leading_bos
         return without_leading_bos(text, bos, adds_bos=_adds_bos(self.spec.facts))

@@ -37,7 +37,7 @@ from models.templates.history import shortened, without_leading_bos, without_old
 from models.templates.images import ImageTags, tag_images
 from models.templates.media import media_kind
 from models.templates.renderers.conversation import Conversation
-from models.templates.renderers.table import RENDERERS, find_renderer
+from models.templates.renderers.table import RENDERERS, choose_renderer, find_renderer
 from models.templates.schema import parse_message, parse_think, parse_tool
 
 Json = dict[str, Any]
@@ -265,6 +265,11 @@ def _chat_prompt(given: Json, vector: Json) -> Json:
     return {"prompt": render(tagged), "images": shown, "tokenize_calls": n_counted}
 
 
+def _chosen(given: Json, vector: Json) -> Json:
+    names = [given.get("short_name") or "", given.get("name") or ""]
+    return {"renderer": choose_renderer(given["renderer"], names, given.get("model_type") or "")}
+
+
 def _image_tags(given: Json, vector: Json) -> Json:
     tags = ImageTags()
     tags.n_tagged = given["image_offset"]
@@ -341,6 +346,7 @@ HANDLERS: dict[str, Handler] = {
     "template-vars": _template_vars,
     "template-collate": _collated,
     "chat-prompt": _chat_prompt,
+    "gemma4-renderer-select": _chosen,
     "image-tags": _image_tags,
     "bos-ownership": _bos,
     "filter-think-tags": _filtered,

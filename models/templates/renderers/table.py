@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from models.templates.errors import TemplateError
-from models.templates.renderers import cogito, deepseek, lfm2, nemotron, olmo3, qwen3_5, qwen3_coder, qwen3_vl
+from models.templates.renderers import cogito, deepseek, gemma4, lfm2, nemotron, olmo3, qwen3_5, qwen3_coder, qwen3_vl
 from models.templates.renderers.conversation import Renderer
 
 RENDERERS: dict[str, Renderer] = {
@@ -11,6 +13,9 @@ RENDERERS: dict[str, Renderer] = {
     "deepseek3.1": Renderer(deepseek.render_deepseek, deepseek.BOS),
     "lfm2": Renderer(lfm2.render_lfm2, lfm2.BOS),
     "lfm2-thinking": Renderer(lfm2.render_lfm2_thinking, lfm2.BOS),
+    "gemma4": Renderer(gemma4.render_gemma4_small, gemma4.BOS),
+    "gemma4-large": Renderer(gemma4.render_gemma4_large, gemma4.BOS),
+    "gemma4-small": Renderer(gemma4.render_gemma4_small, gemma4.BOS),
     "nemotron-3-nano": Renderer(nemotron.render_nemotron_3),
     "nemotron-3.5-nano": Renderer(nemotron.render_nemotron_3_5),
     "olmo3": Renderer(olmo3.render_olmo3),
@@ -24,6 +29,15 @@ RENDERERS: dict[str, Renderer] = {
     "qwen3.5": Renderer(qwen3_5.render_qwen3_5),
     "qwen3.8": Renderer(qwen3_5.render_qwen3_8),
 }
+
+
+def choose_renderer(configured: str, model_names: Sequence[str], model_type: str) -> str:
+    """The name of the renderer for a model, which for some families depends on the model.
+
+    `model_names`: the short one, then the full one. `model_type`: the size in words, `7B`.
+    # Compat: prompting 6.10.
+    """
+    return gemma4.choose_gemma4(model_names, model_type) if configured == "gemma4" else configured
 
 
 def find_renderer(name: str) -> Renderer:
