@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.parsers import deepseek, lfm2, olmo3, qwen3, qwen3_coder
+from models.parsers import cohere, deepseek, gemma4, harmony, lfm2, ministral, olmo3, qwen3, qwen3_coder
 from models.parsers.steps import Expectations, ParserKind, Step
 
 
@@ -19,9 +19,14 @@ def _passthrough(expectations: Expectations) -> _Passthrough:
 
 PARSERS: dict[str, ParserKind] = {
     "cogito": deepseek.COGITO,
+    "cohere": cohere.COHERE,
     "deepseek3": deepseek.DEEPSEEK,
+    "gemma4": gemma4.GEMMA4,
+    "gemma4-no-thinking": gemma4.GEMMA4_NO_THINKING,
+    "harmony": harmony.HARMONY,
     "lfm2": lfm2.LFM2,
     "lfm2-thinking": lfm2.LFM2_THINKING,
+    "ministral": ministral.MINISTRAL,
     "nemotron-3-nano": qwen3_coder.NEMOTRON,
     "nemotron-3.5-nano": qwen3_coder.NEMOTRON,
     "olmo3": olmo3.OLMO3,
