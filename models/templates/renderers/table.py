@@ -5,17 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.templates.errors import TemplateError
-from models.templates.renderers import cogito, deepseek, gemma4, lfm2, nemotron, olmo3, qwen3_5, qwen3_coder, qwen3_vl
+from models.templates.renderers import (
+    cogito,
+    cohere,
+    deepseek,
+    functiongemma,
+    gemma4,
+    lfm2,
+    nemotron,
+    olmo3,
+    qwen3_5,
+    qwen3_coder,
+    qwen3_vl,
+)
 from models.templates.renderers.conversation import Renderer
 
 RENDERERS: dict[str, Renderer] = {
     "cogito": Renderer(cogito.render_cogito, cogito.BOS),
+    "cohere": Renderer(cohere.render_cohere, cohere.BOS),
     "deepseek3.1": Renderer(deepseek.render_deepseek, deepseek.BOS),
-    "lfm2": Renderer(lfm2.render_lfm2, lfm2.BOS),
-    "lfm2-thinking": Renderer(lfm2.render_lfm2_thinking, lfm2.BOS),
+    "functiongemma": Renderer(functiongemma.render_functiongemma, functiongemma.BOS),
     "gemma4": Renderer(gemma4.render_gemma4_small, gemma4.BOS),
     "gemma4-large": Renderer(gemma4.render_gemma4_large, gemma4.BOS),
     "gemma4-small": Renderer(gemma4.render_gemma4_small, gemma4.BOS),
+    "lfm2": Renderer(lfm2.render_lfm2, lfm2.BOS),
+    "lfm2-thinking": Renderer(lfm2.render_lfm2_thinking, lfm2.BOS),
     "nemotron-3-nano": Renderer(nemotron.render_nemotron_3),
     "nemotron-3.5-nano": Renderer(nemotron.render_nemotron_3_5),
     "olmo3": Renderer(olmo3.render_olmo3),
