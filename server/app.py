@@ -21,6 +21,9 @@ from server.generation import Generation, GenerationSettings
 from server.routes.incoming import Parts
 from server.routes.native import blobs, chat, create, embed, generate, models, status, transfer
 from server.routes.native.replies import error_answer
+from server.routes.openai import chat as openai_chat
+from server.routes.openai import completions, embeddings
+from server.routes.openai import models as openai_models
 from server.scheduler import Scheduler
 from server.settings import Settings
 from server.streaming import CompleteResponse, UnreadBodyResponse
@@ -29,9 +32,9 @@ from server.transport.bodies import BodyTooLarge
 
 logger = logging.getLogger(__name__)
 
-ROUTERS: tuple[APIRouter, ...] = tuple(
-    module.router for module in (generate, chat, embed, models, blobs, create, transfer, status)
-)
+NATIVE = (generate, chat, embed, models, blobs, create, transfer, status)
+OPENAI = (openai_chat, completions, embeddings, openai_models)
+ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in (*NATIVE, *OPENAI))
 
 
 def create_app(parts: Parts) -> FastAPI:

@@ -3,6 +3,7 @@
 DecodeError
 ├── EmptyBody           no value at all
 ├── TruncatedBody       the body ends within its value
+├── UnexpectedEnd       the same of a text within a body
 ├── MalformedBody       not JSON
 ├── BodyTooComplex      JSON with more parts than anybody needs
 ├── TypeMismatch        a value of the wrong kind for its field
@@ -28,6 +29,13 @@ class TruncatedBody(DecodeError):
 
     def __init__(self) -> None:
         super().__init__("unexpected EOF")
+
+
+class UnexpectedEnd(DecodeError):
+    """A text within the body, which should be JSON, ends within its value, or is empty."""
+
+    def __init__(self) -> None:
+        super().__init__("unexpected end of JSON input")
 
 
 class MalformedBody(DecodeError):

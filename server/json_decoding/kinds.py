@@ -152,6 +152,8 @@ class _Int:
 @dataclass(frozen=True, slots=True)
 class _Float:
     go_type: str = "float64"
+    limit: float = float("inf")
+    """Numbers from here on are out of range."""
 
     def zero(self) -> float:
         return 0.0
@@ -159,7 +161,7 @@ class _Float:
     def decode(self, node: Node, state: State, current: Any) -> Any:
         if isinstance(node, Number) or type(node) is int:
             value = to_float64(node)
-            if value is not None:
+            if value is not None and abs(value) < self.limit:
                 return value
             state.mismatch(f"number {node}", self.go_type)
         elif node is not None:
@@ -249,12 +251,34 @@ def _quote(text: str) -> str:
     return orjson.dumps(text).decode()
 
 
+class Missing:
+    """Said of a field that the body does not name, where that is not the same as null."""
+
+
+MISSING = Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """JSON whose type is known only when other fields are read: the node itself, or MISSING."""
+
+    go_type: str = "json.RawMessage"
+
+    def zero(self) -> Missing:
+        return MISSING
+
+    def decode(self, node: Node, state: State, current: Any) -> Any:
+        return node
+
+
 STRING = _String()
 BOOL = _Bool()
 INT = _Int()
 FLOAT64 = _Float()
+FLOAT32 = _Float("float32", limit=2.0**128 - 2.0**103)
 ANY = _Any()
 RAW = _Raw()
+UNREAD = _Unread()
 _BYTE = _Int("uint8", 0, 255)
 
 
@@ -355,11 +379,14 @@ class _Member:
 
 
 class Struct:
-    """A struct: `go_type` with its package, and the dataclass whose fields were made by `member`."""
+    """A struct: `go_type` with its package, and the dataclass whose fields were made by `member`.
+
+    A struct without a name is written out: `struct { Type string "json:\\"type\\"" }`.
+    """
 
     def __init__(self, go_type: str, body: type[Any]) -> None:
         self.go_type = go_type
-        self._name = go_type.rpartition(".")[2]
+        self._name = "" if go_type.startswith("struct {") else go_type.rpartition(".")[2]
         self._body = body
         members = [
             _Member(f.name, f.metadata["name"] or f.name, f.metadata["kind"])

@@ -11,7 +11,7 @@ import codecs
 import re
 from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed leaves it out
 
-from server.json_decoding.errors import DecodeError, EmptyBody, MalformedBody, TruncatedBody
+from server.json_decoding.errors import DecodeError, EmptyBody, MalformedBody, TruncatedBody, UnexpectedEnd
 from server.json_decoding.nodes import Node, Number, Object
 
 MAX_DEPTH = 10_000
@@ -37,6 +37,22 @@ def parse_exactly(data: bytes | bytearray) -> Node:
     if scanner.position_after_space() == len(data):
         raise EmptyBody
     return scanner.scan()
+
+
+def parse_whole(data: bytes | bytearray) -> Node:
+    """The only JSON value of a text that stands within a body. # Compat: Go json.Unmarshal, where a body has a Decoder.
+
+    Raises: UnexpectedEnd, MalformedBody.
+    """
+    scanner = _Scanner(data)
+    try:
+        node = scanner.scan()
+    except TruncatedBody as error:
+        raise UnexpectedEnd from error
+    position = scanner.position_after_space()
+    if position < len(data):
+        raise MalformedBody(data[position], "after top-level value")
+    return node
 
 
 def decode_text(data: bytes | bytearray) -> str:

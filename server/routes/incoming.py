@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -18,6 +19,7 @@ from server.errors import MissingBody
 from server.generation import Generation
 from server.json_decoding.errors import EmptyBody
 from server.json_decoding.kinds import Struct, decode
+from server.json_decoding.nodes import Node
 from server.json_decoding.parse import parse
 from server.scheduler import Scheduler
 from server.settings import Settings
@@ -70,19 +72,23 @@ def incoming(struct: Struct) -> Callable[[Request], Awaitable[Incoming[Any]]]:
 
     async def read(request: Request) -> Incoming[Any]:
         arrived_ns = time.monotonic_ns()
-        limit_bytes = _parts(request).settings.max_body_bytes
-        raw = await read_body(request.scope, request.receive, limit_bytes)
+        raw = await read_raw(request)
         try:
-            if len(raw) <= SMALL_BYTES:
-                return Incoming(decode(struct, parse(raw)), arrived_ns)
-            executor = _for_large if len(raw) > LARGE_BYTES else None
-            body = await asyncio.get_running_loop().run_in_executor(executor, _decode, struct, raw)
-            return Incoming(body, arrived_ns)
+            return Incoming(await decode_raw(raw, partial(decode, struct)), arrived_ns)
         except EmptyBody as error:
             raise MissingBody from error
 
     return read
 
 
-def _decode(struct: Struct, raw: bytes | bytearray) -> Any:
-    return decode(struct, parse(raw))
+async def read_raw(request: Request) -> bytes | bytearray:
+    """The body as it came. Raises: BodyTooLarge, ClientGone."""
+    return await read_body(request.scope, request.receive, _parts(request).settings.max_body_bytes)
+
+
+async def decode_raw(raw: bytes | bytearray, decode_node: Callable[[Node], Any]) -> Any:
+    """What `decode_node` makes of a body of JSON, without holding up other requests. Raises: DecodeError."""
+    if len(raw) <= SMALL_BYTES:
+        return decode_node(parse(raw))
+    executor = _for_large if len(raw) > LARGE_BYTES else None
+    return await asyncio.get_running_loop().run_in_executor(executor, lambda: decode_node(parse(raw)))

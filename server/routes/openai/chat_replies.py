@@ -1,0 +1,166 @@
+"""The events of a chat as chat completions: server-sent chunks, or one object.
+
+# Compat: http-api 8.2; Ollama openai/openai.go ToChunks, middleware/openai.go ChatWriter 0.33.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob, ToolCall, Usage
+from registry.gojson import encode
+from server.requests import Rendered
+from server.routes.events import Event, logprob_fields, merge_deltas
+from server.routes.openai.errors import error_body, refusal_of_reply
+from server.routes.tools import arguments_text
+from server.routes.v1 import SSE, json_line
+from server.transport.answers import Answer
+from server.transport.asgi import Headers
+
+DONE = b"data: [DONE]\n\n"
+FINGERPRINT = "fp_ollama"
+
+
+class ChatEncoder:
+    """Writes one reply."""
+
+    stream_headers: Headers = (SSE,)
+
+    def __init__(self, model: str, *, stream: bool, with_usage: bool) -> None:
+        self._model = model
+        self._stream = stream
+        self._with_usage = with_usage
+        self._id = f"chatcmpl-{random.randrange(999)}"
+        self._head = b"data: " + encode(self._fields("chat.completion.chunk"))[:-1] + b',"choices":['
+        self._has_begun = False
+        self._has_calls = False
+
+    # ---- what streaming.Encoder asks for ---------------------------------------------------------------------------
+
+    def alone(self, event: Event) -> Answer | None:
+        if isinstance(event, Rendered) and not self._stream:
+            return json_line(200, self._completion("", Delta(), None, event))
+        if isinstance(event, Rendered) or (isinstance(event, Finished) and event.reason is DoneReason.LOAD):
+            return Answer(200, self.stream_headers, self.record(event)) if self._stream else None
+        return None
+
+    def record(self, event: Event) -> bytes:
+        match event:
+            case Delta():
+                return b"".join(self._chunks(event))
+            case Finished(reason=None):
+                return b""  # Compat: http-api 4.7: the repetition guard's end is not told
+            case Finished():
+                return b"".join(self._last_chunks(event))
+            case Rendered():
+                return b"".join(self._chunks(Delta()))
+
+    def collect(self, events: list[Event]) -> Answer:
+        deltas = [event.delta if isinstance(event, Finished) else event for event in events]
+        last = events[-1] if events else None
+        finished = last if isinstance(last, Finished) else None
+        merged = merge_deltas(delta for delta in deltas if isinstance(delta, Delta))
+        return json_line(200, self._completion("assistant", merged, finished))
+
+    def refusal(self, error: Exception, *, stream: bool) -> Answer:
+        return refusal_of_reply(error, stream=stream)
+
+    def failure(self, error: Exception) -> bytes:
+        """Ollama's stream just ends here, which a client cannot tell from a complete reply."""
+        return b"data: " + encode(error_body(error)) + b"\n\n"
+
+    # ---- chunks ----------------------------------------------------------------------------------------------------
+
+    def _chunks(self, delta: Delta) -> Iterator[bytes]:
+        """One, or two where thoughts and what follows them came together; log-probabilities go with the first."""
+        said = {"content": delta.content} | _calls(delta.tool_calls)
+        if not delta.thinking:
+            yield self._chunk(said, None, delta.logprobs)
+        elif not delta.content and not delta.tool_calls:
+            yield self._chunk(said | {"reasoning": delta.thinking}, None, delta.logprobs)
+        else:
+            yield self._chunk({"reasoning": delta.thinking}, None, delta.logprobs)
+            yield self._chunk(said, None)
+        self._has_calls = self._has_calls or bool(delta.tool_calls)
+
+    def _last_chunks(self, finished: Finished) -> Iterator[bytes]:
+        """The reason stands in a chunk of its own; a reply that said nothing has an empty one before it."""
+        if finished.delta or not self._has_begun:
+            yield from self._chunks(finished.delta)
+        yield self._chunk({}, _finish_reason(finished, has_calls=self._has_calls))
+        if self._with_usage:
+            yield self._head + b'],"usage":' + encode(usage_fields(finished.usage)) + b"}\n\n"
+        yield DONE
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None, logprobs: Iterable[TokenLogprob] = ()) -> bytes:
+        if not self._has_begun:
+            self._has_begun = True
+            delta = {"role": "assistant"} | delta
+        choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": reason} | _logprobs(logprobs)
+        return self._head + encode(choice) + b"]}\n\n"
+
+    # ---- one object ------------------------------------------------------------------------------------------------
+
+    def _completion(
+        self, role: str, delta: Delta, finished: Finished | None, rendered: Rendered | None = None
+    ) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": role, "content": delta.content}
+        if delta.thinking:
+            message["reasoning"] = delta.thinking
+        message |= _calls(delta.tool_calls)
+        reason = _finish_reason(finished, has_calls=bool(delta.tool_calls)) if finished else None
+        choice = {"index": 0, "message": message, "finish_reason": reason} | _logprobs(delta.logprobs)
+        found = self._fields("chat.completion") | {"choices": [choice]}
+        found["usage"] = usage_fields(finished.usage if finished else Usage())
+        if rendered is not None:
+            found["_debug_info"] = _debug_fields(rendered)
+        return found
+
+    def _fields(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": kind,
+            "created": int(time.time()),
+            "model": self._model,
+            "system_fingerprint": FINGERPRINT,
+        }
+
+
+def usage_fields(usage: Usage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.n_prompt,
+        "completion_tokens": usage.n_generated,
+        "total_tokens": usage.n_prompt + usage.n_generated,
+    }
+
+
+def _finish_reason(finished: Finished, *, has_calls: bool) -> str | None:
+    if finished.reason is DoneReason.STOP and has_calls:
+        return "tool_calls"
+    return finished.reason
+
+
+def _calls(calls: Iterable[ToolCall]) -> dict[str, Any]:
+    found = [
+        {
+            "id": call.id,
+            "index": call.index,
+            "type": "function",
+            "function": {"name": call.name, "arguments": arguments_text(call)},
+        }
+        for call in calls
+    ]
+    return {"tool_calls": found} if found else {}
+
+
+def _logprobs(logprobs: Iterable[TokenLogprob]) -> dict[str, Any]:
+    found = logprob_fields(logprobs)
+    return {"logprobs": {"content": found}} if found else {}
+
+
+def _debug_fields(rendered: Rendered) -> dict[str, Any]:
+    found: dict[str, Any] = {"rendered_template": rendered.prompt}
+    return found | ({"image_count": rendered.n_images} if rendered.n_images else {})
