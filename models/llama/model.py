@@ -82,6 +82,14 @@ class Model:
         return int(lib.llama_model_n_swa(self.handle))
 
     @cached_property
+    def has_encoder(self) -> bool:
+        return bool(lib.llama_model_has_encoder(self.handle))
+
+    @cached_property
+    def has_decoder(self) -> bool:
+        return bool(lib.llama_model_has_decoder(self.handle))
+
+    @cached_property
     def is_recurrent(self) -> bool:
         """Whether its state is, in part or whole, one that cannot go back (Mamba, RWKV, hybrids)."""
         return bool(lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle))

@@ -23,13 +23,18 @@ class Disconnected(Exception):
 
 
 class Courier:
-    """Moves messages. `run` belongs to one thread; the rest may be called from any."""
+    """Moves messages. `run` belongs to one thread; the rest may be called from any.
+
+    What the socket takes at once is sent by whoever posts it, which saves a change of threads for every token; the
+    rest is sent by `run`, when the server has read some.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._received = bytearray()
+        self._lock = threading.Lock()  # over what is to be sent
         self._waiting: deque[FromRunner] = deque()
         self._unsent = bytearray()
-        self._received = bytearray()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._flowing = threading.Event()
         self._flowing.set()
@@ -42,13 +47,13 @@ class Courier:
         return message
 
     def post(self, messages: Iterable[FromRunner]) -> None:
-        """Send soon, in order."""
-        was_idle = not self._waiting
-        self._waiting.extend(messages)
-        if len(self._waiting) > _CLOGGED:
-            self._flowing.clear()
-        if was_idle and self._waiting:
-            os.write(self._wake_write, b"\0")
+        """Send in order, now or as soon as the server reads."""
+        with self._lock:
+            self._waiting.extend(messages)
+            self._send()
+            is_stuck = bool(self._unsent)
+        if is_stuck:
+            self._wake()
 
     def wait_until_flowing(self, timeout_s: float) -> bool:
         """False: the server still reads too slowly to be sent more."""
@@ -56,7 +61,6 @@ class Courier:
 
     def run(self, deliver: Callable[[ToRunner], None]) -> None:
         """Move messages until `close_when_sent`. Raises: Disconnected, msgspec.DecodeError."""
-        self._socket.setblocking(False)
         poll = select.poll()
         poll.register(self._wake_read, select.POLLIN)
         while True:
@@ -65,17 +69,16 @@ class Courier:
             poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
             for fd, events in poll.poll():
                 if fd == self._wake_read:
-                    os.read(self._wake_read, 4096)
+                    os.read(fd, 4096)
                 elif events & ~select.POLLOUT:
                     self._fill()
-            self._send()
-            if self._closing and not self._waiting and not self._unsent:
-                return
+                if self._send_rest() and self._closing:
+                    return
 
     def close_when_sent(self) -> None:
         """Let `run` return when all that was posted is sent."""
         self._closing = True
-        os.write(self._wake_write, b"\0")
+        self._wake()
 
     def close(self) -> None:
         """Free the socket and the pipe; `run` has ended."""
@@ -83,30 +86,34 @@ class Courier:
         os.close(self._wake_read)
         os.close(self._wake_write)
 
-    def _send(self) -> None:
-        self._encode_waiting()
-        if not self._unsent:
-            return
-        try:
-            n = self._socket.send(self._unsent)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            raise Disconnected from error
-        del self._unsent[:n]
+    # ---- out -------------------------------------------------------------------------------------------------------
 
-    def _encode_waiting(self) -> None:
-        """Frames of what waits, unless enough is encoded already."""
-        while self._waiting and len(self._unsent) < _RECEIVE_BYTES:
-            self._unsent += encode_frame(self._waiting.popleft())
-        if len(self._waiting) < _CLOGGED // 2:
-            self._flowing.set()
+    def _send(self) -> None:
+        """Give the socket what it takes. A server that is gone is noticed where its messages are read."""
+        while self._waiting or self._unsent:
+            while self._waiting and len(self._unsent) < _RECEIVE_BYTES:
+                self._unsent += encode_frame(self._waiting.popleft())
+            try:
+                n = self._socket.send(self._unsent, socket.MSG_DONTWAIT)
+            except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+                break
+            del self._unsent[:n]
+        self._flowing.set() if len(self._waiting) < _CLOGGED else self._flowing.clear()
+
+    def _wake(self) -> None:
+        os.write(self._wake_write, b"\0")
+
+    def _send_rest(self) -> bool:
+        """False: there is more to send."""
+        with self._lock:
+            self._send()
+            return not self._waiting and not self._unsent
+
+    # ---- in --------------------------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
-            return
         except OSError as error:
             raise Disconnected from error
         if not data:

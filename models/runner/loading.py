@@ -6,6 +6,7 @@ from models.engine.context_end import ContextRules
 from models.engine.embeddings import EmbeddingEngine, InputRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
+from models.errors import LoadError
 from models.llama.binding import start_backends
 from models.llama.context import Context, ContextParams
 from models.llama.embedder import Embedder
@@ -32,6 +33,8 @@ def load(config: RunnerConfig, on_progress: OnProgress) -> tuple[Model, Service,
         use_mmap=config.use_mmap,
         on_progress=on_progress,
     )
+    if model.has_encoder and model.has_decoder:
+        raise LoadError("models with an encoder and a decoder are not supported")
     for adapter in config.adapters:
         model.load_adapter(adapter)
     n_ctx = max(_LEAST_CTX, min(config.n_ctx, model.n_ctx_train or config.n_ctx))

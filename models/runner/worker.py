@@ -32,6 +32,7 @@ _PR_SET_PDEATHSIG = 1
 def main(args: list[str]) -> int:
     """Serve the socket given by number; returns the exit status."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    os.putenv("OPENBLAS_NUM_THREADS", "1")  # numpy's own threads would only fight with the model's
     _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the server decides
     courier = Courier(socket.socket(fileno=int(args[0])))
