@@ -38,8 +38,15 @@ def is_blank(text: str) -> bool:
     return not trim(text)
 
 
-def _int(digits: str) -> int | float:
+def _float(digits: str) -> float:
     number = float(digits)
+    if abs(number) == float("inf"):
+        raise ValueError(f"number {digits} out of range")
+    return number
+
+
+def _int(digits: str) -> int | float:
+    number = _float(digits)
     return int(digits) if abs(number) <= _MAX_EXACT_INT else number
 
 
@@ -47,4 +54,4 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"invalid character in literal {name}")
 
 
-_decoder = json.JSONDecoder(parse_int=_int, parse_constant=_refuse)
+_decoder = json.JSONDecoder(parse_float=_float, parse_int=_int, parse_constant=_refuse)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from models.parsers import cohere, deepseek, gemma4, harmony, lfm2, ministral, olmo3, qwen3, qwen3_coder
+from models.parsers import (
+    cohere,
+    deepseek,
+    functiongemma,
+    gemma4,
+    harmony,
+    lfm2,
+    ministral,
+    olmo3,
+    qwen3,
+    qwen3_coder,
+)
 from models.parsers.steps import Expectations, ParserKind, Step
 
 
@@ -21,6 +32,7 @@ PARSERS: dict[str, ParserKind] = {
     "cogito": deepseek.COGITO,
     "cohere": cohere.COHERE,
     "deepseek3": deepseek.DEEPSEEK,
+    "functiongemma": functiongemma.FUNCTIONGEMMA,
     "gemma4": gemma4.GEMMA4,
     "gemma4-no-thinking": gemma4.GEMMA4_NO_THINKING,
     "harmony": harmony.HARMONY,

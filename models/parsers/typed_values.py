@@ -11,7 +11,7 @@ from typing import Any
 
 from models.parsers.json_values import decode_json
 
-_INT = re.compile(r"[+-]?[0-9]+")
+_INT = re.compile(r"[+-]?0{0,999}[0-9]{1,19}")
 _DIGITS, _HEX = "[0-9](?:_?[0-9])*", "[0-9a-fA-F](?:_?[0-9a-fA-F])*"
 _FLOAT = re.compile(rf"[+-]?(?:{_DIGITS})?(?:\.(?:{_DIGITS})?)?(?:[eE][+-]?{_DIGITS})?")
 _HEX_FLOAT = re.compile(rf"[+-]?0[xX]_?(?:{_HEX})?(?:\.(?:{_HEX})?)?[pP][+-]?{_DIGITS}")
