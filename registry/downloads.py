@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from registry.client import RegistryClient
@@ -41,8 +42,9 @@ class Downloads:
             joined = self._running.get(layer.digest)
             running = joined or self._start(layer, client)
             try:
-                async for step in self._wait(layer.digest, running):
-                    yield step
+                async with aclosing(self._wait(layer.digest, running)) as steps:
+                    async for step in steps:
+                        yield step
                 return
             except Exception:
                 # Somebody else's registry or token may be why: then try with our own.

@@ -47,13 +47,13 @@ class Part:
         return self.size_bytes - self.completed_bytes
 
 
-def plan_parts(total_bytes: int) -> list[Part]:
+def plan_parts(total_bytes: int, part_bytes: int = PART_BYTES) -> list[Part]:
     """Cut a blob into parts.
 
     # Compat: registry-store-cli 3.3; the original's parts of a large blob are up to ten times as large. Small ones keep
     # what is downloaded at a time close together, so that it is hashed before it has left the page cache.
     """
-    size = max(PART_BYTES, -(-total_bytes // MAX_PARTS))
+    size = max(part_bytes, -(-total_bytes // MAX_PARTS))
     return [Part(n, offset, min(size, total_bytes - offset)) for n, offset in enumerate(range(0, total_bytes, size))]
 
 

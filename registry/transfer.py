@@ -28,7 +28,7 @@ from registry.errors import (
     Stalled,
     TransferError,
 )
-from registry.partial import Part, PartialBlob, plan_parts
+from registry.partial import PART_BYTES, Part, PartialBlob, plan_parts
 from registry.store import Store
 from registry.threads import in_thread
 
@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How hard a download tries. Times are seconds, sizes bytes."""
+    """How hard a transfer tries. Times are seconds, sizes bytes."""
 
+    part_bytes: int = PART_BYTES
     n_streams: int = 16
     n_streams_at_once: int = 4
     """The others follow one by one: a short download does without them, and an interrupted one has less in flight."""
@@ -47,7 +48,7 @@ class Pace:
     worthwhile_bytes: int = 1 << 20
     """An attempt that brought this much does not count as failed."""
     flush_bytes: int = 1 << 20
-    flush_s: float = 0.25
+    flush_s: float = 0.1
     hash_bytes: int = 8 << 20
     lock_poll_s: float = 0.1
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -116,7 +117,7 @@ class Download:
     async def _fetch(self, parts: list[Part], *, is_resumed: bool) -> Digest:
         """The digest of what is in the data file when every part is complete."""
         if not parts:
-            parts = plan_parts(await self._measure())
+            parts = plan_parts(await self._measure(), self._pace.part_bytes)
         self.total_bytes = sum(part.size_bytes for part in parts)
         await in_thread(self._partial.begin, parts)
         attempt = _Attempt(self._client, self._digest, self._partial, parts, self._pace, self._report)

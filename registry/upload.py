@@ -18,6 +18,7 @@ from registry.client import RegistryClient, is_passing
 from registry.digest import Digest
 from registry.errors import ConnectionFailed, RegistryRefused, RetriesExhausted, Stalled
 from registry.files import translated
+from registry.partial import PART_BYTES
 from registry.threads import in_thread
 from registry.transfer import Pace
 
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MIN_PART_BYTES = 100_000_000
 MAX_PART_BYTES = 1_000_000_000
 _READ_BYTES = 1 << 20
 _REPEATABLE = frozenset((401, 416))
@@ -44,9 +44,12 @@ class Stretch:
         return self.offset + self.size_bytes
 
 
-def plan_stretches(total_bytes: int) -> list[Stretch]:
-    """# Compat: registry-store-cli 3.3, part size."""
-    size = min(max(total_bytes // 16, MIN_PART_BYTES), MAX_PART_BYTES)
+def plan_stretches(total_bytes: int, part_bytes: int = PART_BYTES) -> list[Stretch]:
+    """Cut a blob into sixteen parts, though not into smaller ones than `part_bytes`, nor into very large ones.
+
+    # Compat: registry-store-cli 3.3, part size.
+    """
+    size = min(max(total_bytes // 16, part_bytes), MAX_PART_BYTES)
     return [Stretch(offset, min(size, total_bytes - offset)) for offset in range(0, total_bytes, size)]
 
 
@@ -89,7 +92,7 @@ class UploadTask:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = []
-                for stretch in plan_stretches(self.total_bytes):
+                for stretch in plan_stretches(self.total_bytes, self._pace.part_bytes):
                     sender = _Sender(descriptor, stretch, self._path)
                     target = await self._persist(lambda sender=sender: self._send(sender))  # type: ignore[misc]
                     if target is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import socket
 import ssl
@@ -40,6 +41,7 @@ class Wire:
         """
         with translated_failures(method, url):
             http = self._opened()
+            _check_port(url)
             own = {"User-Agent": self._user_agent, "Accept-Encoding": "identity"}
             request = http.build_request(method, url, headers={**own, **(headers or {})}, content=content)
             response = await http.send(request, stream=True)
@@ -60,6 +62,7 @@ class Wire:
         if self._http is None:
             self._http = httpx.AsyncClient(
                 timeout=self._timeout,
+                verify=_tls(),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
                 follow_redirects=False,
                 # Compat: registry-store-cli 8: the proxies of the environment, though never for this machine.
@@ -69,6 +72,12 @@ class Wire:
             del self._http.headers["Accept"]
             self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return self._http
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Reading the certificates takes a while."""
+    return httpx.create_ssl_context()
 
 
 async def read_limited(response: httpx.Response, limit_bytes: int) -> bytes:
@@ -133,9 +142,19 @@ def translated_failures(method: str, url: str) -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise Stalled(f'{_go_method(method)} "{url}": i/o timeout') from error
     except httpx.RemoteProtocolError as error:
-        raise ConnectionFailed("unexpected EOF") from error
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError) as error:
+        if "closed connection" in str(error) or "disconnected" in str(error):
+            raise ConnectionFailed("unexpected EOF") from error
+        raise BadAnswer(f'{_go_method(method)} "{url}": malformed HTTP response: {error}') from error
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise BadAnswer(f'{_go_method(method)} "{url}": {error}') from error
+    except (httpx.HTTPError, httpx.StreamError, ssl.SSLError) as error:
         raise ConnectionFailed(f'{_go_method(method)} "{url}": {_reason(error, url)}') from error
+
+
+def _check_port(url: str) -> None:
+    port = httpx.URL(url).port
+    if port is not None and port > 65535:
+        raise httpx.InvalidURL(f"dial tcp: address {port}: invalid port")
 
 
 def _go_method(method: str) -> str:
