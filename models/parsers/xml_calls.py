@@ -60,12 +60,13 @@ def _pieces(text: str) -> Iterator[tuple[str, re.Match[str] | None]]:
     """Texts, each with the tag after it; the last one has none."""
     start = 0
     for tag in _TAG.finditer(text):
-        yield _characters(text[start : tag.start()]), tag
+        yield xml_text(text[start : tag.start()]), tag
         start = tag.end()
-    yield _characters(text[start:]), None
+    yield xml_text(text[start:]), None
 
 
-def _characters(text: str) -> str:
+def xml_text(text: str) -> str:
+    """Text of an XML document as Go reads it. Raises: ParserError for control characters."""
     if found := _NOT_XML.search(text):
         raise ParserError(f"XML syntax error: illegal character code U+{ord(found[0]):04X}")
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -85,7 +86,7 @@ def _attribute(text: str | None) -> str:
         return ""
     if "<" in text:
         raise ParserError("XML syntax error: unescaped < inside quoted string")
-    return _ENTITY.sub(_entity, _characters(text))
+    return _ENTITY.sub(_entity, xml_text(text))
 
 
 def _entity(entity: re.Match[str]) -> str:
