@@ -24,6 +24,7 @@ from server.routes.native.replies import error_answer
 from server.routes.openai import chat as openai_chat
 from server.routes.openai import completions, embeddings
 from server.routes.openai import models as openai_models
+from server.routes.openai.responses import route as responses
 from server.scheduler import Scheduler
 from server.settings import Settings
 from server.streaming import CompleteResponse, UnreadBodyResponse
@@ -33,7 +34,7 @@ from server.transport.bodies import BodyTooLarge
 logger = logging.getLogger(__name__)
 
 NATIVE = (generate, chat, embed, models, blobs, create, transfer, status)
-OPENAI = (openai_chat, completions, embeddings, openai_models)
+OPENAI = (openai_chat, completions, embeddings, openai_models, responses)
 ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in (*NATIVE, *OPENAI))
 
 
