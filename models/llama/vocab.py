@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from models.errors import InvalidToken
 from models.llama.binding import lib
+from models.llama.runs import LONGEST_RUN, cut_long_runs
 
 Tokens = npt.NDArray[np.int32]
 
@@ -33,6 +34,14 @@ class Vocab:
     @cached_property
     def adds_bos(self) -> bool:
         return bool(lib.llama_vocab_get_add_bos(self._handle))
+
+    @cached_property
+    def adds_eos(self) -> bool:
+        return bool(lib.llama_vocab_get_add_eos(self._handle))
+
+    @cached_property
+    def _splits_by_regex(self) -> bool:
+        return bool(lib.llama_vocab_type(self._handle) == lib.LLAMA_VOCAB_TYPE_BPE)
 
     @cached_property
     def bos(self) -> int | None:
@@ -60,6 +69,17 @@ class Vocab:
 
         Raises: ValueError for a text of 2 GiB and more.
         """
+        parts = cut_long_runs(text) if self._splits_by_regex and len(text) > LONGEST_RUN else [text]
+        if len(parts) == 1:
+            return self._tokenize(text, add_special=add_special, parse_special=parse_special)
+        tokens = [self._tokenize(part, add_special=False, parse_special=parse_special) for part in parts]
+        if add_special:
+            first = [self.bos] if self.adds_bos and self.bos is not None else []
+            last = [self.eos] if self.adds_eos and self.eos is not None else []
+            tokens = [np.array(first, dtype=np.int32), *tokens, np.array(last, dtype=np.int32)]
+        return np.concatenate(tokens)
+
+    def _tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokens:
         raw = text.encode("utf-8", "surrogatepass")
         if len(raw) > _MAX_TEXT_BYTES:
             raise ValueError("text too long to tokenize")

@@ -32,8 +32,6 @@ NO_GENERATION = "this model computes embeddings; it does not generate text"
 
 _QUICK_CHARS = 16 * 1024
 """Texts up to this are tokenized in a few milliseconds, between two steps."""
-_STACK_BYTES = 256 * 1024 * 1024
-"""Address space, not memory: tokenizers that split text with std::regex recurse once per character."""
 
 
 class Service(Protocol):
@@ -191,9 +189,5 @@ class Desk:
 
 def _start_backroom(work_through: Callable[[queue.SimpleQueue[Request]], None]) -> queue.SimpleQueue[Request]:
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-    usual = threading.stack_size(_STACK_BYTES)
-    try:
-        threading.Thread(target=work_through, args=(requests,), name="prepare", daemon=True).start()
-    finally:
-        threading.stack_size(usual)
+    threading.Thread(target=work_through, args=(requests,), name="prepare", daemon=True).start()
     return requests

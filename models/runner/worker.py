@@ -26,6 +26,8 @@ log = logging.getLogger("runner")
 
 _CLOGGED_WAIT_S = 0.05
 _PROGRESS_STEP = 0.01
+_STACK_BYTES = 64 * 1024 * 1024
+"""Address space, not memory. Native code recurses where it parses and tokenizes."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -33,6 +35,7 @@ def main(args: list[str]) -> int:
     """Serve the socket given by number; returns the exit status."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     os.putenv("OPENBLAS_NUM_THREADS", "1")  # numpy's own threads would only fight with the model's
+    threading.stack_size(_STACK_BYTES)
     _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the server decides
     courier = Courier(socket.socket(fileno=int(args[0])))

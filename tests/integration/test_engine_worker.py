@@ -20,6 +20,7 @@ from models.runner.messages import (
     Constraint,
     Embedded,
     Finished,
+    KvType,
     Load,
     Reason,
     RunnerConfig,
@@ -27,6 +28,7 @@ from models.runner.messages import (
     encode_frame,
 )
 from models.runner.process import RunnerProcess
+from tests.integration import tiny_architectures
 
 pytestmark = pytest.mark.model
 
@@ -158,6 +160,25 @@ def test_tokens_and_text(tiny_model: Model) -> None:
                 await runner.detokenize((1, bad))
 
     with_runner(tiny_model("chatml"), work)
+
+
+@pytest.mark.parametrize("pre_tokenizer", ["tekken", "gpt-4o", "deepseek-llm", "llama-bpe"])
+def test_a_very_long_word_does_not_overflow_the_tokenizers_stack(tmp_path: Path, pre_tokenizer: str) -> None:
+    path = tiny_architectures.write("attention", tmp_path / "model.gguf", pre_tokenizer=pre_tokenizer)
+
+    async def work(runner: RunnerProcess) -> None:
+        for text in ("a" * 300_000, "7" * 300_000, "é" * 300_000, "-" * 300_000, "\n" * 300_000):
+            assert len(await runner.tokenize(text)) == len(text.encode())
+
+    with_runner(path, work)
+
+
+@pytest.mark.parametrize(("kv_type", "flash_attention"), [("q8_0", True), ("q4_0", None), ("f16", False)])
+def test_other_kinds_of_caches_work(tiny_model: Model, kv_type: str, flash_attention: bool | None) -> None:
+    async def work(runner: RunnerProcess) -> None:
+        assert (await say(runner, chat("json")))[0] == '{"name":"Ada","age":36}'
+
+    with_runner(tiny_model("chatml"), work, kv_type=KvType(kv_type), flash_attention=flash_attention)
 
 
 # ---- cancelling and crashing ---------------------------------------------------------------------------------------

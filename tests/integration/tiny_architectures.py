@@ -19,8 +19,8 @@ WINDOW = 8
 Tensors = dict[str, np.ndarray]
 
 
-def write(name: str, path: Path) -> Path:
-    """Write the model of that name (a key of ARCHITECTURES)."""
+def write(name: str, path: Path, *, pre_tokenizer: str = "gpt-2") -> Path:
+    """Write the model of that name (a key of ARCHITECTURES). `pre_tokenizer`: how llama.cpp splits text first."""
     architecture, describe, layer = ARCHITECTURES[name]
     w = gguf.GGUFWriter(path, architecture)
     w.add_context_length(2048)
@@ -29,7 +29,7 @@ def write(name: str, path: Path) -> Path:
     w.add_feed_forward_length(FF)
     w.add_layer_norm_rms_eps(1e-5)
     describe(w)
-    _add_byte_tokenizer(w)
+    _add_byte_tokenizer(w, pre_tokenizer)
     ones = np.ones(WIDTH, np.float32)
     gain = WIDTH**-0.5 if architecture == "gemma3" else 1.0  # which scales its embeddings itself
     embedding = noise(1, 260, WIDTH) * np.float32(gain)
@@ -45,12 +45,12 @@ def write(name: str, path: Path) -> Path:
     return path
 
 
-def _add_byte_tokenizer(w: gguf.GGUFWriter) -> None:
+def _add_byte_tokenizer(w: gguf.GGUFWriter, pre_tokenizer: str) -> None:
     texts = ["<end>", *(ALPHABET[byte] for byte in range(256)), "<a>", "<b>", "<c>"]
     control = int(gguf.TokenType.CONTROL)
     w.add_vocab_size(len(texts))
     w.add_tokenizer_model("gpt2")
-    w.add_tokenizer_pre("gpt-2")
+    w.add_tokenizer_pre(pre_tokenizer)
     w.add_token_list(texts)
     w.add_token_types([control] + [int(gguf.TokenType.NORMAL)] * 256 + [control] * 3)
     w.add_token_merges(["Ġ Ġ"])
