@@ -1,4 +1,7 @@
-"""A store, a registry that misbehaves on demand, and the transfers between them; time passes only when somebody sleeps."""
+"""A store, a registry that misbehaves on demand, and the transfers between them.
+
+Their time passes only when they sleep.
+"""
 
 from __future__ import annotations
 
