@@ -140,10 +140,11 @@ def predict_limit(num_predict: int | None, n_ctx: int) -> int | None:
     """How many tokens a reply may have, None for no limit but the context's.
 
     # Compat: prompting 9.4: ten contexts at most; negative values mean that; 0 is left to the engine.
+    # Without a context there is nothing to count in.
     """
     asked = -1 if num_predict is None else num_predict
-    if asked == 0:
-        return None
+    if asked == 0 or n_ctx <= 0:
+        return asked or None
     limit = 10 * n_ctx
     return limit if asked < 0 or asked > limit else asked
 

@@ -122,6 +122,19 @@ class Generation:
                 async for event in events:
                     yield event
 
+    async def count_tokens(self, request: ChatRequest) -> int:
+        """How many tokens the prompt of a chat would have, with nothing cut; an image counts as when history is cut.
+
+        Raises: as `chat`.
+        """
+        spec = await self._find(request.model, missing=f"model '{request.model}' not found")
+        think = admit_chat(spec, request)
+        options = merge(spec.parameters, request.options)
+        async with self._scheduler.lease(self._wanted(spec, options, request, request.shift)) as runner:
+            prompt = await prompting.for_chat(spec, replace(request, truncate=False), think, runner)
+            tokens = await runner.tokenize(prompt.text, add_special=True)
+        return len(tokens) + prompting.IMAGE_TOKENS * prompt.n_images
+
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """The events of a completion, as for `chat`."""
         spec = await self._find(request.model, missing=f"model '{request.model}' not found")
@@ -281,7 +294,7 @@ def _deltas(chunk: wire.Chunk, parser: StreamParser) -> list[Delta]:
     return [*deltas[:-1], replace(deltas[-1], logprobs=logprobs)]
 
 
-_REASONS = {
+DONE_REASONS = {
     Reason.STOP: DoneReason.STOP,
     Reason.LIMIT: DoneReason.LENGTH,
     Reason.CONTEXT: DoneReason.LENGTH,
@@ -304,7 +317,7 @@ def _finished(message: wire.Finished, parser: StreamParser, load_ns: int, arrive
         total_ns=time.monotonic_ns() - arrived_ns,
         n_truncated=message.n_truncated,
     )
-    return Finished(_REASONS[message.reason], usage, _joined(parser.finish()))
+    return Finished(DONE_REASONS[message.reason], usage, _joined(parser.finish()))
 
 
 def _joined(deltas: list[Delta]) -> Delta:

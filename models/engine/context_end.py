@@ -39,11 +39,21 @@ def fit_prompt(tokens: Tokens, n_bytes: int, *, n_keep: int, truncate: bool, rul
             raise PromptTooLong(TOO_LONG)
         keep = len(tokens) if n_keep < 0 else n_keep
         keep = min(keep + int(rules.adds_bos), limit)
-        target = n_ctx - max((n_ctx - keep) // 2, 1)
-        tokens = np.concatenate([tokens[:keep], tokens[keep + len(tokens) - target :]])
+        tokens = np.concatenate([tokens[:keep], tokens[keep + len(tokens) - shortened_size(n_ctx, keep) :]])
     if len(tokens) >= rules.n_ctx_seq:
         raise PromptTooLong(_exceeds(len(tokens), rules.n_ctx_seq))
     return tokens
+
+
+def shortened_size(n_ctx: int, n_keep: int) -> int:
+    """How many tokens stay of a prompt that exceeds the context: its beginning, and half of what else could be.
+
+    Compat: prompting 3.2.
+    """
+    if n_ctx <= 1:
+        return 0
+    keep = max(0, min(n_keep, n_ctx - 1))
+    return n_ctx - max((n_ctx - keep) // 2, 1)
 
 
 def _exceeds(n_tokens: int, n_ctx: int) -> str:

@@ -44,11 +44,16 @@ class Detokenizer:
 
 
 def ends_within_character(text: bytes) -> bool:
-    """Whether the last character lacks bytes. Invalid bytes are not waited for."""
+    """Whether the last character lacks bytes."""
+    return unfinished_size(text) > 0
+
+
+def unfinished_size(text: bytes) -> int:
+    """How many bytes at the end begin a character that lacks some. Invalid bytes are not waited for."""
     for back, byte in enumerate(reversed(text[-3:]), start=1):
         if byte & 0xC0 != 0x80:  # the first byte of a character
-            return back < _length(byte)
-    return False
+            return back if back < _length(byte) else 0
+    return 0
 
 
 def _length(first: int) -> int:

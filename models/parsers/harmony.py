@@ -110,7 +110,7 @@ class HarmonyParser:
     """At most one call in a reply; it is told at the end."""
 
     def __init__(self, expectations: Expectations) -> None:
-        self._framing = HarmonyFraming(_begun(expectations))
+        self._framing = HarmonyFraming(begun_message(expectations))
         self._names = HarmonyNames(tool["function"]["name"] for tool in expectations.tools)
         self._kind = _Kind.CONTENT
         self._recipient = ""
@@ -153,7 +153,8 @@ class HarmonyParser:
 _KINDS = {"analysis": _Kind.THOUGHT, "commentary": _Kind.CONTENT, "final": _Kind.CONTENT}
 
 
-def _begun(expectations: Expectations) -> str:
+def begun_message(expectations: Expectations) -> str:
+    """What of the first message the prompt holds already."""
     last = expectations.last_message
     if expectations.continues_answer:
         return f"{START}assistant{CHANNEL}final{MESSAGE}"

@@ -145,15 +145,26 @@ def _variables(
         "messages": shaped if traits.has_system_role else _without_system(shaped),
         "bos_token": model.bos_token,
         "eos_token": model.eos_token,
-        "enable_thinking": traits.reasoning is not None if think is None else think.enabled,
+        "enable_thinking": traits.reasoning is not None,
         "datetime": now.strftime("%b %d %Y"),
         "date_string": now.strftime("%d %b %Y"),
+        **thinking_arguments(think),
     }
     if tools:
         names["tools"] = [_tool(tool) for tool in tools]
-    if think is not None and think.level:
-        names |= {"reasoning_effort": think.level, "reasoning_strength": think.level}
+    if "reasoning_effort" in names:
+        names["reasoning_strength"] = names["reasoning_effort"]
     return names
+
+
+def thinking_arguments(think: Think | None) -> dict[str, Any]:
+    """What a request that says whether to think sets for the template.
+
+    # Compat: prompting 2.4, `chat_template_kwargs`.
+    """
+    if think is None:
+        return {}
+    return {"enable_thinking": think.enabled} | ({"reasoning_effort": think.level} if think.level else {})
 
 
 def _message(message: Message, model: NativeModel, traits: TemplateTraits) -> dict[str, Any]:

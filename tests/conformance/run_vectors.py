@@ -39,6 +39,7 @@ from models.templates.media import media_kind
 from models.templates.renderers.conversation import Conversation
 from models.templates.renderers.table import RENDERERS, choose_renderer, find_renderer
 from models.templates.schema import parse_message, parse_think, parse_tool
+from tests.conformance import other_vectors
 
 Json = dict[str, Any]
 Handler = Callable[[Json, Json], Any]
@@ -362,6 +363,7 @@ HANDLERS: dict[str, Handler] = {
     "typed-argument-value": lambda given, _: {"value": typed_value(given["raw"], given["types"])},
     "media-kind": lambda given, _: {"kind": media_kind(base64.b64decode(given["data"]))},
     "token-repeat": _repeat,
+    **other_vectors.HANDLERS,
 }
 """By suite, or by what stands before the slash."""
 

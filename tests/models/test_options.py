@@ -65,6 +65,10 @@ def test_a_reply_has_ten_contexts_at_most(asked: int | None, limit: int | None) 
     assert predict_limit(asked, 64) == limit
 
 
+def test_without_a_context_a_limit_stays_as_it_is() -> None:
+    assert [predict_limit(asked, 0) for asked in (-1, 0, 7)] == [-1, None, 7]
+
+
 def config(limits: ModelLimits, *, n_parallel: int = 1, **options: Any) -> RunnerConfig:
     defaults = RunnerDefaults(n_ctx=4096, n_parallel=n_parallel)
     return runner_config(parse_options(options), limits, defaults, model_path="m", shift=True)

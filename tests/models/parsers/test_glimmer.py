@@ -42,7 +42,8 @@ REPLIES = [
     (f" to=f<|message|>{block('f')}<|eom|>{NEXT} to=ns.g<|message|>\n{block('ns.g')} <|eot|>", Read("", "", (F, G))),
     (f" to=ns.ns.g<|message|>{block('ns.g')}{NEXT} to=f<|message|>{block('f.f')}", Read("", "", (G, F))),
     (
-        f" to=f<|message|>{block('f', parameter('n', '1') + parameter('s', ' <|eot|> ') + parameter('o', '{}'))}<|eot|>",
+        f" to=f<|message|>{block('f', parameter('n', '1') + parameter('s', ' <|eot|> ') + parameter('o', '{}'))}"
+        "<|eot|>",
         Read("", "", (("f", {"n": 1, "s": " <|eot|> ", "o": {}}),)),
     ),
     (f" to=f<|message|>{block('<|message|>f<|message|>')}", Read("", "", (F,))),
