@@ -8,7 +8,8 @@ from models.engine.context_end import ContextRules, fit_prompt
 from models.engine.ports import Vocabulary
 from models.engine.sequence import Task
 from models.errors import BadRequest
-from models.runner.messages import Generate, Sampling
+from models.runner.messages import Constraint, Generate, Sampling
+from models.sampling.after_thought import AfterThought, Constraining
 from models.sampling.grammar import Grammars
 from models.sampling.sampler import Sampler
 from models.sampling.shortlist import Scratch
@@ -33,7 +34,7 @@ class Preparer:
     def prepare(self, request: Generate) -> Task:
         """Raises: BadRequest."""
         check_sampling(request.sampling, request.n_keep)
-        matcher = self._grammars.matcher(request.constraint) if request.constraint is not None else None
+        matcher = self._follower(request.constraint) if request.constraint is not None else None
         tokens = self._vocabulary.tokenize(request.prompt, add_special=True)
         n_bytes = len(request.prompt.encode())
         prompt = fit_prompt(tokens, n_bytes, n_keep=request.n_keep, truncate=request.truncate, rules=self._rules)
@@ -55,6 +56,12 @@ class Preparer:
             n_logprobs=request.n_logprobs,
             shown=self._control_tokens(request.shown),
         )
+
+    def _follower(self, constraint: Constraint) -> Constraining:
+        matcher = self._grammars.matcher(constraint)
+        if constraint.thought is None:
+            return matcher
+        return AfterThought(matcher, constraint.thought, self._vocabulary.n_tokens, self._vocabulary.raw_piece)
 
     def _control_tokens(self, texts: tuple[str, ...]) -> frozenset[int]:
         """Those texts that are one control token each."""

@@ -72,12 +72,22 @@ class Sampling(msgspec.Struct, frozen=True):
     """None: a new random one for each request."""
 
 
+class Thought(msgspec.Struct, frozen=True):
+    """The tags around what a model thinks before it answers. `is_open`: the prompt ends inside a thought."""
+
+    start: str
+    end: str
+    is_open: bool = False
+
+
 class Constraint(msgspec.Struct, frozen=True):
     """What the generated text must match: a JSON Schema (as JSON text), or a grammar."""
 
     kind: str
     """`json` (any object; `text` is not looked at), `json_schema`, `gbnf`, `lark` or `regex`."""
     text: str
+    thought: Thought | None = None
+    """Text that may come first and is free."""
 
 
 # --------------------------------------------------------------------------------------------------------------------

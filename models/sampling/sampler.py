@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from models.runner.messages import Sampling
 from models.sampling import chain
+from models.sampling.after_thought import Constraining
 from models.sampling.chain import Candidates, Floats
-from models.sampling.grammar import Matcher
 from models.sampling.penalties import Penalties
 from models.sampling.rng import draw, random_source
 from models.sampling.shortlist import Scratch, Shortlist, greedy
@@ -30,7 +30,7 @@ class Sampler:
         *,
         prompt: Sequence[int] | npt.NDArray[np.int32] = (),
         suppressed: npt.NDArray[np.int32] | None = None,
-        matcher: Matcher | None = None,
+        matcher: Constraining | None = None,
     ) -> None:
         self._options = options
         self._shortlist = Shortlist(scratch)
@@ -40,7 +40,7 @@ class Sampler:
         self._matcher = matcher
 
     @property
-    def matcher(self) -> Matcher | None:
+    def matcher(self) -> Constraining | None:
         return self._matcher
 
     def sample(self, logits: Floats) -> int:
@@ -57,7 +57,7 @@ class Sampler:
             self._penalties.apply(logits)
         return self._choose(logits)
 
-    def _pick_matching(self, logits: Floats, matcher: Matcher) -> int:
+    def _pick_matching(self, logits: Floats, matcher: Constraining) -> int:
         """First as if there were no constraint; what it forbids is picked again from what it allows.
 
         With most tokens already fitting, the mask is seldom applied to the whole vocabulary.

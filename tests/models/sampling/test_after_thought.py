@@ -1,0 +1,103 @@
+"""A constraint that waits for a thought to end, over a vocabulary of letters and a constraint that wants an "x"."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from models.runner.messages import Thought
+from models.sampling.after_thought import AfterThought
+
+PIECES = [b"<", b"t", b">", b"</", b"<t>", b"</t>", b" ", b"x", b"y", b"", b"</t>\n", b"<t>y"]
+ID = {piece: token for token, piece in enumerate(PIECES)}
+
+
+class WantsX:
+    """Allows "x", once."""
+
+    def __init__(self) -> None:
+        self.accepted: list[int] = []
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.accepted)
+
+    def allows(self, token: int) -> bool:
+        return PIECES[token] == b"x"
+
+    def allowed(self) -> npt.NDArray[np.intp]:
+        return np.array([ID[b"x"]])
+
+    def mask(self, logits: npt.NDArray[np.float32]) -> None:
+        kept = logits[ID[b"x"]]
+        logits.fill(-np.inf)
+        logits[ID[b"x"]] = kept
+
+    def accept(self, token: int) -> None:
+        self.accepted.append(token)
+
+
+def after(*, is_open: bool = False) -> tuple[AfterThought, WantsX]:
+    inner = WantsX()
+    return AfterThought(inner, Thought("<t>", "</t>", is_open), len(PIECES), PIECES.__getitem__), inner
+
+
+def feed(constraint: AfterThought, *pieces: bytes) -> None:
+    for piece in pieces:
+        assert constraint.allows(ID[piece]), piece
+        constraint.accept(ID[piece])
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [(b"<t>", b"</t>"), (b"<", b"t", b">", b"y", b"</", b"t", b">"), (b" ", b"<t>y", b"y", b" ", b"</t>\n")],
+)
+def test_a_thought_is_free_and_the_text_after_it_is_not(thought: tuple[bytes, ...]) -> None:
+    constraint, inner = after()
+    feed(constraint, *thought)
+    assert not constraint.is_complete
+    assert not constraint.allows(ID[b"y"])
+    feed(constraint, b"x")
+    assert inner.accepted == [ID[b"x"]]
+    assert constraint.is_complete
+
+
+def test_without_a_thought_the_text_is_constrained_from_its_first_token() -> None:
+    constraint, inner = after()
+    assert not constraint.allows(ID[b"y"])
+    assert not constraint.allows(ID[b""])
+    feed(constraint, b"x")
+    assert inner.accepted == [ID[b"x"]]
+    assert not constraint.allows(ID[b"<t>"])
+
+
+def test_a_thought_that_the_prompt_opened_goes_on() -> None:
+    constraint, inner = after(is_open=True)
+    feed(constraint, b"y", b"</", b"t", b">", b"x")
+    assert inner.accepted == [ID[b"x"]]
+
+
+def test_masks_keep_what_is_allowed() -> None:
+    constraint, _ = after()
+    logits = np.zeros(len(PIECES), np.float32)
+    constraint.mask(logits)
+    assert {PIECES[i] for i in np.flatnonzero(np.isfinite(logits))} == {b"<", b"<t>", b" ", b"x", b"<t>y"}
+    feed(constraint, b"<t>")
+    logits = np.zeros(len(PIECES), np.float32)
+    constraint.mask(logits)
+    assert np.isfinite(logits).all()
+    assert len(constraint.allowed()) == len(PIECES)
+    feed(constraint, b"</t>")
+    constraint.mask(logits)
+    assert np.flatnonzero(np.isfinite(logits)).tolist() == [ID[b"x"]]
+
+
+def test_white_space_before_a_thought_is_bounded() -> None:
+    constraint, _ = after()
+    for _ in range(30):
+        if not constraint.allows(ID[b" "]):
+            break
+        constraint.accept(ID[b" "])
+    assert not constraint.allows(ID[b" "])
+    assert constraint.allows(ID[b"x"])
