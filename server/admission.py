@@ -34,6 +34,8 @@ def _thinking(spec: ModelSpec, request: TextRequest) -> Think | None:
     """# Compat: http-api 4.1, 4.3: a model that can think does, unless told not to."""
     if "thinking" in spec.capabilities:
         return request.think if request.think is not None else Think(True)
+    if request.think_if_able:
+        return None
     if request.think is not None and request.think.enabled:
         if "completion" not in spec.capabilities:
             return None  # that is the graver lack, and told by `_require`

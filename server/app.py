@@ -18,6 +18,7 @@ from server.builtin import Builtin
 from server.devices import current_devices
 from server.errors import EXPECTED
 from server.generation import Generation, GenerationSettings
+from server.routes.anthropic import messages
 from server.routes.incoming import Parts
 from server.routes.native import blobs, chat, create, embed, generate, models, status, transfer
 from server.routes.native.replies import error_answer
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 NATIVE = (generate, chat, embed, models, blobs, create, transfer, status)
 OPENAI = (openai_chat, completions, embeddings, openai_models, responses)
-ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in (*NATIVE, *OPENAI))
+ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in (*NATIVE, *OPENAI, messages))
 
 
 def create_app(parts: Parts) -> FastAPI:

@@ -254,7 +254,8 @@ class Generation:
             n_keep=4 if options.num_keep is None else options.num_keep,
             truncate=request.truncate,
             n_logprobs=request.n_logprobs,
-            constraint=parse_format(request.format),
+            constraint=_constraint(request, prompt),
+            shown=prompt.shown,
         )
         guard = RepetitionGuard() if prompt.is_guarded else None
         async with aclosing(stream) as chunks:
@@ -269,6 +270,14 @@ class Generation:
                     said.append(message.text)
                 for delta in _deltas(message, prompt.parser):
                     yield delta
+
+
+def _constraint(request: TextRequest, prompt: Prompt) -> wire.Constraint | None:
+    """# Compat: http-api 4.6: a chat may think before it answers in the format, a completion may not."""
+    constraint = parse_format(request.format)
+    if constraint is None or isinstance(request, GenerateRequest):
+        return constraint
+    return msgspec.structs.replace(constraint, thought=prompt.thought)
 
 
 def _require_readable(prompt: Prompt, spec: ModelSpec) -> None:

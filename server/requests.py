@@ -28,12 +28,14 @@ class InferenceRequest:
 class TextRequest(InferenceRequest):
     """What chat and generate share.
 
-    `format` is the raw JSON text of the field (b"" when absent). `think` None: not said. `shift` None: as the model
-    prefers. `n_logprobs` None: none wanted; k: the chosen token and its k best rivals.
+    `format` is the raw JSON text of the field (b"" when absent). `think` None: not said; `think_if_able`: a model that
+    cannot is no error. `shift` None: as the model prefers. `n_logprobs` None: none wanted; k: the chosen token and its
+    k best rivals.
     """
 
     format: bytes = b""
     think: Think | None = None
+    think_if_able: bool = False
     truncate: bool = True
     shift: bool | None = None
     n_logprobs: int | None = None

@@ -30,12 +30,17 @@ class FakeGeneration:
     script: Sequence[Step] = ()
     embeddings: Embeddings | Exception | Forever = field(default_factory=Embeddings)
     requests: list[ChatRequest | GenerateRequest | EmbedRequest] = field(default_factory=list)
+    n_tokens: int = 0
     open: int = 0
     n_abandoned: int = 0
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
         async for event in self._play(request):
             yield event
+
+    async def count_tokens(self, request: ChatRequest) -> int:
+        self.requests.append(request)
+        return self.n_tokens
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         async for event in self._play(request):

@@ -88,7 +88,7 @@ def _format_fields(wanted: TextFormatBody) -> dict[str, Any]:
 def _reasoning_fields(body: ResponseBody, *, streamed: bool) -> dict[str, str | None] | None:
     """# Compat: what was not said of it is null in a stream, and not told otherwise."""
     found = {"effort": body.reasoning.effort or None, "summary": body.reasoning.summary or None}
-    said = {key: value for key, value in found.items() if value}
+    said: dict[str, str | None] = {key: value for key, value in found.items() if value}
     return (found if streamed else said) if said else None
 
 

@@ -1,0 +1,39 @@
+"""POST `/v1/messages` and `/v1/messages/count_tokens`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from server.routes.anthropic.errors import AnthropicRoute
+from server.routes.anthropic.estimate import estimate_tokens
+from server.routes.anthropic.replies import MessageEncoder
+from server.routes.anthropic.schema import MESSAGES, MessagesBody
+from server.routes.anthropic.translate import to_chat_request, to_prompt_request
+from server.routes.checks import require_model
+from server.routes.incoming import Incoming, PartsDep
+from server.routes.v1 import incoming_v1, json_line, reply
+from server.streaming import CompleteResponse, unless_client_leaves
+
+router = APIRouter(route_class=AnthropicRoute)
+
+Asked = Annotated[Incoming[MessagesBody], Depends(incoming_v1(MESSAGES))]
+
+
+@router.post("/v1/messages")
+async def messages(asked: Asked, parts: PartsDep) -> Response:
+    body = asked.body
+    events = parts.generation.chat(to_chat_request(body, asked.arrived_ns))
+    encoder = MessageEncoder(body.model, estimate_tokens(body) if body.stream else 0)
+    return reply(events, encoder, stream=body.stream, check=partial(require_model, body.model))
+
+
+@router.post("/v1/messages/count_tokens")
+async def count_tokens(request: Request, asked: Asked, parts: PartsDep) -> Response:
+    """How many tokens the prompt would have, with nothing cut; the model is loaded for it."""
+    wanted = to_prompt_request(asked.body, asked.arrived_ns)
+    n_tokens = await unless_client_leaves(request, parts.generation.count_tokens(wanted))
+    return CompleteResponse(json_line(200, {"input_tokens": n_tokens}))

@@ -1,0 +1,166 @@
+"""The events of a chat as a message: server-sent events of Anthropic's types, or one object.
+
+# Compat: http-api 9.2, 9.3; Ollama anthropic/anthropic.go StreamConverter 0.33.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from models.parsers.events import Delta, DoneReason, Finished, ToolCall, Usage
+from registry.gojson import encode
+from server.routes.anthropic.errors import new_id, refusal_of_reply, stream_error_body
+from server.routes.events import Event, merge_deltas
+from server.routes.tools import arguments_text, sorted_arguments
+from server.routes.v1 import SSE, UNCACHED, json_line
+from server.transport.answers import Answer
+from server.transport.asgi import Headers
+
+STOP_REASONS = {DoneReason.STOP: "end_turn", DoneReason.LENGTH: "max_tokens"}
+OTHER_REASON = "stop_sequence"
+"""Compat: what loading a model is told as."""
+
+
+class MessageEncoder:
+    """Writes one reply. `n_estimated`: tokens of the prompt, told until they are known."""
+
+    stream_headers: Headers = (SSE, *UNCACHED)
+
+    def __init__(self, model: str, n_estimated: int) -> None:
+        self._model = model
+        self._n_estimated = n_estimated
+        self._id = new_id("msg")
+        self._has_begun = False
+        self._index = 0
+        self._open = ""  # the type of the block that is being told
+        self._has_thought = False
+        self._call_ids: set[str] = set()
+
+    # ---- what streaming.Encoder asks for ---------------------------------------------------------------------------
+
+    def alone(self, event: Event) -> Answer | None:
+        return None
+
+    def record(self, event: Event) -> bytes:
+        return b"".join(self._events(event))
+
+    def collect(self, events: list[Event]) -> Answer:
+        deltas = [event.delta if isinstance(event, Finished) else event for event in events]
+        last = events[-1] if events else None
+        finished = last if isinstance(last, Finished) else Finished(None)
+        merged = merge_deltas(delta for delta in deltas if isinstance(delta, Delta))
+        return json_line(200, self._message(_blocks(merged) or None, finished, has_calls=bool(merged.tool_calls)))
+
+    def refusal(self, error: Exception, *, stream: bool) -> Answer:
+        return refusal_of_reply(error, UNCACHED if stream else (), stream=stream)
+
+    def failure(self, error: Exception) -> bytes:
+        """Ollama's stream just ends here, which a client cannot tell from a broken connection."""
+        return b"event: error\ndata: " + encode(stream_error_body(error)) + b"\n\n"
+
+    # ---- events ----------------------------------------------------------------------------------------------------
+
+    def _events(self, event: Event) -> Iterator[bytes]:
+        delta = event.delta if isinstance(event, Finished) else event
+        if not self._has_begun:
+            self._has_begun = True
+            yield self._start(event.usage if isinstance(event, Finished) else Usage())
+        if isinstance(delta, Delta):
+            yield from self._delta_events(delta)
+        if isinstance(event, Finished) and event.reason is not None:
+            yield from self._last_events(event)
+
+    def _delta_events(self, delta: Delta) -> Iterator[bytes]:
+        """# Compat: once something else was told, thoughts are dropped."""
+        if delta.thinking and not self._has_thought:
+            yield from self._add("thinking", "thinking_delta", delta.thinking)
+        if delta.content:
+            yield from self._finish("thinking")
+            yield from self._add("text", "text_delta", delta.content)
+        for call in delta.tool_calls:
+            if call.id not in self._call_ids:
+                yield from self._call_events(call)
+
+    def _add(self, kind: str, delta_kind: str, text: str) -> Iterator[bytes]:
+        """To the open block, or to a new one."""
+        if self._open != kind:
+            self._open = kind
+            yield _event("content_block_start", index=self._index, content_block={"type": kind, kind: ""})
+        yield _event("content_block_delta", index=self._index, delta={"type": delta_kind, kind: text})
+
+    def _call_events(self, call: ToolCall) -> Iterator[bytes]:
+        yield from self._finish("thinking")
+        yield from self._finish("text")
+        self._call_ids.add(call.id)
+        block = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
+        yield _event("content_block_start", index=self._index, content_block=block)
+        delta = {"type": "input_json_delta", "partial_json": arguments_text(call)}
+        yield _event("content_block_delta", index=self._index, delta=delta)
+        self._open = "tool_use"
+        yield from self._finish("tool_use")
+
+    def _finish(self, kind: str) -> Iterator[bytes]:
+        if self._open != kind:
+            return
+        self._has_thought = self._has_thought or kind == "thinking"
+        self._open = ""
+        yield _event("content_block_stop", index=self._index)
+        self._index += 1
+
+    def _start(self, usage: Usage) -> bytes:
+        n_input = usage.n_prompt or self._n_estimated
+        message = {
+            "id": self._id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": [],
+            "usage": {"input_tokens": n_input, "output_tokens": 0},
+        }
+        return _event("message_start", message=message)
+
+    def _last_events(self, finished: Finished) -> Iterator[bytes]:
+        yield from self._finish(self._open or "text")
+        reason = _stop_reason(finished, has_calls=bool(self._call_ids))
+        yield _event("message_delta", delta={"stop_reason": reason}, usage=_usage_fields(finished.usage))
+        yield _event("message_stop")
+
+    # ---- one object ------------------------------------------------------------------------------------------------
+
+    def _message(self, blocks: list[dict[str, Any]] | None, finished: Finished, *, has_calls: bool) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "id": self._id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": blocks,
+        }
+        reason = _stop_reason(finished, has_calls=has_calls)
+        return found | ({"stop_reason": reason} if reason else {}) | {"usage": _usage_fields(finished.usage)}
+
+
+def _event(kind: str, **members: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), encode({"type": kind} | members))
+
+
+def _blocks(delta: Delta) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    if delta.thinking:
+        blocks.append({"type": "thinking", "thinking": delta.thinking})
+    if delta.content:
+        blocks.append({"type": "text", "text": delta.content})
+    for call in delta.tool_calls:
+        blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": sorted_arguments(call)})
+    return blocks
+
+
+def _stop_reason(finished: Finished, *, has_calls: bool) -> str:
+    """Empty for a reply that was abandoned."""
+    if has_calls:
+        return "tool_use"
+    return STOP_REASONS.get(finished.reason, OTHER_REASON) if finished.reason else ""
+
+
+def _usage_fields(usage: Usage) -> dict[str, int]:
+    return {"input_tokens": usage.n_prompt, "output_tokens": usage.n_generated}

@@ -1,0 +1,136 @@
+"""From the body of a request for a message to a chat: pure.
+
+# Compat: http-api 9.1; Ollama anthropic/anthropic.go FromMessagesRequest 0.33.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from models.templates.chat import Message, Think, Tool
+from registry.gojson import quote
+from server.json_decoding.errors import DecodeError
+from server.json_decoding.kinds import decode
+from server.json_decoding.syntax import parse_whole
+from server.requests import ChatRequest
+from server.routes.anthropic.blocks import to_messages
+from server.routes.anthropic.schema import MessagesBody, ToolBody
+from server.routes.checks import MODEL_REQUIRED
+from server.routes.extras import extra_options, said
+from server.routes.tools import PARAMETERS, ParametersBody, ToolFunctionBody, to_tool
+from server.routes.tools import ToolBody as NativeToolBody
+from server.routes.v1 import Untranslatable
+
+EFFORTS = {level: Think(True, level) for level in ("low", "medium", "high", "max")} | {"xhigh": Think(True, "high")}
+WEB_SEARCH = "web_search"
+
+
+def to_chat_request(body: MessagesBody, arrived_ns: int) -> ChatRequest:
+    """Raises: Untranslatable."""
+    _require(bool(body.model), MODEL_REQUIRED)
+    _require(body.max_tokens > 0, "max_tokens is required and must be positive")
+    return to_prompt_request(body, arrived_ns)
+
+
+def to_prompt_request(body: MessagesBody, arrived_ns: int) -> ChatRequest:
+    """The same where nothing is to be generated. Raises: Untranslatable."""
+    _require(bool(body.model), MODEL_REQUIRED)
+    _require(bool(body.messages), "messages is required")
+    messages = _system(body.system)
+    for message in body.messages:
+        messages += to_messages(message)
+    return ChatRequest(
+        model=body.model,
+        options=_options(body),
+        keep_alive_ns=body.keep_alive,
+        arrived_ns=arrived_ns,
+        think=_think(body),
+        think_if_able=True,
+        messages=tuple(messages),
+        tools=tuple(_tools(body.tools)),
+    )
+
+
+def _require(condition: bool, text: str) -> None:
+    if not condition:
+        raise Untranslatable(text)
+
+
+def _options(body: MessagesBody) -> dict[str, Any]:
+    """# Compat: unlike in OpenAI's dialect, the model's parameters hold where the request says nothing."""
+    named = {
+        "num_predict": body.max_tokens,
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "top_k": body.top_k,
+        "stop": body.stop_sequences or None,
+    }
+    return extra_options(body) | said(named)
+
+
+def _system(value: Any) -> list[Message]:
+    match value:
+        case str():
+            text = value
+        case list():
+            texts = (block.get("text") for block in value if isinstance(block, dict) and block.get("type") == "text")
+            text = "".join(text for text in texts if isinstance(text, str))
+        case _:
+            text = ""
+    return [Message("system", text)] if text else []
+
+
+def _think(body: MessagesBody) -> Think | None:
+    match body.thinking.type if body.thinking else "":
+        case "enabled":
+            return Think(True)
+        case "disabled":
+            return Think(False)
+        case _:
+            return EFFORTS.get(body.output_config.effort.strip().lower()) if body.output_config else None
+
+
+# ---- tools ---------------------------------------------------------------------------------------------------------
+
+
+def _tools(bodies: list[ToolBody]) -> Iterator[Tool]:
+    """# Compat: a search on the web is a function to the model, and no other function may have its name."""
+    searches = any(is_search(body) for body in bodies)
+    for body in bodies:
+        if is_search(body):
+            yield SEARCH_TOOL
+        elif not (searches and body.name == WEB_SEARCH):
+            function = ToolFunctionBody(body.name, body.description, _parameters(body))
+            yield to_tool(NativeToolBody("function", None, function))
+
+
+def is_search(body: ToolBody) -> bool:
+    """Whether this is Anthropic's own search on the web, of any version."""
+    return body.type.startswith(WEB_SEARCH)
+
+
+def _parameters(body: ToolBody) -> ParametersBody:
+    if not body.input_schema:
+        return ParametersBody()
+    try:
+        parameters: ParametersBody = decode(PARAMETERS, parse_whole(body.input_schema))
+    except DecodeError as error:
+        raise Untranslatable(f"invalid input_schema for tool {quote(body.name)}: {error}") from error
+    return parameters
+
+
+SEARCH_TOOL: Tool = {
+    "type": "function",
+    "function": {
+        "name": WEB_SEARCH,
+        "description": (
+            "Search the web for current information. Use this to find up-to-date information about any topic."
+        ),
+        "parameters": {
+            "type": "object",
+            "required": ["query"],
+            "properties": {"query": {"type": "string", "description": "The search query to look up on the web"}},
+        },
+    },
+}
