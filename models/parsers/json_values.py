@@ -18,6 +18,15 @@ def decode_json(text: str) -> Any:
         raise ValueError("exceeded max depth") from None
 
 
+def decode_start(text: str) -> tuple[Any, int]:
+    """The value that a text begins with, and where it ends. Raises: ValueError."""
+    try:
+        value, end = _decoder.raw_decode(text)
+    except RecursionError:
+        raise ValueError("exceeded max depth") from None
+    return value, end
+
+
 def decode_object(text: str) -> dict[str, Any] | None:
     """The object that a JSON text is; None if it is anything else."""
     try:
