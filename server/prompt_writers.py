@@ -12,9 +12,11 @@ from models.library import ModelSpec
 from models.parsers.events import Delta, StreamParser
 from models.parsers.inferred import InferredParser
 from models.parsers.native import NativeParser
-from models.parsers.steps import Expectations, SteppedParser
+from models.parsers.steps import Expectations, ParserKind, SteppedParser
 from models.parsers.table import find_parser
 from models.parsers.text import trim
+from models.parsers.tools import preserved_tokens
+from models.runner.messages import Thought
 from models.templates.chat import Message, Think, Tool
 from models.templates.go.analysis import analyse
 from models.templates.go.rendering import GoTemplate, go_template
@@ -27,12 +29,18 @@ from models.templates.renderers.table import choose_renderer, find_renderer
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt with what is needed to read the reply. `is_guarded`: a reply that repeats itself is abandoned."""
+    """A prompt with what is needed to read the reply.
+
+    `is_guarded`: a reply that repeats itself is abandoned. `thought`: the tags of thoughts that may come before a
+    constrained answer. `shown`: special tokens that the parser reads, and the engine therefore must not hide.
+    """
 
     text: str
     parser: StreamParser
     n_images: int = 0
     is_guarded: bool = True
+    thought: Thought | None = None
+    shown: tuple[str, ...] = ()
 
 
 class PlainParser:
@@ -87,8 +95,13 @@ class NativeWriter:
     def prompt(self, messages: Sequence[Message]) -> Prompt:
         rendered = self._render(messages)
         names = [tool["function"]["name"] for tool in self.tools]
-        parser = NativeParser(rendered.traits.reasoning, rendered.traits.calls, names, rendered.primer)
-        return Prompt(rendered.text, parser, count_images(messages), is_guarded=False)
+        traits = rendered.traits
+        parser = NativeParser(traits.reasoning, traits.calls, names, rendered.primer)
+        thought = None
+        if traits.reasoning is not None and (self.think is None or self.think.enabled):
+            start, end = traits.reasoning.start.strip(), traits.reasoning.end.strip()
+            thought = Thought(start, end, is_open=not start or rendered.text.rstrip().endswith(start))
+        return Prompt(rendered.text, parser, count_images(messages), is_guarded=False, thought=thought)
 
     def _render(self, messages: Sequence[Message]) -> NativePrompt:
         facts = self.spec.facts
@@ -114,7 +127,28 @@ class RenderedWriter:
 
     def prompt(self, messages: Sequence[Message]) -> Prompt:
         text = self._text(messages)
-        return Prompt(text, self._parser(messages, text), count_images(messages))
+        kind = self._built_in()
+        n_images = count_images(messages)
+        thinks = self.think is not None and self.think.enabled
+        if kind is not None:
+            parser = SteppedParser(kind.make(Expectations(self.tools, messages[-1], self.expected)))
+            thought = self._built_in_thought(text) if kind.has_thinking and thinks else None
+            return Prompt(text, parser, n_images, thought=thought, shown=kind.preserved)
+        facts = analyse(_template_text(self.spec))
+        names = [tool["function"]["name"] for tool in self.tools]
+        inferred = _inferred_parser(self.spec, text, names, self.think)
+        thought = _thought(*facts.thinking_tags, text) if facts.thinking_tags and thinks else None
+        shown = preserved_tokens(facts.tools_tag) if names else ()
+        return Prompt(text, inferred, n_images, thought=thought, shown=shown)
+
+    def _built_in(self) -> ParserKind | None:
+        is_harmony = self.spec.prompt_source is PromptSource.HARMONY
+        return find_parser("harmony" if is_harmony else self.spec.config.parser)
+
+    def _built_in_thought(self, text: str) -> Thought:
+        if self.spec.prompt_source is PromptSource.HARMONY or self.spec.config.parser == "harmony":
+            return Thought("<|channel|>", "final<|message|>")
+        return _thought("<think>", "</think>", text)
 
     def _text(self, messages: Sequence[Message]) -> str:
         name = self.spec.config.renderer
@@ -126,14 +160,6 @@ class RenderedWriter:
             renderer = find_renderer(name)
             text, bos = renderer.render(Conversation(messages, self.tools, self.think)), renderer.leading_bos
         return without_leading_bos(text, bos, adds_bos=_adds_bos(self.spec.facts))
-
-    def _parser(self, messages: Sequence[Message], text: str) -> StreamParser:
-        is_harmony = self.spec.prompt_source is PromptSource.HARMONY
-        kind = find_parser("harmony" if is_harmony else self.spec.config.parser)
-        if kind is not None:
-            return SteppedParser(kind.make(Expectations(self.tools, messages[-1], self.expected)))
-        names = [tool["function"]["name"] for tool in self.tools]
-        return _inferred_parser(self.spec, text, names, self.think)
 
 
 def raw_parser(spec: ModelSpec, prompt: str, think: Think | None) -> StreamParser:
@@ -159,6 +185,10 @@ def _inferred_parser(spec: ModelSpec, text: str, tool_names: Sequence[str], thin
     tags = facts.thinking_tags if think is not None and think.enabled else None
     is_thinking = tags is not None and trim(text).endswith(tags[0])
     return InferredParser(tags, facts.tools_tag, tool_names, is_thinking=is_thinking)
+
+
+def _thought(start: str, end: str, prompt: str) -> Thought:
+    return Thought(start, end, is_open=prompt.rstrip().endswith(start))
 
 
 def _adds_bos(facts: GGUFFacts) -> bool:

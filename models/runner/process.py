@@ -169,6 +169,7 @@ class RunnerProcess:
         truncate: bool = True,
         n_logprobs: int | None = None,
         constraint: Constraint | None = None,
+        shown: tuple[str, ...] = (),
     ) -> AsyncGenerator[Chunk | Finished, None]:
         """Continue `prompt`; the last item is `Finished`. Closing the iterator early frees the slot.
 
@@ -176,7 +177,7 @@ class RunnerProcess:
         """
         with self._request() as (request_id, mailbox):
             self._send(
-                Generate(request_id, prompt, sampling, stop, n_predict, n_keep, truncate, n_logprobs, constraint)
+                Generate(request_id, prompt, sampling, stop, n_predict, n_keep, truncate, n_logprobs, constraint, shown)
             )
             while True:
                 message = await mailbox.get()
