@@ -23,7 +23,7 @@ from server.routes.incoming import Parts
 from server.routes.native import blobs, chat, create, embed, generate, models, status, transfer
 from server.routes.native.replies import error_answer
 from server.routes.openai import chat as openai_chat
-from server.routes.openai import completions, embeddings
+from server.routes.openai import completions, embeddings, transcriptions
 from server.routes.openai import models as openai_models
 from server.routes.openai.responses import route as responses
 from server.scheduler import Scheduler
@@ -35,7 +35,7 @@ from server.transport.bodies import BodyTooLarge
 logger = logging.getLogger(__name__)
 
 NATIVE = (generate, chat, embed, models, blobs, create, transfer, status)
-OPENAI = (openai_chat, completions, embeddings, openai_models, responses)
+OPENAI = (openai_chat, completions, embeddings, openai_models, responses, transcriptions)
 ROUTERS: tuple[APIRouter, ...] = tuple(module.router for module in (*NATIVE, *OPENAI, messages))
 
 
