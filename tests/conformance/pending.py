@@ -17,27 +17,10 @@ class Pending:
     exchanges: frozenset[str] | None = None
 
 
-OPENAI = Pending("the OpenAI dialect (/v1) is not there yet")
-ANTHROPIC = Pending("the Anthropic dialect (/v1/messages) is not there yet")
-
 PENDING: dict[str, tuple[Pending, ...]] = {
-    "anthropic-a": (ANTHROPIC,),
-    "cloud-a": (
-        Pending(OPENAI.reason, frozenset({"v1 model", "openai", "openai streamed"})),
-        Pending(ANTHROPIC.reason, frozenset({"anthropic"})),
-    ),
     "create-from-a": (
         Pending("a proxy that refuses is told apart from a registry that does", frozenset({"from other case"})),
     ),
-    "json-anthropic-a": (ANTHROPIC,),
-    "json-openai-a": (OPENAI,),
-    "openai-chat-a": (OPENAI,),
-    "openai-completions-a": (OPENAI,),
-    "openai-embeddings-a": (OPENAI,),
-    "openai-models-a": (OPENAI,),
-    "openai-responses-a": (OPENAI,),
-    "openai-tools-a": (OPENAI,),
     "quantize-a": (Pending("create cannot quantize yet"),),
-    "transcription-a": (Pending("audio is not there yet"),),
     "vision-a": (Pending("images are not there yet"),),
 }
