@@ -3,8 +3,8 @@
 * `events.py`: what parsers give, and the protocol they share. `text.py`: whitespace and hold-back.
 * `thinking.py`, `tools.py`: for models with a Go template, whose tags were inferred from it.
 * `native.py` (with `reasoning.py`, `json_calls.py`, `syntax.py`): for models with a chat template of their own.
-* `table.py`: the built-in parsers by name, each in the module of its family. What they share: `steps.py` (their protocol,
-  and the way into a stream), `state_machine.py` and `machine.py` (a buffer and states), `json_values.py`,
+* `table.py`: the built-in parsers by name, each in the module of its family. What they share: `steps.py` (protocol,
+  way into a stream), `state_machine.py` and `machine.py` (a buffer and states), `json_values.py`,
   `typed_values.py`, `python_calls.py`, `balanced.py` (values that a model wrote).
 * `repetition.py`: the guard against a model that is stuck.
 """
