@@ -13,7 +13,7 @@ from models.parsers.json_values import decode_json
 
 _INT = re.compile(r"[+-]?0{0,999}[0-9]{1,19}")
 _DIGITS, _HEX = "[0-9](?:_?[0-9])*", "[0-9a-fA-F](?:_?[0-9a-fA-F])*"
-_FLOAT = re.compile(rf"[+-]?(?:{_DIGITS})?(?:\.(?:{_DIGITS})?)?(?:[eE][+-]?{_DIGITS})?")
+_FLOAT = re.compile(rf"[+-]?(?=\.?[0-9])(?:{_DIGITS})?(?:\.(?:{_DIGITS})?)?(?:[eE][+-]?{_DIGITS})?")
 _HEX_FLOAT = re.compile(rf"[+-]?0[xX]_?(?:{_HEX})?(?:\.(?:{_HEX})?)?[pP][+-]?{_DIGITS}")
 _WORDS = {"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity", "nan"}
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
@@ -68,7 +68,7 @@ def parse_float(text: str) -> float | None:
             return float.fromhex(text.replace("_", ""))
         except (ValueError, OverflowError):
             return None
-    if not any(character.isdigit() for character in text) or not _FLOAT.fullmatch(text):
+    if not _FLOAT.fullmatch(text):
         return None
     value = float(text.replace("_", ""))
     return None if abs(value) == float("inf") else value

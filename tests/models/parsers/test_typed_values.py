@@ -18,6 +18,7 @@ VALUES: list[tuple[str, list[str], Any]] = [
     ("12", ["integer"], 12),
     ("+12", ["integer"], 12),
     ("1_2", ["integer"], "1_2"),
+    ("9" * 5000, ["integer"], "9" * 5000),
     (" 12", ["integer"], " 12"),
     ("1.5", ["integer", "number"], 1.5),
     ("9223372036854775808", ["integer"], "9223372036854775808"),
@@ -32,6 +33,7 @@ VALUES: list[tuple[str, list[str], Any]] = [
     ('{"a": 1}', ["object"], {"a": 1}),
     ("[1", ["array", "string"], "[1"),
     ("1", ["string", "integer"], 1),
+    ("[1e999]", ["array"], "[1e999]"),
 ]
 
 
@@ -45,7 +47,7 @@ def test_newlines_stay_where_they_are_told_to() -> None:
     assert typed_value("\na\n", [], trims_newlines=False) == "\na\n"
 
 
-@pytest.mark.parametrize("text", ["", "-", ".", "1e", "1__0", "_1", "1_", "0x1", "1e400", "nano"])
+@pytest.mark.parametrize("text", ["", "-", ".", "1e", "1__0", "_1", "1_", "0x1", "1e400", "nano", "e5", ".e5"])
 def test_what_go_does_not_read_as_a_float_is_none(text: str) -> None:
     assert parse_float(text) is None
 
