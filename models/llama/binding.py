@@ -39,9 +39,17 @@ def _import_declarations() -> Any:
 lib: Any = _import_declarations()
 
 
-def float_view(pointer: Any, n: int) -> npt.NDArray[np.float32]:
-    """The n floats behind a native pointer, not copied: valid as long as the native memory is."""
-    values: Any = (ctypes.c_float * n).from_address(ctypes.addressof(pointer.contents))
+def address_function(name: str) -> Any:
+    """A function that returns a pointer, as one that returns an address: no pointer object for every call."""
+    function = lib._lib[name]  # another one than the declared `lib._lib.name`
+    function.argtypes = getattr(lib, name).argtypes
+    function.restype = ctypes.c_void_p
+    return function
+
+
+def float_view(address: int, n: int) -> npt.NDArray[np.float32]:
+    """The n floats at a native address, not copied: valid as long as the native memory is."""
+    values: Any = (ctypes.c_float * n).from_address(address)
     return np.frombuffer(values, dtype=np.float32)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.errors import ContextLost, LoadError
 from models.llama.batch import BatchArrays
-from models.llama.binding import float_view, lib
+from models.llama.binding import address_function, float_view, lib
 from models.llama.logs import native_log
 from models.llama.model import Model, load_failure
 from models.llama.outcome import Outcome
@@ -75,6 +75,9 @@ def _apply_adapters(handle: Any, model: Model) -> None:
         raise load_failure("unable to apply adapters")
 
 
+_logits_address = address_function("llama_get_logits")
+
+
 class Context:
     """Computes tokens of up to `n_seq_max` sequences and remembers what it computed for each.
 
@@ -134,11 +137,10 @@ class Context:
         A view into llama.cpp's own buffer: writable, and valid until the next decode.
         """
         n_rows = self.batch.n_outputs
-        pointer = lib.llama_get_logits(self._handle)
-        address = ctypes.addressof(pointer.contents)
+        address = _logits_address(self._handle)
         view = self._logits
         if view is None or address != self._logits_address or len(view) < n_rows:
-            view = self._logits = float_view(pointer, n_rows * self.n_vocab).reshape(n_rows, self.n_vocab)
+            view = self._logits = float_view(address, n_rows * self.n_vocab).reshape(n_rows, self.n_vocab)
             self._logits_address = address
         return view[:n_rows]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.errors import ContextLost
 from models.llama.batch import BatchArrays
-from models.llama.binding import float_view, lib
+from models.llama.binding import address_function, float_view, lib
 from models.llama.context import ContextParams, create_context
 from models.llama.logs import native_log
 from models.llama.model import Model
@@ -20,6 +20,9 @@ from models.llama.vocab import Tokens
 Vectors = npt.NDArray[np.float32]
 
 _POOLING_NONE, _POOLING_LAST, _POOLING_RANK = 0, 3, 4  # Source: llama.h, llama_pooling_type
+
+
+_embedding_address = address_function("llama_get_embeddings_seq")
 
 
 class Embedder:
@@ -80,10 +83,10 @@ class Embedder:
             raise ContextLost(f"computing embeddings failed with {code}: {native_log.reason or 'no reason given'}")
 
     def _vector(self, seq_id: int) -> Vectors:
-        pointer = lib.llama_get_embeddings_seq(self._handle, seq_id)
-        if not pointer:
+        address = _embedding_address(self._handle, seq_id)
+        if address is None:
             raise ContextLost("llama.cpp gave no embedding")
-        return float_view(pointer, self.n_embd).copy()
+        return float_view(address, self.n_embd).copy()
 
     def close(self) -> None:
         if self._handle:

@@ -36,7 +36,7 @@ def sort(candidates: Candidates) -> Candidates:
     """Most likely first; equal ones by id."""
     if candidates.is_sorted:
         return candidates
-    order = np.argsort(-candidates.logits, kind="stable")
+    order = (-candidates.logits).argsort(kind="stable")
     return Candidates(candidates.ids[order], candidates.logits[order], True)
 
 
@@ -56,7 +56,7 @@ def typical(candidates: Candidates, p: float) -> Candidates:
     if p >= 1:
         return candidates
     ids, logits, _ = candidates if len(candidates.ids) > MANY else sort(candidates)
-    probs = softmax(logits)
+    probs = softmax(logits, logits.max())
     possible = probs > 0
     ids, logits, probs = ids[possible], logits[possible], probs[possible]
     surprise = -np.log(probs)
@@ -64,8 +64,8 @@ def typical(candidates: Candidates, p: float) -> Candidates:
     if len(ids) > MANY:
         kept = take_mass(distance, probs, np.float32(p))
     else:
-        order = np.argsort(distance, kind="stable")
-        kept = order[: int(np.searchsorted(np.cumsum(probs[order]), np.float32(p), side="right")) + 1]
+        order = distance.argsort(kind="stable")
+        kept = order[: int(probs[order].cumsum().searchsorted(np.float32(p), side="right")) + 1]
     return Candidates(ids[kept], logits[kept], False)
 
 
@@ -75,10 +75,10 @@ def top_p(candidates: Candidates, p: float) -> Candidates:
         return candidates
     ids, logits, is_sorted = candidates
     if len(ids) > MANY and not is_sorted:
-        kept = take_mass(-logits, softmax(logits), np.float32(p))
+        kept = take_mass(-logits, softmax(logits, logits.max()), np.float32(p))
         return Candidates(ids[kept], logits[kept], False)
     ids, logits, _ = sort(candidates)
-    n = int(np.searchsorted(np.cumsum(softmax(logits)), np.float32(p), side="left")) + 1
+    n = int(softmax(logits, logits[0]).cumsum().searchsorted(np.float32(p))) + 1
     return Candidates(ids[:n], logits[:n], True)
 
 
@@ -110,18 +110,18 @@ def pick(weights: Floats, u: float) -> int:
     """The index at the point u (0 to 1) of a distribution given by weights. Many are summed in blocks first."""
     if len(weights) > MANY:
         return pick_by_blocks(weights, block_sums(weights), u)
-    running = np.cumsum(weights, dtype=np.float64)
-    return min(int(np.searchsorted(running, running[-1] * u)), len(weights) - 1)
+    running = weights.cumsum(dtype=np.float64)
+    return min(int(running.searchsorted(running[-1] * u)), len(weights) - 1)
 
 
 def pick_by_blocks(weights: Floats, sums: Floats, u: float) -> int:
     """The same, for the sums of the blocks of these weights."""
-    running = np.cumsum(sums, dtype=np.float64)
+    running = sums.cumsum(dtype=np.float64)
     target = running[-1] * u
-    block = min(int(np.searchsorted(running, target)), len(running) - 1)
+    block = min(int(running.searchsorted(target)), len(running) - 1)
     start = block * _BLOCK
-    within = np.cumsum(weights[start : start + _BLOCK], dtype=np.float64)
-    offset = int(np.searchsorted(within, target - (running[block - 1] if block else 0.0)))
+    within = weights[start : start + _BLOCK].cumsum(dtype=np.float64)
+    offset = int(within.searchsorted(target - (running[block - 1] if block else 0.0)))
     return start + min(offset, len(within) - 1)
 
 
@@ -150,13 +150,13 @@ def take_mass(keys: Floats, weights: Floats, wanted: np.float32) -> Ids:
     return np.flatnonzero(sure)
 
 
-def softmax(logits: Floats) -> Floats:
+def softmax(logits: Floats, best: np.float32) -> Floats:
     """Probabilities, with sums as llama.cpp takes them: one after the other in single precision."""
-    weights: Floats = np.exp(logits - logits.max())
+    weights: Floats = np.exp(logits - best)
     weights /= _sum(weights)
     return weights
 
 
 def _sum(values: Floats) -> np.float32:
-    total: np.float32 = np.cumsum(values)[-1] if len(values) <= MANY else values.sum()
+    total: np.float32 = values.cumsum()[-1] if len(values) <= MANY else values.sum()
     return total
