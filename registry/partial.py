@@ -18,7 +18,7 @@ from pathlib import Path
 from registry.digest import Digest
 from registry.errors import InvalidManifest, StoreUnusable
 from registry.fields import decode_object
-from registry.files import FILE_MODE, make_directories, open_temporary, read_regular, translated, write_all
+from registry.files import FILE_MODE, make_directories, read_regular, translated
 from registry.gojson import encode
 
 log = logging.getLogger(__name__)
@@ -112,8 +112,11 @@ class PartialBlob:
             part.completed_bytes = min(part.completed_bytes, max(0, length - part.offset))
         return parts
 
-    def begin(self, parts: Sequence[Part]) -> None:
-        """Make room for the parts, and record those that are not on disk yet. Raises: StoreUnusable."""
+    def begin(self, parts: Sequence[Part], *, planned_now: bool) -> None:
+        """Make room for the parts, and with `planned_now` record them in place of whatever was recorded.
+
+        Raises: StoreUnusable, also when the disk has no room for all of them.
+        """
         total_bytes = sum(part.size_bytes for part in parts)
         with translated("truncate", self.path):
             state = os.fstatvfs(self._opened())
@@ -121,9 +124,9 @@ class PartialBlob:
             if needed > state.f_bavail * state.f_frsize:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(self._opened(), total_bytes)
-        known = {path.name for path in self._state_paths()}
-        for part in parts:
-            if self._state_path(part.n).name not in known:
+        if planned_now:
+            self.discard_records()
+            for part in parts:
                 self.save(part)
 
     def write(self, part: Part, chunks: Sequence[bytes]) -> None:
@@ -139,17 +142,16 @@ class PartialBlob:
         self.save(part)
 
     def save(self, part: Part) -> None:
-        """Record how much of the part is there; whoever reads meanwhile sees the old record or the new one."""
+        """Record how much of the part is there, in one step that no kill can halve. Raises: StoreUnusable."""
         fields = {"N": part.n, "Offset": part.offset, "Size": part.size_bytes, "Completed": part.completed_bytes}
-        with translated("write", self._state_path(part.n)):
-            # Not a name that begins with the blob's: the original takes every such file for a part.
-            descriptor, temporary = open_temporary(self._directory, "sha256-", FILE_MODE)
+        record = encode(fields) + b"\n"
+        path = self._state_path(part.n)
+        with translated("write", path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, FILE_MODE)
             try:
-                write_all(descriptor, encode(fields) + b"\n")
-                os.replace(temporary, self._state_path(part.n))
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+                os.pwrite(descriptor, record, 0)
+                if os.fstat(descriptor).st_size > len(record):  # readers stop at the end of the first JSON value
+                    os.ftruncate(descriptor, len(record))
             finally:
                 os.close(descriptor)
 

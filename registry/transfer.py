@@ -116,10 +116,11 @@ class Download:
 
     async def _fetch(self, parts: list[Part], *, is_resumed: bool) -> Digest:
         """The digest of what is in the data file when every part is complete."""
-        if not parts:
+        planned_now = not parts
+        if planned_now:
             parts = plan_parts(await self._measure(), self._pace.part_bytes)
         self.total_bytes = sum(part.size_bytes for part in parts)
-        await in_thread(self._partial.begin, parts)
+        await in_thread(self._partial.begin, parts, planned_now=planned_now)
         attempt = _Attempt(self._client, self._digest, self._partial, parts, self._pace, self._report)
         return await attempt.run(is_resumed=is_resumed)
 

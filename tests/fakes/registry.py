@@ -21,7 +21,7 @@ import struct
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -143,9 +143,6 @@ class FakeRegistry:
         self.requests: list[Request] = []
         self.uploads: dict[str, bytearray] = {}
         self.sent_bytes = 0
-        self.n_sending = 0
-        self.most_sending = 0
-        """How many bodies of blobs were sent at the same time."""
         self.has_storage = has_storage
         self.redirects_uploads = False
         self.takes_mounts = False
@@ -229,17 +226,6 @@ class FakeRegistry:
     def count(self, n_bytes: int) -> None:
         with self._lock:
             self.sent_bytes += n_bytes
-
-    @contextlib.contextmanager
-    def sending(self) -> Iterator[None]:
-        with self._lock:
-            self.n_sending += 1
-            self.most_sending = max(self.most_sending, self.n_sending)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.n_sending -= 1
 
     def stall(self) -> None:
         self._released.wait(MAX_STALL_S)
@@ -479,13 +465,12 @@ class _Handler(BaseHTTPRequestHandler):
     def send_body(self, body: memoryview, chunk_bytes: int, pause_s: float) -> None:
         if self.command == "HEAD":
             return
-        with self.registry.sending():
-            for start in range(0, len(body), chunk_bytes):
-                chunk = body[start : start + chunk_bytes]
-                self.wfile.write(chunk)
-                self.registry.count(len(chunk))
-                if pause := pause_s or self.registry.pause_s:
-                    time.sleep(pause)
+        for start in range(0, len(body), chunk_bytes):
+            chunk = body[start : start + chunk_bytes]
+            self.wfile.write(chunk)
+            self.registry.count(len(chunk))
+            if pause := pause_s or self.registry.pause_s:
+                time.sleep(pause)
 
     def answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         headers = headers or {}

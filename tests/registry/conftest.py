@@ -32,14 +32,14 @@ CANARY = b"nobody writes here"
 class Site:
     """One machine: a home with a store in it, its way to registries, and how long its transfers slept."""
 
-    def __init__(self, home: Path, pace: Pace | None = None) -> None:
+    def __init__(self, home: Path, pace: Pace | None = None, *, stall_s: float = STALL_S) -> None:
         self.home = home
         self.now_s = 0.0
         self.sleeps: list[float] = []
         pace = pace or Pace(part_bytes=PART_BYTES, flush_bytes=64, flush_s=0.0, worthwhile_bytes=1 << 20)
         pace = dataclasses.replace(pace, sleep=self._sleep, clock=lambda: self.now_s)
         self.store = Store(home / ".ollama" / "models")
-        self.registries = Registries(self.store, home, version="0.33.0", pace=pace, stall_s=STALL_S)
+        self.registries = Registries(self.store, home, version="0.33.0", pace=pace, stall_s=stall_s)
 
     async def _sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)

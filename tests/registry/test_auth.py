@@ -32,7 +32,7 @@ def public_key(line: str) -> Ed25519PublicKey:
     return key
 
 
-# -- the key -----------------------------------------------------------------------------------------------------------
+# -- the key ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_missing_key_is_made_in_the_originals_form(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_signature_is_of_the_text_alone(tmp_path: Path) -> None:
     assert isinstance(key.private, Ed25519PrivateKey)
 
 
-# -- the challenge -----------------------------------------------------------------------------------------------------
+# -- the challenge ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_realms_that_are_told_nothing(realm: str, asking: str, text: str | None)
     assert text is None or str(caught.value) == text
 
 
-# -- the flow ----------------------------------------------------------------------------------------------------------
+# -- the flow ---------------------------------------------------------------------------------------------------------
 
 
 def identified(registry: FakeRegistry) -> list[str]:
@@ -274,7 +274,7 @@ async def test_a_refusal_without_a_challenge_is_an_answer(registry: FakeRegistry
         await site.pull(registry.add_model("lib/m", MODEL))
 
 
-# -- plain registries --------------------------------------------------------------------------------------------------
+# -- plain registries -------------------------------------------------------------------------------------------------
 
 
 def docker_login(site: Site, host: str, user: str = "user", password: str = "secret") -> None:

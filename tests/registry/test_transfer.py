@@ -78,7 +78,7 @@ def leave_partial(site: Site, content: bytes, parts: Sequence[Part]) -> None:
     path.write_bytes(data)
 
 
-# -- parts -------------------------------------------------------------------------------------------------------------
+# -- parts ------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_large_blob_comes_in_parts(registry: FakeRegistry, site: Site) -> None:
@@ -90,11 +90,19 @@ async def test_a_large_blob_comes_in_parts(registry: FakeRegistry, site: Site) -
 
 
 async def test_no_more_streams_than_allowed_are_open_at_once(registry: FakeRegistry, tmp_path: Path) -> None:
-    site = Site(tmp_path, Pace(part_bytes=PART_BYTES, n_streams=3, n_streams_at_once=1))
-    registry.faults["blob"] = [Trickle(100, 0.003)] * 13
-    await site.pull(prepare(registry))
-    assert registry.most_sending == 3
+    site = Site(tmp_path, Pace(part_bytes=PART_BYTES, n_streams=3, n_streams_at_once=1), stall_s=60)
+    registry.faults["blob"] = [Stall(0)] * 13
+    task = asyncio.create_task(site.pull(prepare(registry)))
+    for _ in range(1000):
+        await asyncio.sleep(0.005)
+        if len(ranges(registry)) >= 3:
+            break
+    await asyncio.sleep(0.02)
+    assert len(ranges(registry)) == 3
     assert sorted(site.sleeps) == [0.5, 1.0]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     await site.registries.close()
 
 
@@ -189,7 +197,7 @@ async def test_wrong_data_of_an_earlier_attempt_are_fetched_again_by_themselves(
     assert completed == sorted(completed)
 
 
-# -- interruptions -----------------------------------------------------------------------------------------------------
+# -- interruptions ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -264,7 +272,7 @@ async def test_a_part_that_fails_ends_the_others(registry: FakeRegistry, site: S
     assert asyncio.all_tasks() == before
 
 
-# -- ranges ------------------------------------------------------------------------------------------------------------
+# -- ranges -----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_server_without_ranges_sends_everything_once(registry: FakeRegistry, site: Site) -> None:
@@ -317,7 +325,7 @@ async def test_a_stretch_that_ends_early_is_continued(registry: FakeRegistry, si
     assert ranges(registry)[-1] == "bytes=400-999"
 
 
-# -- sizes -------------------------------------------------------------------------------------------------------------
+# -- sizes ------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_registry_that_does_not_say_the_size_is_taken_at_its_manifests_word(
@@ -351,7 +359,7 @@ async def test_a_blob_larger_than_the_disk_is_refused_at_once(registry: FakeRegi
     assert site.sleeps == []
 
 
-# -- where the data are ------------------------------------------------------------------------------------------------
+# -- where the data are -----------------------------------------------------------------------------------------------
 
 
 async def test_redirects_on_the_registrys_host_are_followed_to_another(registry: FakeRegistry, site: Site) -> None:
@@ -446,7 +454,7 @@ async def test_a_token_that_never_satisfies_is_an_answer(registry: FakeRegistry,
     assert isinstance(caught.value.reason, AccessDenied)  # type: ignore[attr-defined]
 
 
-# -- progress and cancelling -------------------------------------------------------------------------------------------
+# -- progress and cancelling ------------------------------------------------------------------------------------------
 
 
 async def test_progress_never_goes_back(registry: FakeRegistry, site: Site) -> None:
