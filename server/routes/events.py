@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from models.parsers.events import Delta, Finished, TokenLogprob
+from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob
 from server.requests import Rendered
 
 Event = Delta | Finished | Rendered
+
+LOADING = (DoneReason.LOAD, DoneReason.UNLOAD)
+"""Ends of what was no reply."""
 
 
 def merge_deltas(deltas: Iterable[Delta]) -> Delta:

@@ -13,7 +13,7 @@ from typing import Any
 from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob, ToolCall, Usage
 from registry.gojson import encode
 from server.requests import Rendered
-from server.routes.events import Event, logprob_fields, merge_deltas
+from server.routes.events import LOADING, Event, logprob_fields, merge_deltas
 from server.routes.openai.errors import error_body, refusal_of_reply
 from server.routes.tools import arguments_text
 from server.routes.v1 import SSE, json_line
@@ -43,7 +43,7 @@ class ChatEncoder:
     def alone(self, event: Event) -> Answer | None:
         if isinstance(event, Rendered) and not self._stream:
             return json_line(200, self._completion("", Delta(), None, event))
-        if isinstance(event, Rendered) or (isinstance(event, Finished) and event.reason is DoneReason.LOAD):
+        if isinstance(event, Rendered) or (isinstance(event, Finished) and event.reason in LOADING):
             return Answer(200, self.stream_headers, self.record(event)) if self._stream else None
         return None
 

@@ -13,7 +13,7 @@ from typing import Any
 from models.parsers.events import Delta, DoneReason, Finished, Usage
 from registry.gojson import encode
 from server.requests import Rendered
-from server.routes.events import Event, merge_deltas
+from server.routes.events import LOADING, Event, merge_deltas
 from server.routes.openai.chat_replies import DONE, FINGERPRINT, usage_fields
 from server.routes.openai.errors import error_body, refusal_of_reply
 from server.routes.v1 import SSE, json_line
@@ -41,7 +41,7 @@ class CompletionEncoder:
     # ---- what streaming.Encoder asks for ---------------------------------------------------------------------------
 
     def alone(self, event: Event) -> Answer | None:
-        is_short = isinstance(event, Rendered) or (isinstance(event, Finished) and event.reason is DoneReason.LOAD)
+        is_short = isinstance(event, Rendered) or (isinstance(event, Finished) and event.reason in LOADING)
         return Answer(200, self.stream_headers, self.record(event)) if is_short and self._stream else None
 
     def record(self, event: Event) -> bytes:
