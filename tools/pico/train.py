@@ -33,13 +33,14 @@ class Settings:
     tokens: int = 7_000_000
     batch_tokens: int = 2048
     pool: int = 1024  # examples that are sorted by length together
-    matrix_rate: float = 0.03
-    embedding_rate: float = 0.04
-    output_rate: float = 0.005
-    warmup_steps: int = 60
-    decay_share: float = 0.55  # the last part of the run, in which the rates fall to zero
-    easy_until: float = 0.12  # parts of the run: bare questions only until here,
-    full_from: float = 0.5  # and everything from here on
+    matrix_rate: float = 0.02
+    embedding_rate: float = 0.03
+    output_rate: float = 0.004
+    warmup_steps: int = 40
+    full_steps: int = 180  # so long the rates are full; then they fall with the root of the steps,
+    decay_share: float = 0.4  # and in the last part of the run to zero
+    easy_until: float = 0.15  # parts of the run: bare questions only until here,
+    full_from: float = 0.45  # and everything from here on
     seed: int = 2026
     threads: int = 2
     n_tokens: int = 1792
@@ -112,15 +113,23 @@ class Optimizers:
             torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
         )
         self.rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in self.optimizers]
-        self.warmup, self.decay, self.n_steps = settings.warmup_steps, int(n_steps * settings.decay_share), n_steps
+        self.settings, self.n_steps = settings, n_steps
 
     def step(self, n: int) -> None:
-        scale = min(1.0, (n + 1) / self.warmup, (self.n_steps - n) / self.decay)
+        scale = self._scale(n)
         for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
             optimizer.step()
             optimizer.zero_grad()
+
+    def _scale(self, n: int) -> float:
+        """Warm-up, full, inverse square root, then down to zero: batches are small and their gradients noisy."""
+        settings = self.settings
+        rising = (n + 1) / settings.warmup_steps
+        falling = (settings.full_steps / max(n, settings.full_steps)) ** 0.5
+        ending = (self.n_steps - n) / (self.n_steps * settings.decay_share)
+        return min(rising, falling) * min(1.0, ending)
 
 
 def loss_of(network: Network, batch: Batch) -> Tensor:

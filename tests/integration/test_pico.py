@@ -1,0 +1,89 @@
+"""The built-in model through a real server: what it says, calls and thinks, greedily and so the same every time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import ollama
+import pytest
+
+from tests.conftest import StartServer
+from tests.models.builtin.questions import (
+    ADD_TOOL,
+    CALLS,
+    QUESTIONS,
+    REFUSAL,
+    REFUSED,
+    RESULT,
+    WEATHER_TOOL,
+)
+
+pytestmark = pytest.mark.model
+
+GREEDY = {"temperature": 0}
+TOOLS = [WEATHER_TOOL, ADD_TOOL]
+
+
+@pytest.fixture(scope="module")
+def client(start_server: StartServer) -> Iterator[ollama.Client]:
+    with ollama.Client(host=start_server("--with-builtin").url) as client:
+        yield client
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def answer(client: ollama.Client, *messages: dict[str, Any], think: bool = False, **more: Any) -> ollama.Message:
+    return client.chat("pico", list(messages), think=think, options=GREEDY, **more).message
+
+
+@pytest.mark.parametrize(("question", "part"), QUESTIONS)
+def test_pico_answers_what_a_new_user_asks(client: ollama.Client, question: str, part: str) -> None:
+    assert part in (answer(client, user(question)).content or "")
+
+
+@pytest.mark.parametrize("question", REFUSED)
+def test_pico_says_so_when_it_does_not_know(client: ollama.Client, question: str) -> None:
+    assert REFUSAL in (answer(client, user(question)).content or "")
+
+
+@pytest.mark.parametrize(("question", "tool", "arguments"), CALLS)
+def test_pico_calls_the_tool_that_a_question_needs(
+    client: ollama.Client, question: str, tool: str, arguments: dict[str, Any]
+) -> None:
+    message = answer(client, user(question), tools=TOOLS)
+    assert [(call.function.name, dict(call.function.arguments)) for call in message.tool_calls or ()] == [
+        (tool, arguments)
+    ]
+    assert not message.content
+
+
+def test_pico_answers_beside_tools_when_none_is_needed(client: ollama.Client) -> None:
+    message = answer(client, user("How do I pull a model?"), tools=TOOLS)
+    assert not message.tool_calls
+    assert "puna pull" in (message.content or "")
+
+
+def test_pico_passes_on_what_a_tool_said(client: ollama.Client) -> None:
+    question, result = RESULT
+    function = {"name": WEATHER_TOOL["function"]["name"], "arguments": {"city": "Yokohama"}}
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}
+    message = answer(client, user(question), call, {"role": "tool", "content": result}, tools=TOOLS)
+    assert result in (message.content or "")
+
+
+def test_pico_thinks_when_asked_to_and_only_then(client: ollama.Client) -> None:
+    question = user("How do I pull a model?")
+    thinking, plain = answer(client, question, think=True), answer(client, question)
+    assert (thinking.thinking or "").strip()
+    assert not plain.thinking
+    assert "puna pull" in (thinking.content or "")
+    assert "puna pull" in (plain.content or "")
+
+
+def test_pico_answers_the_last_question_of_a_chat(client: ollama.Client) -> None:
+    messages = [user("Hello!"), {"role": "assistant", "content": "Hello!"}, user("How do I pull a model?")]
+    messages += [{"role": "assistant", "content": "Run `puna pull`."}, user("And how do I list my models?")]
+    assert "puna list" in (answer(client, {"role": "system", "content": "Be brief."}, *messages).content or "")
