@@ -103,14 +103,17 @@ async def read_error(response: httpx.Response) -> str:
 def redirect_target(response: httpx.Response) -> str | None:
     """Where the answer points, as an absolute URL; None if it is no redirect.
 
-    Raises: BadAnswer for a redirect to nowhere, or to something that is not HTTP.
+    Raises: BadAnswer for a redirect to nowhere, out of TLS, or to something that is not HTTP.
     """
     if response.status_code not in _REDIRECTS:
         return None
     location = response.headers.get("Location")
     if location is None:
         raise BadAnswer(f"{response.status_code} response missing Location header")
-    return resolve_url(response, location)
+    target = resolve_url(response, location)
+    if response.url.scheme == "https" and target.startswith("http:"):
+        raise BadAnswer(f"redirect from https to {target.partition('?')[0]}")
+    return target
 
 
 def resolve_url(response: httpx.Response, location: str) -> str:
@@ -139,6 +142,8 @@ def translated_failures(method: str, url: str) -> Iterator[None]:
     """Turn failures of the HTTP client into ours, worded as Go's client words them."""
     try:
         yield
+    except httpx.ConnectTimeout as error:
+        raise ConnectionFailed(f'{_go_method(method)} "{url}": dial tcp {_address(url)}: i/o timeout') from error
     except httpx.TimeoutException as error:
         raise Stalled(f'{_go_method(method)} "{url}": i/o timeout') from error
     except httpx.RemoteProtocolError as error:
