@@ -16,14 +16,13 @@ from models.parsers.typed_values import parse_float
 
 CALL, CALL_END = "<start_function_call>", "<end_function_call>"
 _ESCAPE = "<escape>"
-_CALL = re.compile(r"call:([^{]+)\{(.*)\}")
 _PIECE = re.compile(rf"{_ESCAPE}.*?(?:{_ESCAPE}|\Z)|[^<,{{}}\[\]]+|.", re.DOTALL)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _NUMBER = re.compile(
     r"[ \t]*([+-]?(?:0[xX][0-9a-fA-F_]*\.?[0-9a-fA-F_]*|[0-9_]*\.?[0-9_]*)(?:[eEpP][+-]?[0-9_]*)?)", re.ASCII
 )
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
-_MAX_DEPTH = 100
+_MAX_DEPTH = 32
 
 
 class FunctionGemmaParser(Machine):
@@ -45,12 +44,25 @@ class FunctionGemmaParser(Machine):
         text, tag, rest = self._buffer.partition(CALL_END)
         if not tag:
             return False
-        found = _CALL.search(text)
-        self._call(*((found[1], _arguments(found[2], 0)) if found else ("", {})))
+        name, arguments = _find_call(text)
+        self._call(name, _arguments(arguments, 0))
         return self._go(self._read_call if CALL in rest else self._read_content, rest)
 
 
 FUNCTIONGEMMA = ParserKind(FunctionGemmaParser, has_tools=True, has_thinking=False, preserved=(CALL, CALL_END))
+
+
+def _find_call(text: str) -> tuple[str, str]:
+    """Name and arguments of the first `call:NAME{…}` whose braces stand in one line; both empty if there is none."""
+    start = 0
+    while (brace := text.find("{", start)) >= 0:
+        place = text.find("call:", start, brace)
+        name = text[place + len("call:") : brace] if place >= 0 else ""
+        line = text[brace + 1 :].partition("\n")[0] if name else ""
+        if "}" in line:
+            return name, line[: line.rindex("}")]
+        start = brace + 1
+    return "", ""
 
 
 def _arguments(text: str, depth: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ when there are tools, and one that is none ends the reply; a brace that comes al
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
 from models.parsers.errors import ParserError
@@ -107,9 +106,11 @@ class LagunaParser(Machine):
 
     def _find_bare_call(self) -> int | None:
         """Where something begins that is, or may become, a call without its tag."""
-        for user in re.finditer(USER, self._buffer):
-            if self._may_be_user_call(user.end()):
-                return user.start()
+        place = self._buffer.find(USER)
+        while place >= 0:
+            if self._may_be_user_call(place + len(USER)):
+                return place
+            place = self._buffer.find(USER, place + 1)
         place = self._buffer.find("{")
         text = self._buffer[place:]
         is_begun = text.startswith(('{"', "{\n")) and not self._done
@@ -132,7 +133,7 @@ class LagunaParser(Machine):
             body, tag, rest = text.removeprefix(USER).partition(USER_END)
             if not tag:
                 return False
-        elif rtrim(text).endswith("}") or self._done:
+        elif self._done or _may_be_complete(text):
             try:
                 _, end = decode_start(text)
             except ValueError:
@@ -144,6 +145,11 @@ class LagunaParser(Machine):
             return False
         self._call(*parse_laguna_call(body, self._expectations))
         return self._go(self._read_content, rest)
+
+
+def _may_be_complete(text: str) -> bool:
+    """Whether it is worth while to decode a JSON object that comes in pieces."""
+    return rtrim(text).endswith("}") and text.count("}") >= text.count("{")
 
 
 _TAGS = (THINK, THINK_END, CALL, CALL_END, USER, USER_END, "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>")

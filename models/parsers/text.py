@@ -28,9 +28,11 @@ def rtrim(text: str) -> str:
 
 def overlap(text: str, tag: str) -> int:
     """Length of the longest end of `text` that begins `tag`, perhaps all of it."""
-    for size in range(min(len(text), len(tag)), 0, -1):
-        if text.endswith(tag[:size]):
-            return size
+    start = text.find(tag[:1], max(len(text) - len(tag), 0))
+    while start >= 0:
+        if tag.startswith(text[start:]):
+            return len(text) - start
+        start = text.find(tag[:1], start + 1)
     return 0
 
 

@@ -26,7 +26,7 @@ def parse_xml_call(body: str) -> tuple[str, dict[str, str]]:
     arguments: dict[str, str] = {}
     value: list[str] = []
     path: list[str] = []
-    for text, tag in _pieces(_ASSIGNMENT.sub(_as_attribute, body)):
+    for text, tag in _pieces(_as_xml(body)):
         if path == ["function", "parameter"]:
             value.append(text)
         if tag is None:
@@ -49,6 +49,12 @@ def parse_xml_call(body: str) -> tuple[str, dict[str, str]]:
             case ["function", "parameter"]:
                 key, value = _attribute(attribute), []
     raise ParserError("XML syntax error: unexpected EOF" if path else "EOF")
+
+
+def _as_xml(body: str) -> str:
+    # Looking for assignments only up to the last bracket keeps this linear.
+    end = body.rfind(">") + 1
+    return _ASSIGNMENT.sub(_as_attribute, body[:end]) + body[end:]
 
 
 def _as_attribute(assignment: re.Match[str]) -> str:
