@@ -10,6 +10,7 @@ from models.capabilities import DEFAULT_TEMPLATE, PromptSource
 from models.gguf.facts import GGUFFacts
 from models.library import ModelSpec
 from models.parsers.events import Delta, StreamParser
+from models.parsers.harmony_names import HarmonyNames
 from models.parsers.inferred import InferredParser
 from models.parsers.native import NativeParser
 from models.parsers.steps import Expectations, ParserKind, SteppedParser
@@ -142,24 +143,34 @@ class RenderedWriter:
         return Prompt(text, inferred, n_images, thought=thought, shown=shown)
 
     def _built_in(self) -> ParserKind | None:
-        is_harmony = self.spec.prompt_source is PromptSource.HARMONY
-        return find_parser("harmony" if is_harmony else self.spec.config.parser)
+        return find_parser("harmony" if self._is_harmony else self.spec.config.parser)
 
     def _built_in_thought(self, text: str) -> Thought:
-        if self.spec.prompt_source is PromptSource.HARMONY or self.spec.config.parser == "harmony":
+        if self._is_harmony:
             return Thought("<|channel|>", "final<|message|>")
         return _thought("<think>", "</think>", text)
 
     def _text(self, messages: Sequence[Message]) -> str:
+        tools = self._told_tools()
         name = self.spec.config.renderer
         if not name:
-            text, bos = model_template(self.spec).render(tag_images(messages)[0], self.tools, self.think), ""
+            text, bos = model_template(self.spec).render(tag_images(messages)[0], tools, self.think), ""
         else:
             model = self.spec.name
             name = choose_renderer(name, (model.display, model.full), self.spec.config.model_type)
             renderer = find_renderer(name)
-            text, bos = renderer.render(Conversation(messages, self.tools, self.think)), renderer.leading_bos
+            text, bos = renderer.render(Conversation(messages, tools, self.think)), renderer.leading_bos
         return without_leading_bos(text, bos, adds_bos=_adds_bos(self.spec.facts))
+
+    def _told_tools(self) -> Sequence[Tool]:
+        """The tools as the model is told of them: harmony cannot say every name."""
+        if not self._is_harmony:
+            return self.tools
+        return HarmonyNames(tool["function"]["name"] for tool in self.tools).renamed(self.tools)
+
+    @property
+    def _is_harmony(self) -> bool:
+        return self.spec.prompt_source is PromptSource.HARMONY or self.spec.config.parser == "harmony"
 
 
 def raw_parser(spec: ModelSpec, prompt: str, think: Think | None) -> StreamParser:

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 import pytest
 
+from models.capabilities import PromptSource
 from models.errors import BadRequest, MissingCapability, ModelNotFound, OptionTypeError, UnusableOutput, WeightsMissing
 from models.gguf.facts import GGUFFacts
 from models.library import ModelSpec
 from models.parsers.events import Delta, DoneReason, Finished
 from models.runner import messages as wire
-from models.runner.messages import Chunk, Embedded, Ready, Reason
+from models.runner.messages import Chunk, Embedded, Ready, Reason, Thought
 from models.templates.chat import Message, Think
 from registry.errors import ManifestNotFound
 from registry.manifest import ModelConfig
@@ -349,3 +350,67 @@ def test_a_missing_embedding_model_is_told_in_other_words() -> None:
     generation, _ = serving(ScriptedRunner(), ManifestNotFound(ModelName.parse("m")))
     with pytest.raises(ModelNotFound, match='model "m" not found, try pulling it first'):
         run(generation.embed(embed(inputs=("a",))))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+
+
+THINKING_TEMPLATE = (
+    "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}[{{ .Role }}]{{ .Content }}{{ end }}"
+)
+
+
+def rendered(**changes: Any) -> ModelSpec:
+    base: dict[str, Any] = {"template": THINKING_TEMPLATE, "prompt_source": PromptSource.GO_TEMPLATE}
+    return spec(**(base | changes))
+
+
+def test_thoughts_by_the_tags_of_a_go_template() -> None:
+    runner = ScriptedRunner("<think>", "hm", "</think>", "yes")
+    generation, _ = serving(runner, rendered(capabilities=("completion", "thinking")))
+    told = events(generation.chat(chat()))
+    assert told[:2] == [Delta(thinking="hm"), Delta("yes")]
+    assert runner.asked[0]["prompt"] == "[user]hi"
+
+
+def test_a_format_waits_for_the_thought_in_a_chat_but_not_in_a_completion() -> None:
+    runner = ScriptedRunner("{}")
+    generation, _ = serving(runner, rendered(capabilities=("completion", "thinking")))
+    events(generation.chat(chat(format=b'"json"')))
+    events(generation.chat(chat(format=b'"json"', think=Think(False))))
+    events(generation.generate(generate(format=b'"json"')))
+    thoughts = [asked["constraint"].thought for asked in runner.asked]
+    assert thoughts == [Thought("<think>", "</think>"), None, None]
+
+
+def test_a_built_in_parser_reads_the_reply_and_sees_its_tokens() -> None:
+    runner = ScriptedRunner("<think>", "hm", "</think>", "yes")
+    config = ModelConfig(model_family="qwen3", parser="qwen3-thinking")
+    generation, _ = serving(runner, rendered(config=config, capabilities=("completion", "thinking")))
+    told = events(generation.chat(chat()))
+    assert "".join(d.thinking for d in told if isinstance(d, Delta)) == "hm"
+    assert "".join(d.content for d in told if isinstance(d, Delta)) == "yes"
+
+
+def test_harmony_is_told_of_tools_by_names_that_it_can_say() -> None:
+    runner = ScriptedRunner("<|channel|>final<|message|>ok")
+    template = (
+        "<|start|>{{ range .Tools }}{{ .Function.Name }}{{ end }}<|end|>{{ range .Messages }}{{ .Content }}{{ end }}"
+    )
+    model = rendered(
+        template=template,
+        prompt_source=PromptSource.HARMONY,
+        config=ModelConfig(model_family="gptoss"),
+        capabilities=("completion", "tools", "thinking"),
+    )
+    generation, _ = serving(runner, model)
+    tool = {"type": "function", "function": {"name": "get-weather", "parameters": {"type": "object", "properties": {}}}}
+    told = events(generation.chat(chat(tools=(tool,))))
+    assert runner.asked[0]["prompt"].startswith("<|start|>get_weather<|end|>")
+    assert "".join(d.content for d in told if isinstance(d, Delta)) + told[-1].delta.content == "ok"
+
+
+def test_images_that_nobody_would_look_at_are_refused() -> None:
+    generation, _ = serving(ScriptedRunner("x"), rendered())
+    with pytest.raises(BadRequest, match="Multimodal data provided"):
+        events(generation.chat(chat(messages=(Message("user", "see", images=(b"png",)),))))
