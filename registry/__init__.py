@@ -7,4 +7,12 @@ Read in this order:
 * `gojson` the JSON form of everything content-addressed and everything on the wire; `fields` its reading side.
 * `files` durable writing; `locks` who may remove what while somebody else is building a model.
 * `blobs` content by digest; `manifests` name → manifest; `prune` what may be removed; `store` all of them as one.
+
+Then the way to registries:
+
+* `wire` HTTP, bounded and worded as Go words it; `auth` key, challenge, token, with the passwords of `credentials`;
+  `client` one method per endpoint; `threads` blocking steps; `gojson_errors` what Go says of bad JSON.
+* `partial` an unfinished download on disk; `transfer` one download, `downloads` shared by all who wait for it;
+  `upload` the other direction.
+* `registries` what all transfers share; `pull` and `push` the verbs, which tell their `progress`.
 """

@@ -166,11 +166,6 @@ class PartialBlob:
             hash_.update(buffer[:n_read])
             start += n_read
 
-    def sync(self) -> None:
-        """Make the data durable. Raises: StoreUnusable."""
-        with translated("fsync", self.path):
-            os.fdatasync(self._opened())
-
     def discard(self) -> None:
         """Remove data and records, which leaves an empty, unnamed data file open. Raises: StoreUnusable."""
         with translated("remove", self.path):

@@ -40,7 +40,7 @@ async def pull(
     yield Progress("pulling manifest")
     client = registries.client(name, insecure=insecure)
     raw = await _get_manifest(client, name.tag)
-    manifest = _checked(raw, client)
+    manifest = await in_thread(_checked, raw, client.repository.path)
     async with _leased(store) as lease:
         for layer in manifest.blobs:
             async with aclosing(_pull_layer(layer, client, registries, store)) as steps:
@@ -61,22 +61,21 @@ async def pull(
 
 async def _get_manifest(client: RegistryClient, tag: str) -> bytes:
     try:
-        raw = await client.get_manifest(tag)
-        check_syntax(raw)
-        return raw
-    except (TransferError, InvalidManifest) as error:
+        return await client.get_manifest(tag)
+    except TransferError as error:
         raise ManifestUnavailable(error) from error
 
 
-def _checked(raw: bytes, client: RegistryClient) -> Manifest:
+def _checked(raw: bytes, repository: str) -> Manifest:
     """The manifest, each digest in it sound: none reaches a path or an address otherwise.
 
     Raises: EmptyDigest, InvalidDigest, NeedsMLX, ManifestUnavailable.
     """
     try:
+        check_syntax(raw)
         texts = [layer.text("digest") for layer in decode_object(raw).objects("layers")]
         if not all(texts):
-            raise EmptyDigest(client.repository.path)
+            raise EmptyDigest(repository)
         for text in texts:
             Digest.parse(text)
         manifest = parse_manifest(raw)

@@ -20,6 +20,7 @@ from registry.client import RegistryClient, is_passing
 from registry.digest import Digest
 from registry.errors import (
     BadAnswer,
+    BlobNotFound,
     ConnectionFailed,
     DownloadCorrupt,
     RegistryRefused,
@@ -75,23 +76,24 @@ class Download:
         Raises: TransferError, StoreUnusable.
         """
         while not await in_thread(self._partial.acquire):
-            if await in_thread(self._store.blobs.has, self._digest):
+            if await in_thread(self._is_finished):
                 return
             await self._pace.sleep(self._pace.lock_poll_s)  # another process is at it
         try:
-            if not await self._is_there_already():
+            if await in_thread(self._is_finished):
+                await in_thread(self._partial.discard)
+            else:
                 await self._fetch_verified()
         finally:
             self._partial.release()
 
-    async def _is_there_already(self) -> bool:
-        """Whether somebody else finished it before we had the lock."""
-        if not await in_thread(self._store.blobs.has, self._digest):
+    def _is_finished(self) -> bool:
+        """Whether another process brought the blob meanwhile."""
+        try:
+            size_bytes = self._store.blobs.size(self._digest)
+        except BlobNotFound:
             return False
-        if self._size_bytes and await in_thread(self._store.blobs.size, self._digest) != self._size_bytes:
-            return False  # cut short by a crash of a program that does not sync
-        await in_thread(self._partial.discard)
-        return True
+        return size_bytes == self._size_bytes or not self._size_bytes  # else a crash has cut it short
 
     async def _fetch_verified(self) -> None:
         parts = await in_thread(self._partial.load, self._size_bytes or None)
@@ -121,8 +123,8 @@ class Download:
             parts = plan_parts(await self._measure(), self._pace.part_bytes)
         self.total_bytes = sum(part.size_bytes for part in parts)
         await in_thread(self._partial.begin, parts, planned_now=planned_now)
-        attempt = _Attempt(self._client, self._digest, self._partial, parts, self._pace, self._report)
-        return await attempt.run(is_resumed=is_resumed)
+        attempt = _Attempt(self._client, self._digest, self._partial, parts, self._pace, self._report, is_resumed)
+        return await attempt.run()
 
     async def _measure(self) -> int:
         """The blob's size, on which manifest and registry must agree."""
@@ -150,6 +152,7 @@ class _Attempt:
         parts: list[Part],
         pace: Pace,
         report: Callable[[int], None],
+        is_resumed: bool,
     ) -> None:
         self._client = client
         self._digest = digest
@@ -161,10 +164,11 @@ class _Attempt:
         self._received_bytes = sum(part.completed_bytes for part in parts)
         self._url: asyncio.Task[str] | None = None
         self._has_url_failed = False
+        self._is_resumed = is_resumed
         self._grown = asyncio.Event()
 
-    async def run(self, *, is_resumed: bool) -> Digest:
-        self._has_url_failed = is_resumed
+    async def run(self) -> Digest:
+        """Fetch what is missing; the digest of the whole. Raises: TransferError, StoreUnusable."""
         self._report(self._received_bytes)
         hash_ = hashlib.sha256()
         try:
@@ -270,9 +274,9 @@ class _Attempt:
     async def _located(self) -> str:
         """The address of the data, found once for all parts, and anew after a failure: it may have expired."""
         if self._url is None or (self._has_url_failed and self._url.done()):
-            resumed = self._has_url_failed
+            is_resumed = self._is_resumed or self._url is not None
             self._has_url_failed = False
-            self._url = asyncio.create_task(self._client.locate_blob(self._digest, resumed=resumed))
+            self._url = asyncio.create_task(self._client.locate_blob(self._digest, resumed=is_resumed))
         return await asyncio.shield(self._url)
 
     def _is_final(self, error: Exception) -> bool:

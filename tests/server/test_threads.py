@@ -1,14 +1,14 @@
-"""Blocking generators read by a task."""
+"""Blocking generators read by a task, and the other way round."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
-from server.threads import iterate_in_thread
+from server.threads import iterate_in_thread, iterate_on_loop
 
 pytestmark = pytest.mark.anyio
 
@@ -88,3 +88,47 @@ async def test_no_step_is_made_ahead_of_its_reader() -> None:
     await anext(values)
     assert made == [0]
     await values.aclose()
+
+
+async def test_a_thread_reads_what_the_loop_makes() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def events() -> AsyncGenerator[tuple[int, bool], None]:
+        for i in range(3):
+            await asyncio.sleep(0)
+            yield i, asyncio.get_running_loop() is loop
+
+    read = await asyncio.to_thread(lambda: list(iterate_on_loop(events(), loop)))
+    assert read == [(i, True) for i in range(3)]
+
+
+async def test_an_error_on_the_loop_reaches_the_thread() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def events() -> AsyncGenerator[int, None]:
+        yield 1
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await asyncio.to_thread(lambda: list(iterate_on_loop(events(), loop)))
+
+
+async def test_a_thread_that_leaves_closes_what_the_loop_makes() -> None:
+    loop = asyncio.get_running_loop()
+    closed = asyncio.Event()
+
+    async def events() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.set()
+
+    def read() -> int:
+        values = iterate_on_loop(events(), loop)
+        first = next(values)
+        values.close()  # type: ignore[attr-defined]  # it is a generator
+        return first
+
+    assert await asyncio.to_thread(read) == 1
+    assert closed.is_set()
