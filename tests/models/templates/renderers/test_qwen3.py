@@ -14,12 +14,12 @@ from models.templates.renderers.conversation import Conversation
 from models.templates.renderers.qwen3_5 import render_ornith, render_qwen3_5, render_qwen3_8
 from models.templates.renderers.qwen3_coder import render_qwen3_coder
 from models.templates.renderers.qwen3_vl import render_qwen3_vl_instruct, render_qwen3_vl_thinking
-from models.templates.schema import parse_tool
+from models.templates.schema import parse_call, parse_tool
 
 Render = Callable[[Conversation], str]
 SYSTEM, USER = Message("system", " S "), Message("user", "U")
 CALL = ToolCall("f", {"b": 1234567, "a": {"k": "<x>"}, "c": None})
-CALLED = Message("assistant", "", "T", tool_calls=(CALL, ToolCall("g", None)))
+CALLED = Message("assistant", "", "T", tool_calls=(CALL, parse_call({"function": {"name": "g", "arguments": None}})))
 RESULTS = (Message("tool", "1"), Message("tool", "2"))
 TOOL = parse_tool(
     {
