@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from server.json_decoding.errors import BodyTooComplex, DecodeError, EmptyBody
 from server.json_decoding.nodes import Node, Number, Object
 from server.json_decoding.parse import MAX_PARTS, _parse_quickly, parse
-from server.json_decoding.syntax import MAX_DEPTH, parse_exactly
+from server.json_decoding.syntax import MAX_DEPTH, parse_exactly, parse_whole
 
 TEXTS = [
     (b'{"model":', "unexpected EOF"),
@@ -161,3 +161,24 @@ def test_quick_parsing_accepts_nothing_that_the_grammar_does_not(text: str) -> N
     quick = _parse_quickly(body)
     if quick is not None:
         assert with_literals(quick) == outcome(body) or b"-0" in body
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"", "unexpected end of JSON input"),
+        (b" ", "unexpected end of JSON input"),
+        (b'{"a":', "unexpected end of JSON input"),
+        (b"{} {}", "invalid character '{' after top-level value"),
+        (b"1 x", "invalid character 'x' after top-level value"),
+        (b"{a}", "invalid character 'a' looking for beginning of object key string"),
+    ],
+)
+def test_a_text_within_a_body_has_one_value(data: bytes, text: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        parse_whole(data)
+    assert str(caught.value) == text
+
+
+def test_a_text_within_a_body_is_read() -> None:
+    assert parse_whole(b' {"a":[1]} ') == Object([("a", [Number("1")])])

@@ -1,0 +1,180 @@
+"""Messages to the byte (ids aside), and the count of tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from models.errors import BadRequest, LoadError, ModelNotFound, RunnerCrashed
+from models.parsers.events import Delta, DoneReason, Finished, ToolCall, Usage
+from server.requests import ChatRequest
+from server.routes.anthropic.errors import error_body
+from server.routes.anthropic.replies import MessageEncoder
+from server.routes.events import Event
+from server.scheduler import QueueFull
+from tests.fakes.generation import FakeGeneration
+from tests.fakes.live_server import LiveServer, fake_parts
+
+ID = re.compile(r'"msg_[0-9a-f]{24}"')
+USAGE = Usage(n_prompt=7, n_generated=3)
+STOP = Finished(DoneReason.STOP, USAGE)
+CALL = ToolCall("f", {"b": {"y": 1, "x": 2}, "a": 3}, 0, "c1")
+
+
+def streamed(*events: Event) -> list[str]:
+    """The payloads, each without its type, which stands in front."""
+    encoder = MessageEncoder("m", 5)
+    text = ID.sub("ID", b"".join(encoder.record(event) for event in events).decode())
+    found: list[str] = []
+    for record in text.split("\n\n")[:-1]:
+        head, data = record.split("\ndata: ")
+        kind = head.removeprefix("event: ")
+        assert data.startswith(f'{{"type":"{kind}"')
+        found.append(f"{kind} {data[len(kind) + 11 : -1].removeprefix(',')}".strip())
+    return found
+
+
+def start(n_tokens: int) -> str:
+    return (
+        'message_start "message":{"id":ID,"type":"message","role":"assistant","model":"m","content":[],'
+        f'"usage":{{"input_tokens":{n_tokens},"output_tokens":0}}}}'
+    )
+
+
+def begin(index: int, block: str) -> str:
+    return f'content_block_start "index":{index},"content_block":{block}'
+
+
+def more(index: int, delta: str) -> str:
+    return f'content_block_delta "index":{index},"delta":{delta}'
+
+
+def end(index: int) -> str:
+    return f'content_block_stop "index":{index}'
+
+
+def last(reason: str, usage: str = '{"input_tokens":7,"output_tokens":3}') -> list[str]:
+    return [f'message_delta "delta":{{"stop_reason":"{reason}"}},"usage":{usage}', "message_stop"]
+
+
+TEXT, THOUGHT = '{"type":"text","text":""}', '{"type":"thinking","thinking":""}'
+USE = '{"type":"tool_use","id":"c1","name":"f","input":{}}'
+ARGUMENTS = r'{"type":"input_json_delta","partial_json":"{\"b\":{\"x\":2,\"y\":1},\"a\":3}"}'
+
+
+def said(text: str) -> str:
+    return f'{{"type":"text_delta","text":"{text}"}}'
+
+
+def thought(text: str) -> str:
+    return f'{{"type":"thinking_delta","thinking":"{text}"}}'
+
+
+STREAMS: list[tuple[list[Event], list[str]]] = [
+    ([STOP], [start(7), *last("end_turn")]),
+    (
+        [Delta("a"), Delta("b"), Finished(DoneReason.LENGTH, USAGE)],
+        [start(5), begin(0, TEXT), more(0, said("a")), more(0, said("b")), end(0), *last("max_tokens")],
+    ),
+    (
+        [Delta(thinking="t"), Delta("a"), Delta(thinking="late"), STOP],
+        [
+            *(start(5), begin(0, THOUGHT), more(0, thought("t")), end(0)),
+            *(begin(1, TEXT), more(1, said("a")), end(1), *last("end_turn")),
+        ],
+    ),
+    ([Delta(thinking="t"), STOP], [start(5), begin(0, THOUGHT), more(0, thought("t")), end(0), *last("end_turn")]),
+    (
+        [Delta(thinking="t"), Delta(tool_calls=(CALL,)), STOP],
+        [
+            *(start(5), begin(0, THOUGHT), more(0, thought("t")), end(0)),
+            *(begin(1, USE), more(1, ARGUMENTS), end(1), *last("tool_use")),
+        ],
+    ),
+    (
+        [Delta("a"), Finished(DoneReason.STOP, USAGE, Delta(tool_calls=(CALL, CALL)))],
+        [
+            *(start(5), begin(0, TEXT), more(0, said("a")), end(0)),
+            *(begin(1, USE), more(1, ARGUMENTS), end(1), *last("tool_use")),
+        ],
+    ),
+    ([Delta("a"), Finished(None)], [start(5), begin(0, TEXT), more(0, said("a"))]),
+    (
+        [Finished(DoneReason.LOAD)],
+        [start(5), *last("stop_sequence", '{"input_tokens":0,"output_tokens":0}')],
+    ),
+]
+
+
+@pytest.mark.parametrize(("events", "payloads"), STREAMS)
+def test_a_streamed_message(events: list[Event], payloads: list[str]) -> None:
+    assert streamed(*events) == payloads
+
+
+WHOLE: list[tuple[list[Event], str]] = [
+    (
+        [Delta(thinking="t"), Delta("a"), Finished(DoneReason.STOP, USAGE, Delta(tool_calls=(CALL,)))],
+        '[{"type":"thinking","thinking":"t"},{"type":"text","text":"a"},{"type":"tool_use","id":"c1","name":"f",'
+        '"input":{"b":{"x":2,"y":1},"a":3}}],"stop_reason":"tool_use","usage":{"input_tokens":7,"output_tokens":3}',
+    ),
+    ([STOP], 'null,"stop_reason":"end_turn","usage":{"input_tokens":7,"output_tokens":3}'),
+    ([Delta("a"), Finished(None)], '[{"type":"text","text":"a"}],"usage":{"input_tokens":0,"output_tokens":0}'),
+    ([Finished(DoneReason.LOAD)], 'null,"stop_reason":"stop_sequence","usage":{"input_tokens":0,"output_tokens":0}'),
+]
+
+
+@pytest.mark.parametrize(("events", "rest"), WHOLE)
+def test_a_whole_message(events: list[Event], rest: str) -> None:
+    body = ID.sub("ID", MessageEncoder("m", 5).collect(events).body.decode())
+    assert body == f'{{"id":ID,"type":"message","role":"assistant","model":"m","content":{rest}}}\n'
+
+
+def test_a_failure_is_an_event() -> None:
+    data = b'{"type":"error","error":{"type":"api_error","message":"gone"}}'
+    assert MessageEncoder("m", 5).failure(RunnerCrashed("gone")) == b"event: error\ndata: " + data + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (BadRequest("x"), "invalid_request_error"),
+        (ModelNotFound("x"), "not_found_error"),
+        (QueueFull(), "overloaded_error"),
+        (LoadError("x"), "api_error"),
+    ],
+)
+def test_kinds_of_errors(error: Exception, kind: str) -> None:
+    body = error_body(error)
+    assert list(body) == ["type", "error", "request_id"]
+    assert body["error"] == {"type": kind, "message": str(error)}
+    assert re.fullmatch("req_[0-9a-f]{24}", body["request_id"])
+
+
+# ---- counting ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def generation() -> FakeGeneration:
+    return FakeGeneration(n_tokens=12)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, generation: FakeGeneration) -> Iterator[LiveServer]:
+    with LiveServer(fake_parts(Path(tmp_path_factory.mktemp("home")), generation)) as running:
+        yield running
+
+
+def test_tokens_are_counted(server: LiveServer, generation: FakeGeneration) -> None:
+    reply = server.post("/v1/messages/count_tokens", {"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+    assert (reply.status, reply.body) == (200, b'{"input_tokens":12}\n')
+    request = generation.requests[-1]
+    assert isinstance(request, ChatRequest) and request.messages[0].content == "hi"
+
+
+def test_counting_refuses_like_a_message(server: LiveServer) -> None:
+    reply = server.post("/v1/messages/count_tokens", orjson.dumps({"model": "m"}))
+    assert (reply.status, reply.json["error"]["message"]) == (400, "messages is required")
