@@ -130,6 +130,8 @@ class Generation:
         spec = await self._find(request.model, missing=f"model '{request.model}' not found")
         think = admit_chat(spec, request)
         options = merge(spec.parameters, request.options)
+        if not request.messages:
+            return 0
         async with self._scheduler.lease(self._wanted(spec, options, request, request.shift)) as runner:
             prompt = await prompting.for_chat(spec, replace(request, truncate=False), think, runner)
             tokens = await runner.tokenize(prompt.text, add_special=True)

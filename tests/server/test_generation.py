@@ -57,8 +57,8 @@ class ScriptedRunner:
         finally:
             self.is_closed = True
 
-    async def tokenize(self, text: str) -> tuple[int, ...]:
-        return tuple(text.encode())
+    async def tokenize(self, text: str, *, add_special: bool = False) -> tuple[int, ...]:
+        return (*(b"^" if add_special else b""), *text.encode())
 
     async def detokenize(self, tokens: tuple[int, ...]) -> str:
         return bytes(tokens).decode()
@@ -179,6 +179,17 @@ def test_old_messages_go_when_the_context_is_too_small() -> None:
     assert "x" * 40 in runner.asked[1]["prompt"]
 
 
+def test_tokens_of_a_prompt_are_counted_with_nothing_cut() -> None:
+    runner = ScriptedRunner(n_ctx=30)
+    generation, scheduler = serving(runner, spec(system="S"))
+    history = (Message("user", "x" * 40), Message("user", "hi"))
+    prompt = "[system]S[user]" + "x" * 40 + "[user]hi[assistant]"
+    assert run(generation.count_tokens(chat(messages=history))) == 1 + len(prompt)
+    assert runner.asked == []
+    assert run(generation.count_tokens(chat(messages=()))) == 0
+    assert len(scheduler.wanted) == 1
+
+
 def test_without_messages_the_model_is_loaded_or_unloaded() -> None:
     runner = ScriptedRunner()
     generation, scheduler = serving(runner)
@@ -284,6 +295,11 @@ def test_what_a_model_cannot_do_is_refused(request_: ChatRequest, error: type[Ex
     with pytest.raises(error) as raised:
         events(generation.chat(request_))
     assert str(raised.value) == text
+
+
+def test_thinking_may_be_wanted_only_of_a_model_that_can() -> None:
+    generation, _ = serving(ScriptedRunner("x"))
+    assert events(generation.chat(chat(think=Think(True), think_if_able=True)))[0] == Delta("x")
 
 
 @pytest.mark.parametrize(
