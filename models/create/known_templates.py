@@ -64,6 +64,11 @@ def detect_template(chat_template: str) -> KnownTemplate | None:
     return known.templates[nearest.name] if nearest.distance(chat_template) < TOO_FAR else None
 
 
+def known_template(name: str) -> KnownTemplate | None:
+    """The template of this name."""
+    return _known().templates.get(name)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     templates: dict[str, KnownTemplate]

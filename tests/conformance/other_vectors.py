@@ -15,6 +15,7 @@ import numpy as np
 
 from models.capabilities import Capability, ChatTemplate, GoTemplate, PromptSource, choose_prompt_source
 from models.capabilities import prefers_chat_template as prefers
+from models.create.known_templates import detect_template, known_template
 from models.engine.context_end import ContextRules, fit_prompt, shortened_size
 from models.engine.detokenizer import unfinished_size
 from models.options import predict_limit
@@ -22,8 +23,9 @@ from models.parsers.harmony import Edge, Event, HarmonyFraming, Header, begun_me
 from models.parsers.harmony_names import HarmonyNames
 from models.parsers.steps import Expectations
 from models.runner.messages import Reason
+from models.templates.go.rendering import go_template
 from models.templates.native import thinking_arguments
-from models.templates.schema import parse_message, parse_think
+from models.templates.schema import parse_message, parse_think, parse_tool
 from server.formats import parse_format
 from server.generation import DONE_REASONS
 from server.settings import Settings
@@ -142,7 +144,32 @@ def _header(header: Header) -> Json:
     return {"role": header.role, "channel": header.channel, "recipient": header.recipient}
 
 
+# ---- the templates that Ollama ships ---------------------------------------------------------------------------------
+
+
+def built_in(given: Json, vector: Json) -> Json:
+    """`template-builtin`: the prompt that a template of this name writes."""
+    tools = [parse_tool(tool) for tool in given.get("tools") or ()]
+    messages = [parse_message(message) for message in given["messages"]]
+    return {"prompt": go_template(template_text(given["builtin_template"])).render(messages, tools)}
+
+
+def template_text(name: str) -> str:
+    """The text of a template by its name."""
+    known = known_template(name)
+    assert known is not None, name
+    return known.template
+
+
+def detected(given: Json, vector: Json) -> Json:
+    """`template-named`: the template that stands for this chat template."""
+    found = detect_template(given["jinja"])
+    return {"name": found.name, "stop": list(found.stop)} if found else {"error": "no matching template found"}
+
+
 HANDLERS = {
+    "template-builtin": built_in,
+    "template-named": detected,
     "num-predict": predicted,
     "prompt-shift": fitted,
     "context-shift-limit": shortened,

@@ -230,7 +230,7 @@ def _template(given: Json, vector: Json) -> Json:
 
 def _template_vars(given: Json, vector: Json) -> Json:
     # Two moments of the original were recorded: before and after it adds `.Response`.
-    text = given["template"]
+    text = given.get("template") or other_vectors.template_text(given["builtin_template"])
     added = not vector["origin"].startswith("go-test")
     return {"vars": sorted(GoTemplate(text).variables if added else analyse(text).variables)}
 
@@ -380,8 +380,6 @@ def _handler(vector: Json) -> Handler | None:
     if "parser" in given and find_parser(given["parser"]) is None:
         return None
     if "renderer" in given and given["renderer"] not in RENDERERS and suite != "renderer/unknown":
-        return None
-    if "builtin_template" in given:
         return None
     return HANDLERS.get(suite, HANDLERS.get(family) if name else None)
 
