@@ -26,9 +26,10 @@ DEFAULT_N_BATCH = 512
 MAX_INT = 2**31 - 1
 
 RETIRED = frozenset(
-    ("mirostat", "mirostat_tau", "mirostat_eta", "penalize_newline", "tfs_z", "numa")
-    + ("low_vram", "f16_kv", "vocab_only", "logits_all", "use_mlock")
+    {"mirostat", "mirostat_tau", "mirostat_eta", "penalize_newline", "tfs_z", "numa"}
+    | {"low_vram", "f16_kv", "vocab_only", "logits_all", "use_mlock"}
 )
+"""Options of earlier versions, ignored without a word."""
 
 
 @dataclass(frozen=True, slots=True)
