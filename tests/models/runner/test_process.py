@@ -81,7 +81,7 @@ def test_every_open_request_hears_of_a_crash_and_later_ones_too() -> None:
         runner = await start()
         hanging = asyncio.create_task(say(runner, "hang"))
         await asyncio.sleep(0)
-        with pytest.raises(RunnerCrashed, match="model runner has unexpectedly stopped.*: GGML_ASSERT failed"):
+        with pytest.raises(RunnerCrashed, match=r"model runner has unexpectedly stopped.*: GGML_ASSERT failed"):
             await say(runner, "crash")
         with pytest.raises(RunnerCrashed):
             await hanging
