@@ -12,7 +12,8 @@ from server.routes.anthropic.errors import AnthropicRoute
 from server.routes.anthropic.estimate import estimate_tokens
 from server.routes.anthropic.replies import MessageEncoder
 from server.routes.anthropic.schema import MESSAGES, MessagesBody
-from server.routes.anthropic.translate import to_chat_request, to_prompt_request
+from server.routes.anthropic.search import SearchEncoder
+from server.routes.anthropic.translate import is_search, to_chat_request, to_prompt_request
 from server.routes.checks import require_model
 from server.routes.incoming import Incoming, PartsDep
 from server.routes.v1 import incoming_v1, json_line, reply
@@ -27,7 +28,8 @@ Asked = Annotated[Incoming[MessagesBody], Depends(incoming_v1(MESSAGES))]
 async def messages(asked: Asked, parts: PartsDep) -> Response:
     body = asked.body
     events = parts.generation.chat(to_chat_request(body, asked.arrived_ns))
-    encoder = MessageEncoder(body.model, estimate_tokens(body) if body.stream else 0)
+    kind = SearchEncoder if any(map(is_search, body.tools)) else MessageEncoder
+    encoder = kind(body.model, estimate_tokens(body) if body.stream else 0)
     return reply(events, encoder, stream=body.stream, check=partial(require_model, body.model))
 
 

@@ -50,7 +50,8 @@ class MessageEncoder:
         last = events[-1] if events else None
         finished = last if isinstance(last, Finished) else Finished(None)
         merged = merge_deltas(delta for delta in deltas if isinstance(delta, Delta))
-        return json_line(200, self._message(_blocks(merged) or None, finished, has_calls=bool(merged.tool_calls)))
+        reason = _stop_reason(finished, has_calls=bool(merged.tool_calls))
+        return json_line(200, self._message(_blocks(merged) or None, finished, reason))
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:
         return refusal_of_reply(error, UNCACHED if stream else (), stream=stream)
@@ -62,14 +63,13 @@ class MessageEncoder:
     # ---- events ----------------------------------------------------------------------------------------------------
 
     def _events(self, event: Event) -> Iterator[bytes]:
+        yield from self._begin(event)
         delta = event.delta if isinstance(event, Finished) else event
-        if not self._has_begun:
-            self._has_begun = True
-            yield self._start(event.usage if isinstance(event, Finished) else Usage())
         if isinstance(delta, Delta):
             yield from self._delta_events(delta)
         if isinstance(event, Finished) and event.reason is not None:
-            yield from self._last_events(event)
+            yield from self._finish(self._open)
+            yield from self._end(event, _stop_reason(event, has_calls=bool(self._call_ids)))
 
     def _delta_events(self, delta: Delta) -> Iterator[bytes]:
         """# Compat: once something else was told, thoughts are dropped."""
@@ -86,49 +86,51 @@ class MessageEncoder:
         """To the open block, or to a new one."""
         if self._open != kind:
             self._open = kind
-            yield _event("content_block_start", index=self._index, content_block={"type": kind, kind: ""})
-        yield _event("content_block_delta", index=self._index, delta={"type": delta_kind, kind: text})
+            yield message_event("content_block_start", index=self._index, content_block={"type": kind, kind: ""})
+        yield message_event("content_block_delta", index=self._index, delta={"type": delta_kind, kind: text})
 
     def _call_events(self, call: ToolCall) -> Iterator[bytes]:
         yield from self._finish("thinking")
         yield from self._finish("text")
         self._call_ids.add(call.id)
         block = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
-        yield _event("content_block_start", index=self._index, content_block=block)
+        yield message_event("content_block_start", index=self._index, content_block=block)
         delta = {"type": "input_json_delta", "partial_json": arguments_text(call)}
-        yield _event("content_block_delta", index=self._index, delta=delta)
+        yield message_event("content_block_delta", index=self._index, delta=delta)
         self._open = "tool_use"
         yield from self._finish("tool_use")
 
     def _finish(self, kind: str) -> Iterator[bytes]:
-        if self._open != kind:
+        if not kind or self._open != kind:
             return
         self._has_thought = self._has_thought or kind == "thinking"
         self._open = ""
-        yield _event("content_block_stop", index=self._index)
+        yield message_event("content_block_stop", index=self._index)
         self._index += 1
 
-    def _start(self, usage: Usage) -> bytes:
-        n_input = usage.n_prompt or self._n_estimated
+    def _begin(self, event: Event) -> Iterator[bytes]:
+        """Before the first event; the tokens of the prompt are known by then only if that is the last one, too."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        n_input = event.usage.n_prompt if isinstance(event, Finished) else 0
         message = {
             "id": self._id,
             "type": "message",
             "role": "assistant",
             "model": self._model,
             "content": [],
-            "usage": {"input_tokens": n_input, "output_tokens": 0},
+            "usage": {"input_tokens": n_input or self._n_estimated, "output_tokens": 0},
         }
-        return _event("message_start", message=message)
+        yield message_event("message_start", message=message)
 
-    def _last_events(self, finished: Finished) -> Iterator[bytes]:
-        yield from self._finish(self._open or "text")
-        reason = _stop_reason(finished, has_calls=bool(self._call_ids))
-        yield _event("message_delta", delta={"stop_reason": reason}, usage=_usage_fields(finished.usage))
-        yield _event("message_stop")
+    def _end(self, finished: Finished, reason: str) -> Iterator[bytes]:
+        yield message_event("message_delta", delta={"stop_reason": reason}, usage=_usage_fields(finished.usage))
+        yield message_event("message_stop")
 
     # ---- one object ------------------------------------------------------------------------------------------------
 
-    def _message(self, blocks: list[dict[str, Any]] | None, finished: Finished, *, has_calls: bool) -> dict[str, Any]:
+    def _message(self, blocks: list[dict[str, Any]] | None, finished: Finished, reason: str) -> dict[str, Any]:
         found: dict[str, Any] = {
             "id": self._id,
             "type": "message",
@@ -136,11 +138,10 @@ class MessageEncoder:
             "model": self._model,
             "content": blocks,
         }
-        reason = _stop_reason(finished, has_calls=has_calls)
         return found | ({"stop_reason": reason} if reason else {}) | {"usage": _usage_fields(finished.usage)}
 
 
-def _event(kind: str, **members: Any) -> bytes:
+def message_event(kind: str, **members: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), encode({"type": kind} | members))
 
 

@@ -14,20 +14,21 @@ from models.parsers.events import Delta, DoneReason, Finished, ToolCall, Usage
 from server.requests import ChatRequest
 from server.routes.anthropic.errors import error_body
 from server.routes.anthropic.replies import MessageEncoder
+from server.routes.anthropic.search import SearchEncoder
 from server.routes.events import Event
 from server.scheduler import QueueFull
 from tests.fakes.generation import FakeGeneration
 from tests.fakes.live_server import LiveServer, fake_parts
 
-ID = re.compile(r'"msg_[0-9a-f]{24}"')
+ID = re.compile(r'"(?:msg|srvtoolu)_[0-9a-f]{24}"')
 USAGE = Usage(n_prompt=7, n_generated=3)
 STOP = Finished(DoneReason.STOP, USAGE)
 CALL = ToolCall("f", {"b": {"y": 1, "x": 2}, "a": 3}, 0, "c1")
 
 
-def streamed(*events: Event) -> list[str]:
+def streamed(*events: Event, encoder: MessageEncoder | None = None) -> list[str]:
     """The payloads, each without its type, which stands in front."""
-    encoder = MessageEncoder("m", 5)
+    encoder = encoder or MessageEncoder("m", 5)
     text = ID.sub("ID", b"".join(encoder.record(event) for event in events).decode())
     found: list[str] = []
     for record in text.split("\n\n")[:-1]:
@@ -152,6 +153,37 @@ def test_kinds_of_errors(error: Exception, kind: str) -> None:
     assert list(body) == ["type", "error", "request_id"]
     assert body["error"] == {"type": kind, "message": str(error)}
     assert re.fullmatch("req_[0-9a-f]{24}", body["request_id"])
+
+
+# ---- searching -----------------------------------------------------------------------------------------------------
+
+SEARCH = ToolCall("web_search", {"query": "q"}, 0, "c2")
+FAILED = (
+    '{"type":"server_tool_use","id":ID,"name":"web_search","input":{"query":"q"}}',
+    '{"type":"web_search_tool_result","tool_use_id":ID,'
+    '"content":{"type":"web_search_tool_result_error","error_code":"unavailable"}}',
+)
+
+
+def test_a_search_is_answered_for_the_server() -> None:
+    told = streamed(Delta("a"), Delta(tool_calls=(SEARCH, CALL)), Delta("b"), STOP, encoder=SearchEncoder("m", 5))
+    text = [start(5), begin(0, TEXT), more(0, said("a")), end(0)]
+    assert told == [*text, begin(1, FAILED[0]), end(1), begin(2, FAILED[1]), end(2), *last("end_turn")]
+    body = (
+        SearchEncoder("m", 5).collect([Delta("a"), Finished(DoneReason.STOP, USAGE, Delta(tool_calls=(SEARCH,)))]).body
+    )
+    assert f'"content":[{",".join(FAILED)}],"stop_reason":"end_turn"' in ID.sub("ID", body.decode())
+
+
+def test_a_search_for_nothing_is_invalid() -> None:
+    search = ToolCall("web_search", {"query": 5}, 0, "c2")
+    body = SearchEncoder("m", 5).collect([Finished(DoneReason.STOP, USAGE, Delta(tool_calls=(search,)))]).body
+    assert b'"error_code":"invalid_request"' in body
+
+
+def test_who_may_search_but_does_not_is_told_as_ever() -> None:
+    events: list[Event] = [Delta("a"), Delta(tool_calls=(CALL,)), STOP]
+    assert streamed(*events, encoder=SearchEncoder("m", 5)) == streamed(*events)
 
 
 # ---- counting ------------------------------------------------------------------------------------------------------
