@@ -166,6 +166,14 @@ class PartialBlob:
             hash_.update(buffer[:n_read])
             start += n_read
 
+    def sync(self) -> None:
+        """Have what was written so far reach the disk, so that the end of the download does not wait for all of it.
+
+        Raises: StoreUnusable.
+        """
+        with translated("fsync", self.path):
+            os.fdatasync(self._opened())
+
     def discard(self) -> None:
         """Remove data and records, which leaves an empty, unnamed data file open. Raises: StoreUnusable."""
         with translated("remove", self.path):

@@ -51,6 +51,7 @@ class Pace:
     flush_bytes: int = 1 << 20
     flush_s: float = 0.1
     hash_bytes: int = 8 << 20
+    sync_bytes: int = 64 << 20
     lock_poll_s: float = 0.1
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
@@ -162,6 +163,7 @@ class _Attempt:
         self._report = report
         self._total_bytes = sum(part.size_bytes for part in parts)
         self._received_bytes = sum(part.completed_bytes for part in parts)
+        self._synced_bytes = self._received_bytes
         self._url: asyncio.Task[str] | None = None
         self._has_url_failed = False
         self._is_resumed = is_resumed
@@ -268,6 +270,9 @@ class _Attempt:
     async def _flush(self, part: Part, chunks: list[bytes]) -> None:
         await in_thread(self._partial.write, part, chunks)
         self._grown.set()
+        if self._received_bytes - self._synced_bytes >= self._pace.sync_bytes:
+            self._synced_bytes = self._received_bytes
+            await in_thread(self._partial.sync)
 
     # -- where the data are ------------------------------------------------------------------------------------------
 
