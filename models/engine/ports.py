@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.llama.outcome import Outcome
+from models.sampling.after_thought import Constraining
 
 Tokens = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -34,6 +35,14 @@ class Vocabulary(Protocol):
     def piece(self, token: int) -> bytes: ...
     def raw_piece(self, token: int) -> bytes: ...
     def is_special(self, token: int) -> bool: ...
+
+
+class TokenSampler(Protocol):
+    """Picks the next token of one sequence; see models.sampling.sampler.Sampler."""
+
+    @property
+    def matcher(self) -> Constraining | None: ...
+    def sample(self, logits: Floats) -> int: ...
 
 
 class Batch(Protocol):

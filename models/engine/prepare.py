@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from models.engine.context_end import ContextRules, fit_prompt
-from models.engine.ports import Vocabulary
+from models.engine.ports import Tokens, TokenSampler, Vocabulary
 from models.engine.sequence import Task
 from models.errors import BadRequest
 from models.runner.messages import Constraint, Generate, Sampling
@@ -21,7 +22,15 @@ _MOST = 2**31 - 1
 class Preparer:
     """Makes tasks. May run in a thread of its own: it touches the vocabulary only, never a context."""
 
-    def __init__(self, vocabulary: Vocabulary, rules: ContextRules) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        rules: ContextRules,
+        *,
+        special_sampler: Callable[[Sampling], TokenSampler | None] = lambda options: None,
+    ) -> None:
+        """`special_sampler` may have a faster one for options that come without constraint and suppressed tokens."""
+        self._special_sampler = special_sampler
         self._vocabulary = vocabulary
         self._rules = rules
         self._grammars = Grammars(vocabulary)
@@ -38,24 +47,23 @@ class Preparer:
         tokens = self._vocabulary.tokenize(request.prompt, add_special=True)
         n_bytes = len(request.prompt.encode())
         prompt = fit_prompt(tokens, n_bytes, n_keep=request.n_keep, truncate=request.truncate, rules=self._rules)
-        sampler = Sampler(
-            request.sampling,
-            self._scratch,
-            prompt=prompt,
-            suppressed=self._vocabulary.suppressed,
-            matcher=matcher,
-        )
         return Task(
             request_id=request.request_id,
             prompt=prompt,
             n_truncated=len(tokens) - len(prompt),
-            sampler=sampler,
+            sampler=self._sampler(request.sampling, prompt, matcher),
             stops=request.stop,
             n_predict=request.n_predict,
             n_keep=request.n_keep,
             n_logprobs=request.n_logprobs,
             shown=self._control_tokens(request.shown),
         )
+
+    def _sampler(self, options: Sampling, prompt: Tokens, matcher: Constraining | None) -> TokenSampler:
+        suppressed = self._vocabulary.suppressed
+        if matcher is None and len(suppressed) == 0 and (special := self._special_sampler(options)) is not None:
+            return special
+        return Sampler(options, self._scratch, prompt=prompt, suppressed=suppressed, matcher=matcher)
 
     def _follower(self, constraint: Constraint) -> Constraining:
         matcher = self._grammars.matcher(constraint)

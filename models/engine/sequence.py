@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.engine.detokenizer import Detokenizer
-from models.engine.ports import Floats, Tokens, Vocabulary
+from models.engine.ports import Floats, Tokens, TokenSampler, Vocabulary
 from models.runner.messages import Chunk, Finished, Reason, TokenLogprob, TokenProb
 from models.sampling.logprobs import LogProbs
-from models.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +17,7 @@ class Task:
     request_id: int
     prompt: Tokens
     n_truncated: int
-    sampler: Sampler
+    sampler: TokenSampler
     stops: tuple[str, ...]
     n_predict: int | None
     n_keep: int

@@ -107,6 +107,11 @@ class Context:
             self.close()
             raise LoadError("this model does not generate text")
 
+    @property
+    def handle(self) -> Any:
+        assert self._handle is not None, "the context is closed"
+        return self._handle
+
     def rebuild(self) -> None:
         """Start over with an empty context after it was lost. Raises: LoadError."""
         self.close()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from models.engine.context_end import ContextRules
 from models.engine.embeddings import EmbeddingEngine, InputRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
 from models.errors import LoadError
 from models.llama.binding import start_backends
+from models.llama.chain import NativeChain
 from models.llama.context import Context, ContextParams
 from models.llama.embedder import Embedder
 from models.llama.logs import native_log
 from models.llama.model import Model, OnProgress
 from models.llama.threads import default_threads
 from models.runner.desk import Embedding, Generation, Service
-from models.runner.messages import Ready, RunnerConfig
+from models.runner.messages import Ready, RunnerConfig, Sampling
 
 _CELLS_STEP = 256
 """llama.cpp rounds contexts up to this, and Ollama's clients see it: a sequence may fill what was rounded up."""
@@ -48,7 +51,14 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
     context = Context(model, _params(config, n_ctx=n_cells * config.n_parallel, n_seq_max=config.n_parallel))
     rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)
     engine = Engine(context, model.vocab, rules, n_slots=config.n_parallel)
-    return Generation(engine, Preparer(model.vocab, rules))
+    return Generation(engine, Preparer(model.vocab, rules, special_sampler=_single_sampler(config, context)))
+
+
+def _single_sampler(config: RunnerConfig, context: Context) -> Callable[[Sampling], NativeChain | None]:
+    """llama.cpp's chain, for sequences that run alone."""
+    if config.n_parallel > 1:
+        return lambda options: None
+    return lambda options: NativeChain(context, options) if NativeChain.suits(options) else None
 
 
 def _embedding(config: RunnerConfig, model: Model, n_ctx: int) -> Embedding:

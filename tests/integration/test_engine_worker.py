@@ -86,12 +86,13 @@ def test_a_prompt_is_answered_and_counted(tiny_model: Model) -> None:
     with_runner(tiny_model("chatml"), work)
 
 
-def test_a_seed_gives_what_it_gives_with_llama_cpp(tiny_model: Model) -> None:
+@pytest.mark.parametrize("n_parallel", [1, 2], ids=["llama.cpp's sampler", "our sampler"])
+def test_a_seed_gives_what_it_gives_with_llama_cpp(tiny_model: Model, n_parallel: int) -> None:
     async def work(runner: RunnerProcess) -> None:
         text, _ = await say(runner, "walk", sampling=Sampling(temperature=1.0, seed=7), n_predict=24)
         assert text.replace("-> ", " ").strip() == "ay ay ay ay bee ay bee bee cee bee cee cee"  # recorded
 
-    with_runner(tiny_model("bare"), work)
+    with_runner(tiny_model("bare"), work, n_parallel=n_parallel)
 
 
 def test_sequences_side_by_side_say_what_each_says_alone(tiny_model: Model) -> None:

@@ -1,0 +1,59 @@
+"""llama.cpp's own sampler chain, as one call for one token."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.errors import UnusableOutput
+from models.llama.binding import lib
+from models.llama.context import Context, Logits
+from models.runner.messages import Sampling
+
+_MOST_CANDIDATES = 128
+"""llama.cpp finds up to so many without sorting the vocabulary."""
+
+
+class NativeChain:
+    """Samples the last row of logits of a context: the only one, where only one sequence runs.
+
+    It makes the same choices as `models.sampling.sampler`. That one is faster for several sequences in a row, and with
+    penalties or without top_k; this one for a single token, between two decodes that empty the processor's caches.
+    """
+
+    matcher = None
+
+    def __init__(self, context: Context, options: Sampling) -> None:
+        self._context = context
+        self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        for sampler in (
+            lib.llama_sampler_init_top_k(options.top_k),
+            lib.llama_sampler_init_typical(options.typical_p, 0),
+            lib.llama_sampler_init_top_p(options.top_p, 0),
+            lib.llama_sampler_init_min_p(options.min_p, 0),
+            lib.llama_sampler_init_temp_ext(options.temperature, 0.0, 1.0),
+            lib.llama_sampler_init_dist(_seed(options.seed)),
+        ):
+            lib.llama_sampler_chain_add(self._chain, sampler)  # which owns it from now on
+
+    @staticmethod
+    def suits(options: Sampling) -> bool:
+        """Whether these options are what it is fast for."""
+        has_penalties = options.repeat_last_n > 0 and (
+            options.repeat_penalty != 1 or options.presence_penalty != 0 or options.frequency_penalty != 0
+        )
+        return options.temperature > 0 and 0 < options.top_k <= _MOST_CANDIDATES and not has_penalties
+
+    def sample(self, logits: Logits) -> int:
+        """The next token. Raises: UnusableOutput."""
+        token = int(lib.llama_sampler_sample(self._chain, self._context.handle, -1))
+        if not np.isfinite(logits[token]):
+            raise UnusableOutput("the model's output is not a number")
+        return token
+
+    def __del__(self) -> None:
+        lib.llama_sampler_free(self._chain)
+
+
+def _seed(seed: int | None) -> int:
+    """llama.cpp takes the largest number for "a random one"; asked for as a seed, it is a random one there as well."""
+    return int(lib.LLAMA_DEFAULT_SEED) if seed is None else seed & 0xFFFFFFFF
