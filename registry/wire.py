@@ -15,6 +15,7 @@ from http.cookiejar import DefaultCookiePolicy
 import httpx
 
 from registry.errors import BadAnswer, ConnectionFailed, Stalled
+from registry.threads import in_thread
 
 MAX_ERROR_BYTES = 64 << 10
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -40,7 +41,7 @@ class Wire:
         Raises: ConnectionFailed, also for what happens in the block; BadAnswer for an encoded body.
         """
         with translated_failures(method, url):
-            http = self._opened()
+            http = await self._opened()
             _check_port(url)
             own = {"User-Agent": self._user_agent, "Accept-Encoding": "identity"}
             request = http.build_request(method, url, headers={**own, **(headers or {})}, content=content)
@@ -58,11 +59,12 @@ class Wire:
             await self._http.aclose()
             self._http = None
 
-    def _opened(self) -> httpx.AsyncClient:
+    async def _opened(self) -> httpx.AsyncClient:
+        tls = await in_thread(_tls)
         if self._http is None:
             self._http = httpx.AsyncClient(
                 timeout=self._timeout,
-                verify=_tls(),
+                verify=tls,
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
                 follow_redirects=False,
                 # Compat: registry-store-cli 8: the proxies of the environment, though never for this machine.

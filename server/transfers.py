@@ -42,12 +42,12 @@ class Transfers:
 
     async def pull(self, name: ModelName, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Bring a model into the store. Raises: RegistryError."""
-        from registry.pull import pull
-
         if self._builtin.is_meant_by(name):
             steps = iterate_in_thread(lambda: self._install(name))
         else:
-            registries = self._opened()
+            registries = await self._opened()
+            from registry.pull import pull
+
             steps = pull(name, registries=registries, store=self._store, insecure=insecure, prune=self._prune)
         async with aclosing(steps):
             async for step in steps:
@@ -64,16 +64,17 @@ class Transfers:
 
     async def push(self, text: str, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Bring a model to its registry; `text` is the name as sent. Raises: TransferFailed, RegistryError."""
-        from registry.push import push
-
         try:
             name = ModelName.parse(text)
         except InvalidName as error:
             yield Progress("retrieving manifest")
             yield Progress("couldn't retrieve manifest")
             raise TransferFailed(f"unqualified name: {_full_form(text)}") from error
+        registries = await self._opened()
+        from registry.push import push
+
         try:
-            async with aclosing(push(name, registries=self._opened(), store=self._store, insecure=insecure)) as steps:
+            async with aclosing(push(name, registries=registries, store=self._store, insecure=insecure)) as steps:
                 async for step in steps:
                     yield step
         except ManifestNotFound as error:
@@ -91,12 +92,20 @@ class Transfers:
         yield Progress("writing manifest")
         yield Progress("success")
 
-    def _opened(self) -> Registries:
-        from registry.registries import Registries
-
+    async def _opened(self) -> Registries:
         if self._registries is None:
+            await asyncio.to_thread(_import_transfers)
+        if self._registries is None:  # still
+            from registry.registries import Registries
+
             self._registries = Registries(self._store, self._home, version=VERSION)
         return self._registries
+
+
+def _import_transfers() -> None:
+    """It takes a while, during which other requests go on."""
+    import registry.pull
+    import registry.push  # noqa: F401  # to be found loaded by those who use it
 
 
 def _full_form(text: str) -> str:
