@@ -60,20 +60,24 @@ class Wire:
             self._http = None
 
     async def _opened(self) -> httpx.AsyncClient:
-        tls = await in_thread(_tls)
         if self._http is None:
-            self._http = httpx.AsyncClient(
-                timeout=self._timeout,
-                verify=tls,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
-                follow_redirects=False,
-                # Compat: registry-store-cli 8: the proxies of the environment, though never for this machine.
-                trust_env=True,
-                mounts={f"all://{host}": None for host in _LOOPBACK},
-            )
-            del self._http.headers["Accept"]
-            self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            http = await in_thread(self._make_client)  # which imports a lot, the first time
+            self._http = self._http or http
         return self._http
+
+    def _make_client(self) -> httpx.AsyncClient:
+        http = httpx.AsyncClient(
+            timeout=self._timeout,
+            verify=_tls(),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
+            follow_redirects=False,
+            # Compat: registry-store-cli 8: the proxies of the environment, though never for this machine.
+            trust_env=True,
+            mounts={f"all://{host}": None for host in _LOOPBACK},
+        )
+        del http.headers["Accept"]
+        http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return http
 
 
 @functools.cache
