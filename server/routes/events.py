@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob
@@ -14,15 +14,17 @@ LOADING = (DoneReason.LOAD, DoneReason.UNLOAD)
 """Ends of what was no reply."""
 
 
-def merge_deltas(deltas: Iterable[Delta]) -> Delta:
-    """One delta that says what all of them say."""
-    together = list(deltas)
-    return Delta(
-        content="".join(d.content for d in together),
-        thinking="".join(d.thinking for d in together),
-        tool_calls=tuple(call for d in together for call in d.tool_calls),
-        logprobs=tuple(token for d in together for token in d.logprobs),
+def merge_events(events: Sequence[Event]) -> tuple[Delta, Finished]:
+    """One delta that says what all of them say, and the end; a reply without one has been abandoned."""
+    deltas = [event if isinstance(event, Delta) else event.delta for event in events if not isinstance(event, Rendered)]
+    together = Delta(
+        content="".join(d.content for d in deltas),
+        thinking="".join(d.thinking for d in deltas),
+        tool_calls=tuple(call for d in deltas for call in d.tool_calls),
+        logprobs=tuple(token for d in deltas for token in d.logprobs),
     )
+    last = events[-1] if events else None
+    return together, last if isinstance(last, Finished) else Finished(None)
 
 
 def logprob_fields(logprobs: Iterable[TokenLogprob]) -> list[dict[str, Any]]:

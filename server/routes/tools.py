@@ -26,6 +26,7 @@ from server.json_decoding.kinds import (
     member,
 )
 from server.json_decoding.nodes import Node
+from server.json_decoding.syntax import parse_whole
 
 
 def read_property_type(node: Node) -> list[str]:
@@ -90,6 +91,18 @@ class ToolBody:
 
 
 TOOL = Struct("api.Tool", ToolBody)
+
+
+def parse_parameters(raw: bytes) -> ParametersBody:
+    """A schema that stands within a body as JSON, or is empty. Raises: DecodeError."""
+    parameters: ParametersBody = decode(PARAMETERS, parse_whole(raw)) if raw else ParametersBody()
+    return parameters
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """The arguments of a call that are told as the text of a JSON object. Raises: DecodeError."""
+    arguments: dict[str, Any] = decode(ARGUMENTS, parse_whole(text.encode()))
+    return arguments
 
 
 def to_tool(body: ToolBody) -> Tool:

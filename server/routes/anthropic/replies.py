@@ -11,7 +11,7 @@ from typing import Any
 from models.parsers.events import Delta, DoneReason, Finished, ToolCall, Usage
 from registry.gojson import encode
 from server.routes.anthropic.errors import new_id, refusal_of_reply, stream_error_body
-from server.routes.events import Event, merge_deltas
+from server.routes.events import Event, merge_events
 from server.routes.tools import arguments_text, sorted_arguments
 from server.routes.v1 import SSE, UNCACHED, json_line
 from server.transport.answers import Answer
@@ -46,12 +46,9 @@ class MessageEncoder:
         return b"".join(self._events(event))
 
     def collect(self, events: list[Event]) -> Answer:
-        deltas = [event.delta if isinstance(event, Finished) else event for event in events]
-        last = events[-1] if events else None
-        finished = last if isinstance(last, Finished) else Finished(None)
-        merged = merge_deltas(delta for delta in deltas if isinstance(delta, Delta))
-        reason = _stop_reason(finished, has_calls=bool(merged.tool_calls))
-        return json_line(200, self._message(_blocks(merged) or None, finished, reason))
+        together, finished = merge_events(events)
+        reason = _stop_reason(finished, has_calls=bool(together.tool_calls))
+        return json_line(200, self._message(_blocks(together) or None, finished, reason))
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:
         return refusal_of_reply(error, UNCACHED if stream else (), stream=stream)

@@ -12,7 +12,7 @@ from typing import Any
 from models.parsers.events import Delta, Finished, ToolCall
 from server.routes.anthropic.replies import MessageEncoder, message_event
 from server.routes.anthropic.translate import WEB_SEARCH
-from server.routes.events import Event
+from server.routes.events import Event, merge_events
 from server.routes.v1 import UNCACHED, json_line
 from server.transport.answers import NDJSON, Answer
 
@@ -29,10 +29,10 @@ class SearchEncoder(MessageEncoder):
 
     def collect(self, events: list[Event]) -> Answer:
         search = next((call for event in events for call in _searches(event)), None)
-        last = events[-1] if events else None
-        if search is None or not isinstance(last, Finished):
+        if search is None:
             return super().collect(events)
-        return json_line(200, self._message(self._failed_search(search), last, STOP_REASON))
+        _, finished = merge_events(events)
+        return json_line(200, self._message(self._failed_search(search), finished, STOP_REASON))
 
     def _events(self, event: Event) -> Iterator[bytes]:
         self._search = self._search or next(iter(_searches(event)), None)

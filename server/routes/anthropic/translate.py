@@ -11,14 +11,12 @@ from typing import Any
 from models.templates.chat import Message, Think, Tool
 from registry.gojson import quote
 from server.json_decoding.errors import DecodeError
-from server.json_decoding.kinds import decode
-from server.json_decoding.syntax import parse_whole
 from server.requests import ChatRequest
 from server.routes.anthropic.blocks import to_messages
 from server.routes.anthropic.schema import MessagesBody, ToolBody
 from server.routes.checks import MODEL_REQUIRED
 from server.routes.extras import extra_options, said
-from server.routes.tools import PARAMETERS, ParametersBody, ToolFunctionBody, to_tool
+from server.routes.tools import ParametersBody, ToolFunctionBody, parse_parameters, to_tool
 from server.routes.tools import ToolBody as NativeToolBody
 from server.routes.v1 import Untranslatable
 
@@ -111,13 +109,10 @@ def is_search(body: ToolBody) -> bool:
 
 
 def _parameters(body: ToolBody) -> ParametersBody:
-    if not body.input_schema:
-        return ParametersBody()
     try:
-        parameters: ParametersBody = decode(PARAMETERS, parse_whole(body.input_schema))
+        return parse_parameters(body.input_schema)
     except DecodeError as error:
         raise Untranslatable(f"invalid input_schema for tool {quote(body.name)}: {error}") from error
-    return parameters
 
 
 SEARCH_TOOL: Tool = {

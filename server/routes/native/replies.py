@@ -13,7 +13,7 @@ from models.parsers.events import Delta, DoneReason, Finished, ToolCall, Usage
 from registry.gojson import encode, encode_time
 from server.errors import OF_THE_ENGINE, status_of
 from server.requests import Rendered
-from server.routes.events import Event, logprob_fields, merge_deltas
+from server.routes.events import Event, logprob_fields, merge_events
 from server.routes.native.translate import from_tool_call
 from server.transport.answers import BARE_JSON, JSON, NDJSON, Answer
 from server.transport.asgi import Headers
@@ -70,10 +70,8 @@ class ReplyEncoder:
         return b""  # Compat: http-api 4.7: a reply that the repetition guard ended has no last record
 
     def collect(self, events: list[Event]) -> Answer:
-        deltas = [event.delta if isinstance(event, Finished) else event for event in events]
-        last = events[-1] if events else None
-        finished = last if isinstance(last, Finished) and last.reason is not None else None
-        return json_answer(200, self._object(merge_deltas(d for d in deltas if isinstance(d, Delta)), finished))
+        together, finished = merge_events(events)
+        return json_answer(200, self._object(together, finished if finished.reason is not None else None))
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:
         if stream and isinstance(error, OF_THE_ENGINE):

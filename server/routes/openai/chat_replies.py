@@ -13,7 +13,7 @@ from typing import Any
 from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob, ToolCall, Usage
 from registry.gojson import encode
 from server.requests import Rendered
-from server.routes.events import LOADING, Event, logprob_fields, merge_deltas
+from server.routes.events import LOADING, Event, logprob_fields, merge_events
 from server.routes.openai.errors import error_body, refusal_of_reply
 from server.routes.tools import arguments_text
 from server.routes.v1 import SSE, json_line
@@ -42,7 +42,7 @@ class ChatEncoder:
 
     def alone(self, event: Event) -> Answer | None:
         if isinstance(event, Rendered) and not self._stream:
-            return json_line(200, self._completion("", Delta(), None, event))
+            return json_line(200, self._completion("", Delta(), Finished(None), event))
         if isinstance(event, Rendered) or (isinstance(event, Finished) and event.reason in LOADING):
             return Answer(200, self.stream_headers, self.record(event)) if self._stream else None
         return None
@@ -59,11 +59,8 @@ class ChatEncoder:
                 return b"".join(self._chunks(Delta()))
 
     def collect(self, events: list[Event]) -> Answer:
-        deltas = [event.delta if isinstance(event, Finished) else event for event in events]
-        last = events[-1] if events else None
-        finished = last if isinstance(last, Finished) else None
-        merged = merge_deltas(delta for delta in deltas if isinstance(delta, Delta))
-        return json_line(200, self._completion("assistant", merged, finished))
+        together, finished = merge_events(events)
+        return json_line(200, self._completion("assistant", together, finished))
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:
         return refusal_of_reply(error, stream=stream)
@@ -105,16 +102,16 @@ class ChatEncoder:
     # ---- one object ------------------------------------------------------------------------------------------------
 
     def _completion(
-        self, role: str, delta: Delta, finished: Finished | None, rendered: Rendered | None = None
+        self, role: str, delta: Delta, finished: Finished, rendered: Rendered | None = None
     ) -> dict[str, Any]:
         message: dict[str, Any] = {"role": role, "content": delta.content}
         if delta.thinking:
             message["reasoning"] = delta.thinking
         message |= _calls(delta.tool_calls)
-        reason = _finish_reason(finished, has_calls=bool(delta.tool_calls)) if finished else None
+        reason = _finish_reason(finished, has_calls=bool(delta.tool_calls))
         choice = {"index": 0, "message": message, "finish_reason": reason} | _logprobs(delta.logprobs)
         found = self._fields("chat.completion") | {"choices": [choice]}
-        found["usage"] = usage_fields(finished.usage if finished else Usage())
+        found["usage"] = usage_fields(finished.usage)
         if rendered is not None:
             found["_debug_info"] = _debug_fields(rendered)
         return found

@@ -13,7 +13,7 @@ from typing import Any
 from models.parsers.events import Delta, DoneReason, Finished, Usage
 from registry.gojson import encode
 from server.requests import Rendered
-from server.routes.events import LOADING, Event, merge_deltas
+from server.routes.events import LOADING, Event, merge_events
 from server.routes.openai.chat_replies import DONE, FINGERPRINT, usage_fields
 from server.routes.openai.errors import error_body, refusal_of_reply
 from server.routes.v1 import SSE, json_line
@@ -56,11 +56,8 @@ class CompletionEncoder:
                 return self._chunk("", None)
 
     def collect(self, events: list[Event]) -> Answer:
-        deltas = [event.delta if isinstance(event, Finished) else event for event in events]
-        last = events[-1] if events else None
-        finished = last if isinstance(last, Finished) else Finished(None)
-        merged = merge_deltas(delta for delta in deltas if isinstance(delta, Delta))
-        choices = [_choice(merged.content, finished.reason)]
+        together, finished = merge_events(events)
+        choices = [_choice(together.content, finished.reason)]
         return json_line(200, self._begin | self._end | {"choices": choices, "usage": usage_fields(finished.usage)})
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:

@@ -13,11 +13,9 @@ from models.parsers.events import ToolCall
 from models.templates.chat import Message
 from server.json_decoding.binary import decode_base64
 from server.json_decoding.errors import DecodeError, Refused
-from server.json_decoding.kinds import decode
-from server.json_decoding.syntax import parse_whole
 from server.routes.openai.images import decode_image
 from server.routes.openai.schema import MessageBody, ToolCallBody
-from server.routes.tools import ARGUMENTS
+from server.routes.tools import parse_arguments
 from server.routes.v1 import Untranslatable
 
 INVALID_PART = "invalid message format"
@@ -74,15 +72,12 @@ def _tool_name(body: MessageBody, bodies: Sequence[MessageBody]) -> str:
 
 def to_tool_calls(bodies: Iterable[ToolCallBody]) -> tuple[ToolCall, ...]:
     """Raises: Untranslatable where arguments are not the text of a JSON object."""
-    return tuple(ToolCall(body.function.name, _arguments(body.function.arguments), 0, body.id) for body in bodies)
-
-
-def _arguments(text: str) -> dict[str, Any]:
     try:
-        arguments: dict[str, Any] = decode(ARGUMENTS, parse_whole(text.encode()))
+        return tuple(
+            ToolCall(body.function.name, parse_arguments(body.function.arguments), 0, body.id) for body in bodies
+        )
     except DecodeError as error:
         raise Untranslatable("invalid tool call arguments") from error
-    return arguments
 
 
 def _part_message(role: str, part: Any) -> Message:

@@ -12,12 +12,11 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from models.parsers.events import Delta, Finished
 from models.templates.chat import Message
 from registry.gojson import encode
 from server.requests import ChatRequest
 from server.routes.checks import MODEL_REQUIRED, require_model
-from server.routes.events import Event, merge_deltas
+from server.routes.events import Event, merge_events
 from server.routes.incoming import PartsDep, read_raw
 from server.routes.openai.errors import OpenAIRoute, refusal_of_reply
 from server.routes.openai.multipart import InvalidForm, parse_form
@@ -85,8 +84,8 @@ class TranscriptionEncoder:
 
     def collect(self, events: list[Event]) -> Answer:
         """# Compat: the header tells a stream unless all came at once; the body never is one."""
-        deltas = [event.delta if isinstance(event, Finished) else event for event in events]
-        text = merge_deltas(delta for delta in deltas if isinstance(delta, Delta)).content.strip()
+        together, _ = merge_events(events)
+        text = together.content.strip()
         kind = NDJSON if len(events) > 1 else PLAIN if self._as_text else BARE_JSON
         body = text.encode() if self._as_text else encode({"text": text}) + b"\n"
         return Answer(200, [kind, (b"transfer-encoding", b"chunked")], body)

@@ -13,7 +13,7 @@ from typing import Any
 from models.parsers.events import Delta, Finished, ToolCall, Usage
 from registry.gojson import encode_sorted
 from server.requests import Rendered
-from server.routes.events import Event, merge_deltas
+from server.routes.events import Event, merge_events
 from server.routes.openai.errors import refusal_of_reply
 from server.routes.openai.responses.answer import (
     call_item,
@@ -60,12 +60,9 @@ class ResponseEncoder:
         return b"".join(self._events(event))
 
     def collect(self, events: list[Event]) -> Answer:
-        deltas = [event.delta if isinstance(event, Finished) else event for event in events]
-        last = events[-1] if events else None
-        merged = merge_deltas(delta for delta in deltas if isinstance(delta, Delta))
-        output = output_items(merged, response_id=self._id, message_id=self._message_id)
-        usage = last.usage if isinstance(last, Finished) else Usage()
-        found = self._response("completed", output, usage, streamed=False)
+        together, finished = merge_events(events)
+        output = output_items(together, response_id=self._id, message_id=self._message_id)
+        found = self._response("completed", output, finished.usage, streamed=False)
         return json_line(200, found | {"completed_at": int(time.time())})
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:

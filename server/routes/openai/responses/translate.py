@@ -13,8 +13,6 @@ from models.parsers.events import ToolCall
 from models.templates.chat import Message, Tool
 from registry.gojson import encode_sorted
 from server.json_decoding.errors import DecodeError
-from server.json_decoding.kinds import decode
-from server.json_decoding.syntax import parse_whole
 from server.requests import ChatRequest
 from server.routes.extras import extra_options, said
 from server.routes.openai.images import decode_image
@@ -32,7 +30,7 @@ from server.routes.openai.responses.items import (
 )
 from server.routes.openai.responses.schema import ResponseBody, ToolBody
 from server.routes.openai.translate import to_think
-from server.routes.tools import ARGUMENTS, PARAMETERS, ParametersBody, ToolFunctionBody, to_tool
+from server.routes.tools import ParametersBody, ToolFunctionBody, parse_arguments, parse_parameters, to_tool
 from server.routes.tools import ToolBody as NativeToolBody
 from server.routes.v1 import Untranslatable
 
@@ -111,13 +109,10 @@ def _add_call(messages: list[Message], item: CallItem, thoughts: str) -> None:
 
 
 def _arguments(text: str) -> dict[str, Any]:
-    if not text:
-        return {}
     try:
-        arguments: dict[str, Any] = decode(ARGUMENTS, parse_whole(text.encode()))
+        return parse_arguments(text) if text else {}
     except DecodeError as error:
         raise Untranslatable(f"failed to parse function call arguments: {error}") from error
-    return arguments
 
 
 def _message(role: str, content: str | Sequence[Part]) -> Message:
@@ -169,13 +164,10 @@ def _functions(body: ToolBody) -> Iterator[NativeToolBody]:
 
 def _parameters(body: ToolBody) -> ParametersBody:
     """# Compat: the schema passes through a Go map, so its keys are sorted from here on."""
-    if body.parameters is None:
-        return ParametersBody()
     try:
-        parameters: ParametersBody = decode(PARAMETERS, parse_whole(encode_sorted(body.parameters)))
+        return parse_parameters(b"" if body.parameters is None else encode_sorted(body.parameters))
     except DecodeError as error:
         raise Untranslatable(f"failed to unmarshal tool parameters: {error}") from error
-    return parameters
 
 
 SEARCH_TOOL: Tool = {
