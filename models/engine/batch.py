@@ -27,8 +27,9 @@ class Part(NamedTuple, Generic[P]):
 def plan_batch(slots: Sequence[P], *, n_batch: int, n_prefill: int) -> list[Part[P]]:
     """The parts of one decode: one token of everyone who decodes, then prompts, as far as `n_prefill` goes.
 
-    `slots` are those that have work, the longest waiting first. The first prompt gets half of what is there for
-    prompts and all share the rest evenly, so a long prompt starves nobody and is not starved.
+    `slots` are those that have work, the longest waiting first. Prompts are computed one after the other, which keeps
+    each one's cells together and lets attention pass over those of the others. But up to half of what is there goes to
+    short ones that it completes: a long prompt does not hold up short ones, nor do they starve it.
     """
     parts = [Part(slot, 1, True) for slot in slots if slot.n_pending == 1][:n_batch]
     prompts = [slot for slot in slots if slot.n_pending > 1]
@@ -39,20 +40,16 @@ def plan_batch(slots: Sequence[P], *, n_batch: int, n_prefill: int) -> list[Part
 
 
 def _shares(prompts: Sequence[Place], n_room: int) -> list[int]:
-    """How much of each prompt is computed; what one does not need goes to those after it."""
-    shares: list[int] = []
+    """How much of each prompt is computed."""
+    shares = [0] * len(prompts)
+    n_quick = n_room // 2
+    for index, slot in enumerate(prompts[1:], start=1):
+        if slot.n_pending <= n_quick:
+            shares[index] = slot.n_pending
+            n_quick -= slot.n_pending
+    n_room -= sum(shares)
     for index, slot in enumerate(prompts):
-        n_others = len(prompts) - index - 1
-        fair = n_room if n_others == 0 else -(-n_room // 2) if index == 0 else -(-n_room // (n_others + 1))
-        shares.append(min(fair, slot.n_pending))
-        n_room -= shares[-1]
-    return _hand_out(prompts, shares, n_room)
-
-
-def _hand_out(prompts: Sequence[Place], shares: list[int], n_left: int) -> list[int]:
-    """Give what is left over to the first who can use it."""
-    for index, slot in enumerate(prompts):
-        extra = min(n_left, slot.n_pending - shares[index])
+        extra = min(n_room, slot.n_pending - shares[index])
         shares[index] += extra
-        n_left -= extra
+        n_room -= extra
     return shares

@@ -21,11 +21,12 @@ class Waiting:
         pytest.param([100], 10, [10], id="a prompt gets what there is"),
         pytest.param([7], 10, [7], id="or what it needs"),
         pytest.param([1, 100, 1], 10, [1, 10, 1], id="decoding goes beside a prompt"),
-        pytest.param([100, 100], 10, [5, 5], id="two prompts share"),
-        pytest.param([100, 100, 100], 12, [6, 3, 3], id="the oldest gets half"),
-        pytest.param([2, 100, 100], 12, [2, 5, 5], id="what it does not need goes to the others"),
-        pytest.param([100, 2, 3], 12, [7, 2, 3], id="and what they do not need comes back"),
-        pytest.param([100, 100], 1, [1, 0], id="too little for all"),
+        pytest.param([100, 100], 10, [10, 0], id="long prompts one after the other"),
+        pytest.param([8, 100, 100], 10, [8, 2, 0], id="what the first does not need goes to the next"),
+        pytest.param([100, 3, 100], 10, [7, 3, 0], id="a short one is completed beside a long one"),
+        pytest.param([100, 3, 3, 2], 10, [5, 3, 0, 2], id="short ones get half at most"),
+        pytest.param([3, 3, 3, 3], 10, [3, 3, 3, 1], id="many short ones fill it"),
+        pytest.param([100, 6], 10, [10, 0], id="what is longer than half has to wait"),
         pytest.param([1] * 20, 10, [1] * 16 + [0] * 4, id="never more than the batch holds"),
         pytest.param([1] * 10 + [100], 50, [1] * 10 + [6], id="prompts get what decoding leaves of the batch"),
         pytest.param([0, 1], 10, [0, 1], id="nothing pending, nothing computed"),
@@ -40,5 +41,5 @@ def test_the_next_step(pending: list[int], n_prefill: int, expected: list[int]) 
 
 
 def test_logits_are_wanted_of_a_sequences_last_token_only() -> None:
-    parts = plan_batch([Waiting(1), Waiting(5), Waiting(50)], n_batch=64, n_prefill=20)
-    assert [(part.n, part.output) for part in parts] == [(1, True), (5, True), (15, False)]
+    parts = plan_batch([Waiting(1), Waiting(50), Waiting(5)], n_batch=64, n_prefill=20)
+    assert [(part.n, part.output) for part in parts] == [(1, True), (15, False), (5, True)]
