@@ -26,6 +26,7 @@ class Vocab:
         self._handle = handle
         self.n_tokens = int(lib.llama_vocab_n_tokens(handle))
         self._pieces: list[bytes | None] = [None] * self.n_tokens
+        self._raw_pieces: list[bytes | None] = [None] * self.n_tokens
 
     @property
     def handle(self) -> object:
@@ -103,10 +104,10 @@ class Vocab:
 
     def raw_piece(self, token: int) -> bytes:
         """The bytes of a token, control tokens spelled out."""
-        return self._read_piece(token, special=True)
-
-    def is_control(self, token: int) -> bool:
-        return bool(lib.llama_vocab_is_control(self._handle, token))
+        known = self._raw_pieces[token]
+        if known is None:
+            known = self._raw_pieces[token] = self._read_piece(token, special=True)
+        return known
 
     def is_special(self, token: int) -> bool:
         """Whether text never spells this token: control, unknown and unused ones."""
