@@ -12,7 +12,7 @@ Then the way to registries:
 
 * `wire` HTTP, bounded and worded as Go words it; `auth` key, challenge, token, with the passwords of `credentials`;
   `client` one method per endpoint; `threads` blocking steps; `gojson_errors` what Go says of bad JSON.
-* `partial` an unfinished download on disk; `transfer` one download, `downloads` shared by all who wait for it;
-  `upload` the other direction.
+* `partial` an unfinished download on disk; `attempt` fills it, at a `pace`; `transfer` one download from the first byte
+  to its name, `downloads` shared by all who wait for it; `upload` the other direction.
 * `registries` what all transfers share; `pull` and `push` the verbs, which tell their `progress`.
 """

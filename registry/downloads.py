@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from registry.client import RegistryClient
 from registry.digest import Digest
 from registry.manifest import Layer
+from registry.pace import Pace
 from registry.store import Store
-from registry.transfer import Download, Pace
+from registry.transfer import Download
 
 TICK_S = 0.06
 """How often somebody who waits hears something. # Compat: registry-store-cli 3.3, progress."""

@@ -119,8 +119,11 @@ def _renewed_size(store: Store, layer: Layer) -> int | None:
 
 @asynccontextmanager
 async def _leased(store: Store) -> AsyncIterator[Lease]:
-    lease = await in_thread(store.lease)
+    """A lease that ends in any case, also when the task is cancelled while it begins."""
+    begun: list[Lease] = []
     try:
-        yield lease
+        await in_thread(lambda: begun.append(store.lease()))
+        yield begun[0]
     finally:
-        await in_thread(lease.end)
+        for lease in begun:
+            await in_thread(lease.end)

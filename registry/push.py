@@ -11,11 +11,11 @@ from registry.downloads import TICK_S
 from registry.errors import InvalidName
 from registry.manifest import Layer, encode_manifest
 from registry.names import ModelName
+from registry.pace import Pace
 from registry.progress import Progress
 from registry.registries import Registries
 from registry.store import Store
 from registry.threads import in_thread
-from registry.transfer import Pace
 from registry.upload import UploadTask
 
 

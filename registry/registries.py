@@ -12,8 +12,8 @@ from registry.client import RegistryClient, Repository
 from registry.credentials import find_credentials
 from registry.downloads import Downloads
 from registry.names import ModelName
+from registry.pace import Pace
 from registry.store import Store
-from registry.transfer import Pace
 from registry.wire import Wire
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}

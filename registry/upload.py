@@ -18,9 +18,9 @@ from registry.client import RegistryClient, is_passing
 from registry.digest import Digest
 from registry.errors import ConnectionFailed, RegistryRefused, RetriesExhausted, Stalled
 from registry.files import translated
+from registry.pace import Pace
 from registry.partial import PART_BYTES
 from registry.threads import in_thread
-from registry.transfer import Pace
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class UploadTask:
         self._digest = digest
         self._pace = pace
         self._url = ""
+        self._descriptor: int | None = None
         self._free_streams = asyncio.Semaphore(pace.n_streams)
 
     async def run(self, mount_from: str) -> None:
@@ -75,25 +76,31 @@ class UploadTask:
         if session is None:
             return
         self._url = session.url
-        descriptor = await in_thread(self._open)
         try:
-            sums = await self._send_all(descriptor)
+            await in_thread(self._open)
+            sums = await self._send_all()
         finally:
-            os.close(descriptor)
+            self._close()
         etag = f"{hashlib.md5(b''.join(sums), usedforsecurity=False).hexdigest()}-{len(sums)}"
         await self._persist(lambda: self._commit(etag))
 
-    def _open(self) -> int:
+    def _open(self) -> None:
         with translated("open", self._path):
-            return os.open(self._path, os.O_RDONLY)
+            self._descriptor = os.open(self._path, os.O_RDONLY)
 
-    async def _send_all(self, descriptor: int) -> list[bytes]:
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    async def _send_all(self) -> list[bytes]:
         """The binary MD5 of each part. A registry that redirects parts takes several at once."""
+        assert self._descriptor is not None
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = []
                 for stretch in plan_stretches(self.total_bytes, self._pace.part_bytes):
-                    sender = _Sender(descriptor, stretch, self._path)
+                    sender = _Sender(self._descriptor, stretch, self._path)
                     target = await self._persist(lambda sender=sender: self._send(sender))  # type: ignore[misc]
                     if target is not None:
                         await self._free_streams.acquire()

@@ -18,10 +18,10 @@ from registry import pull as pulling
 from registry import push as pushing
 from registry.digest import Digest
 from registry.names import ModelName
+from registry.pace import Pace
 from registry.progress import Progress
 from registry.registries import Registries
 from registry.store import Store
-from registry.transfer import Pace
 from tests.fakes.registry import FakeRegistry
 
 STALL_S = 0.15

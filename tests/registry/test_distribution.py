@@ -16,7 +16,7 @@ import pytest
 
 from registry.manifest import Layer, Manifest, MediaType
 from registry.names import ModelName
-from registry.transfer import Pace
+from registry.pace import Pace
 from tests.registry.conftest import Site, statuses
 
 PROGRAM = shutil.which("docker-registry") or shutil.which("registry")

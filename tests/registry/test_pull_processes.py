@@ -13,10 +13,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from registry.names import ModelName
+from registry.pace import Pace
 from registry.pull import pull
 from registry.registries import Registries
 from registry.store import Store
-from registry.transfer import Pace
 from tests.fakes.registry import CHUNK_BYTES, FakeRegistry
 
 spawn = multiprocessing.get_context("spawn")

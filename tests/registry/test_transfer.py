@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import random
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -21,8 +22,8 @@ from registry.errors import (
     StoreUnusable,
 )
 from registry.names import ModelName
+from registry.pace import Pace
 from registry.partial import Part
-from registry.transfer import Pace
 from tests.fakes.registry import (
     Cut,
     Drop,
@@ -478,6 +479,21 @@ async def test_a_cancelled_pull_keeps_what_came(registry: FakeRegistry, site: Si
     await site.pull(name)
     assert_fetched(site, SMALL)
     assert ranges(registry)[-1] == f"bytes={record['Completed']}-999"
+
+
+async def test_a_pull_may_be_cancelled_at_any_moment(registry: FakeRegistry, site: Site) -> None:
+    """Nothing is held afterwards: no lock on the download, no lease on the store, no task."""
+    name = prepare(registry)
+    before = asyncio.all_tasks()
+    for n in range(40):
+        task = asyncio.create_task(site.pull(name))
+        await asyncio.wait([task], timeout=n * 0.001)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert asyncio.all_tasks() == before
+    await site.pull(name)
+    assert os.listdir(site.store.root / ".puna" / "leases") == []
+    assert_fetched(site, WHOLE)
 
 
 async def test_the_hash_follows_the_data(
