@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -35,7 +36,8 @@ class Courier:
         self._lock = threading.Lock()  # over what is to be sent
         self._waiting: deque[FromRunner] = deque()
         self._unsent = bytearray()
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
         self._flowing = threading.Event()
         self._flowing.set()
         self._closing = False
@@ -101,7 +103,8 @@ class Courier:
         self._flowing.set() if len(self._waiting) < _CLOGGED else self._flowing.clear()
 
     def _wake(self) -> None:
-        os.write(self._wake_write, b"\0")
+        with contextlib.suppress(BlockingIOError):  # then it is full, and `run` will wake up all the same
+            os.write(self._wake_write, b"\0")
 
     def _send_rest(self) -> bool:
         """False: there is more to send."""

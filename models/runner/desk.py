@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from models.runner.messages import (
     Cancel,
     Detokenize,
     Embed,
+    Failed,
+    FailureKind,
     FromRunner,
     Generate,
     Text,
@@ -26,9 +29,13 @@ from models.runner.messages import (
     Tokens,
 )
 
+log = logging.getLogger(__name__)
+
 # Compat: http-api 6.14, what the original says of a model that is not made for embeddings
 NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 NO_GENERATION = "this model computes embeddings; it does not generate text"
+
+UNPREPARED = "the request could not be prepared; the log of the server says why"
 
 _QUICK_CHARS = 16 * 1024
 """Texts up to this are tokenized in a few milliseconds, between two steps."""
@@ -171,7 +178,10 @@ class Desk:
                     return lambda: self._service.submit(task)
         except ModelError as error:
             failed = to_failed(request.request_id, error)
-            return lambda: self._answers.append(failed)
+        except Exception:  # one request's defect must not end the others'
+            log.exception("a request could not be prepared")
+            failed = Failed(request.request_id, FailureKind.INTERNAL, UNPREPARED)
+        return lambda: self._answers.append(failed)
 
     def _prepare_elsewhere(self, request: Request) -> None:
         self._preparing.add(request.request_id)

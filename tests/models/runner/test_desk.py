@@ -51,6 +51,8 @@ class SlowService:
         assert self.go.wait(10)
         if request.prompt == "bad":
             raise BadRequest("no")
+        if request.prompt == "defect":
+            raise ZeroDivisionError
         return request.prompt
 
     def submit(self, task: Any) -> None:
@@ -153,3 +155,15 @@ def test_a_request_refused_while_it_is_prepared_is_answered(inbox: queue.SimpleQ
     desk.handle(Generate(1, "bad"))
     desk.handle(inbox.get(timeout=10))
     assert answers(desk) == [Failed(1, FailureKind.BAD_REQUEST, "no")]
+
+
+def test_a_defect_fails_the_request_and_nothing_else(inbox: queue.SimpleQueue[Any]) -> None:
+    service = SlowService()
+    service.go.set()
+    desk = Desk(service, ByteVocabulary(), inbox)
+    for request in (Generate(1, "defect"), Generate(2, "good")):
+        desk.handle(request)
+        desk.handle(inbox.get(timeout=10))
+    (answer,) = answers(desk)
+    assert isinstance(answer, Failed) and (answer.request_id, answer.kind) == (1, FailureKind.INTERNAL)
+    assert service.submitted == ["good"]
