@@ -7,4 +7,5 @@ sequence.py   one generation                prepare.py  request → tokens, limi
 context_end.py  what to cut when a prompt or a generation outgrows the context
 detokenizer.py  pieces → text               stop.py     stop strings
 embeddings.py inputs → vectors              ports.py    what the engine needs of a model and its context
+failures.py   final answers to requests that come to nothing
 """
