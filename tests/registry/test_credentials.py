@@ -50,6 +50,55 @@ def test_a_file_that_cannot_be_read_has_no_entries(text: str, tmp_path: Path) ->
     assert find_credentials(tmp_path, "h") is None
 
 
+@pytest.fixture
+def keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that keeps the password of one host, and notes how it was called."""
+    program = tmp_path / "docker-credential-toy"
+    program.write_text(
+        "#!/bin/sh\n"
+        'read -r host; echo "$1 $host" >> "$0.log"\n'
+        'case $host in h) echo \'{"ServerURL":"h","Username":"kept","Secret":"s"}\';;\n'
+        'token) echo \'{"Username":"<token>","Secret":"s"}\';;\n'
+        "garbage) echo hello;;\n"
+        "*) echo not found; exit 1;; esac\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return program
+
+
+@pytest.mark.parametrize(
+    ("config", "host", "expected"),
+    [
+        ({"credsStore": "toy"}, "h", Credentials("kept", "s")),
+        ({"credHelpers": {"h": "toy"}}, "h", Credentials("kept", "s")),
+        ({"credHelpers": {"h": "toy"}, "auths": {"other": AUTH}}, "other", FOUND),
+        ({"credsStore": "toy", "auths": {"other": AUTH}}, "other", FOUND),
+        ({"credsStore": "toy", "auths": {"h": {}}}, "h", Credentials("kept", "s")),
+        ({"credsStore": "toy"}, "token", None),
+        ({"credsStore": "toy"}, "garbage", None),
+        ({"credsStore": "toy"}, "unknown", None),
+        ({"credsStore": "missing"}, "h", None),
+        ({"credsStore": "../toy"}, "h", None),
+        ({"credsStore": 5}, "h", None),
+        ({"credHelpers": []}, "h", None),
+    ],
+)
+def test_a_keeper_is_asked_where_one_is_named(
+    config: dict[str, Any], host: str, expected: Credentials | None, keeper: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    assert find_credentials(path, host) == expected
+
+
+def test_a_keeper_is_told_the_host_alone(keeper: Path, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"credsStore":"toy"}')
+    find_credentials(path, "h:5000")
+    assert Path(f"{keeper}.log").read_text() == "get h:5000\n"
+
+
 def test_passwords_are_not_printed() -> None:
     assert "pa:ss" not in repr(FOUND)
     assert FOUND.basic == "Basic dXNlcjpwYTpzcw=="
