@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.llama.openmp import bound_spinning
+
 _PACKAGE = "llama_cpp"
 
 
@@ -36,6 +38,7 @@ def _import_declarations() -> Any:
         del sys.modules[_PACKAGE]  # whoever wants the whole package can still import it
 
 
+bound_spinning()
 lib: Any = _import_declarations()
 
 
