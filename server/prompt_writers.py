@@ -12,8 +12,9 @@ from models.library import ModelSpec
 from models.parsers.events import Delta, StreamParser
 from models.parsers.harmony_names import HarmonyNames
 from models.parsers.inferred import InferredParser
-from models.parsers.native import NativeParser
+from models.parsers.native import native_parser
 from models.parsers.steps import Expectations, ParserKind, SteppedParser
+from models.parsers.syntax import HarmonyCalls, tags_of
 from models.parsers.table import find_parser
 from models.parsers.text import trim
 from models.parsers.tools import preserved_tokens
@@ -26,6 +27,8 @@ from models.templates.images import tag_images
 from models.templates.native import NativeModel, NativePrompt, render_native
 from models.templates.renderers.conversation import Conversation
 from models.templates.renderers.table import choose_renderer, find_renderer
+
+HARMONY_THOUGHT = Thought("<|channel|>", "final<|message|>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +98,27 @@ class NativeWriter:
 
     def prompt(self, messages: Sequence[Message]) -> Prompt:
         rendered = self._render(messages)
-        names = [tool["function"]["name"] for tool in self.tools]
         traits = rendered.traits
-        parser = NativeParser(traits.reasoning, traits.calls, names, rendered.primer)
-        thought = None
-        if traits.reasoning is not None and (self.think is None or self.think.enabled):
-            start, end = traits.reasoning.start.strip(), traits.reasoning.end.strip()
-            thought = Thought(start, end, is_open=not start or rendered.text.rstrip().endswith(start))
-        return Prompt(rendered.text, parser, count_images(messages), is_guarded=False, thought=thought)
+        expectations = Expectations(self.tools)
+        parser = native_parser(traits.reasoning, traits.calls, expectations, rendered.primer, wrappers=traits.wrappers)
+        read = tags_of(traits.calls) if self.tools or isinstance(traits.calls, HarmonyCalls) else ()
+        return Prompt(
+            rendered.text,
+            parser,
+            count_images(messages),
+            is_guarded=False,
+            thought=self._thought(rendered),
+            shown=(*tags_of(traits.reasoning), *read),
+        )
+
+    def _thought(self, rendered: NativePrompt) -> Thought | None:
+        tags = rendered.traits.reasoning
+        if isinstance(rendered.traits.calls, HarmonyCalls):
+            return HARMONY_THOUGHT
+        if tags is None or (self.think is not None and not self.think.enabled):
+            return None
+        start, end = tags.start.strip(), tags.end.strip()
+        return Thought(start, end, is_open=not start or rendered.text.rstrip().endswith(start))
 
     def _render(self, messages: Sequence[Message]) -> NativePrompt:
         facts = self.spec.facts
@@ -147,7 +163,7 @@ class RenderedWriter:
 
     def _built_in_thought(self, text: str) -> Thought:
         if self._is_harmony:
-            return Thought("<|channel|>", "final<|message|>")
+            return HARMONY_THOUGHT
         return _thought("<think>", "</think>", text)
 
     def _text(self, messages: Sequence[Message]) -> str:

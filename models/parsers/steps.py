@@ -49,6 +49,11 @@ class Expectations:
             self.last_message is not None and self.last_message.role == "assistant" and bool(self.last_message.content)
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the declared tools."""
+        return tuple(tool["function"]["name"] for tool in self.tools)
+
     def tool(self, name: str) -> dict[str, Any] | None:
         """The function of a declared tool."""
         functions = (tool["function"] for tool in self.tools)

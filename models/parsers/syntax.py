@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import assert_never
+
+PYTHON_TAG = "<|python_tag|>"
+"""Llama's: JSON, a call in Python's way, or code to run stands behind it."""
+
+_TAG = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]|◁[^◁▷]+▷")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class JsonCalls:
 
     `start` keeps its whitespace at the end, `end` is trimmed; both may be empty. `repeats`: each call has its own tags.
     `wrapper`: the member that holds name and arguments, if they are not at the top. `name_is_key`: `{"f": {…}}`.
+    `also`: other texts that models put before calls, though the template does not.
     """
 
     start: str
@@ -33,3 +42,88 @@ class JsonCalls:
     id_key: str = ""
     wrapper: str = ""
     name_is_key: bool = False
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCalls:
+    """Each call is `begin NAME separator {arguments} end`; all of them stand between `opening` and `closing`.
+
+    `id_tag`: what may stand with an id between name and separator.
+    """
+
+    begin: str
+    separator: str
+    end: str = ""
+    opening: str = ""
+    closing: str = ""
+    id_tag: str = ""
+    also: tuple[str, ...] = ()
+
+
+class Body(Enum):
+    """How a call is written that is read once its end tag has come."""
+
+    QWEN_XML = auto()
+    """`<function=NAME><parameter=KEY>value</parameter></function>`"""
+    GLM_XML = auto()
+    """`NAME<arg_key>KEY</arg_key><arg_value>value</arg_value>`"""
+    PYTHON = auto()
+    """`[name(key="value"), …]`"""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyCalls:
+    """`start`, a body, `end`."""
+
+    start: str
+    end: str
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class AddressedCalls:
+    """Functionary 3.2: everything follows `>>>` and whom it is for: a tool with its arguments, or `all`."""
+
+    start: str = ">>>"
+    everyone: str = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class HarmonyCalls:
+    """Harmony: messages in channels, of which thoughts and calls are two kinds."""
+
+
+CallSyntax = JsonCalls | NamedCalls | BodyCalls | AddressedCalls | HarmonyCalls
+
+
+def tags_of(syntax: CallSyntax | ReasoningTags | None) -> tuple[str, ...]:
+    """The tags that are read, each once; they may be control tokens of the model."""
+    match syntax:
+        case ReasoningTags():
+            return _tags_in(syntax.start, syntax.end)
+        case JsonCalls():
+            return _tags_in(syntax.start, syntax.end, *syntax.also)
+        case NamedCalls():
+            parts = (syntax.opening, syntax.begin, syntax.id_tag, syntax.separator, syntax.end, syntax.closing)
+            return _tags_in(*parts, *syntax.also)
+        case BodyCalls():
+            return _tags_in(syntax.start, syntax.end, *_BODY_TAGS[syntax.body])
+        case HarmonyCalls():
+            return HARMONY_TAGS
+        case AddressedCalls() | None:
+            return ()
+        case _:
+            assert_never(syntax)
+
+
+HARMONY_TAGS = ("<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>")
+_BODY_TAGS = {
+    Body.QWEN_XML: ("<function=", "</function>", "<parameter=", "</parameter>"),
+    Body.GLM_XML: ("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"),
+    Body.PYTHON: (),
+}
+
+
+def _tags_in(*texts: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tag for text in texts for tag in _TAG.findall(text)))

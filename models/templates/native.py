@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from models.parsers.native_harmony import ANSWER
+from models.parsers.syntax import AddressedCalls, HarmonyCalls
 from models.parsers.text import shared_start
 from models.templates.chat import Message, Think, Tool
 from models.templates.errors import InvalidChat, TemplateError, UnsupportedChat
@@ -74,7 +76,8 @@ def render_native(
     earlier = messages[:-1] if continued else messages
     names = _variables(model, traits, earlier, tools, think, now or datetime.now())
     opened = _bare(model, chat_template(source).render(names | {"add_generation_prompt": True}, now=now))
-    if continued is None and traits.reasoning is None:
+    has_primer = traits.reasoning is not None or isinstance(traits.calls, (AddressedCalls, HarmonyCalls))
+    if continued is None and not has_primer:
         return NativePrompt(opened, "", traits)
     closed = _bare(model, chat_template(source).render(names, now=now))
     opening = opened[shared_start(closed, opened) :]
@@ -118,6 +121,11 @@ def _continued(messages: Sequence[Message]) -> Message | None:
 
 def _with_answer(opening: str, answer: Message, traits: TemplateTraits) -> str:
     """The opening of the turn with the answer begun; an empty thought stands before it if the model thinks."""
+    match traits.calls:
+        case HarmonyCalls():
+            return opening + ANSWER + answer.content
+        case AddressedCalls(start=start, everyone=everyone):
+            return opening.removesuffix(start) + f"{start}{everyone}\n{answer.content}"
     tags = traits.reasoning
     if tags is None or not tags.start:
         return opening + answer.content
@@ -125,7 +133,13 @@ def _with_answer(opening: str, answer: Message, traits: TemplateTraits) -> str:
 
 
 def _primer(opening: str, traits: TemplateTraits) -> str:
-    start = traits.reasoning.start.strip() if traits.reasoning else ""
+    match traits.calls:
+        case HarmonyCalls():
+            start = "<|start|>"
+        case AddressedCalls():
+            start = traits.calls.start
+        case _:
+            start = traits.reasoning.start.strip() if traits.reasoning else ""
     return opening[opening.find(start) :] if start and start in opening else ""
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from models.parsers.syntax import JsonCalls, ReasoningTags
+from models.parsers.syntax import PYTHON_TAG, CallSyntax, JsonCalls, ReasoningTags
 from models.parsers.text import shared_start
 from models.templates.errors import TemplateError
+from models.templates.families import known_calls, known_reasoning, known_wrappers
 from models.templates.jinja import chat_template
 
 _Messages = list[dict[str, Any]]
@@ -37,7 +38,10 @@ _TAG_AFTER = re.compile(rf"\s*{_TAG}\s*")
 
 @dataclass(frozen=True, slots=True)
 class TemplateTraits:
-    """`takes_text`, `takes_parts`: content as a string, as a list of parts. `takes_objects`: arguments as objects."""
+    """`takes_text`, `takes_parts`: content as a string, as a list of parts. `takes_objects`: arguments as objects.
+
+    What rendering does not show of thoughts and calls is known from marks in the text (`families.py`).
+    """
 
     takes_text: bool
     takes_parts: bool
@@ -46,7 +50,9 @@ class TemplateTraits:
     shows_calls: bool
     takes_objects: bool
     reasoning: ReasoningTags | None
-    calls: JsonCalls | None
+    calls: CallSyntax | None
+    wrappers: tuple[str, ...] = ()
+    """Tags around answers, which are no part of them."""
 
 
 @lru_cache(maxsize=64)
@@ -56,6 +62,7 @@ def probe(source: str) -> TemplateTraits:
     takes_objects = _VALUE in _render(source, _call_chat(as_object=True), tools=True)
     called = _render(source, _call_chat(as_object=takes_objects), tools=True)
     reasoning = _reasoning_tags(source)
+    shown_calls = _json_calls(source, reasoning, as_object=takes_objects) if _CALLED in called else None
     return TemplateTraits(
         takes_text=_TEXT in _render(source, [_USER]),
         takes_parts=_takes_parts(source),
@@ -64,7 +71,8 @@ def probe(source: str) -> TemplateTraits:
         shows_calls=_CALLED in called,
         takes_objects=takes_objects,
         reasoning=reasoning,
-        calls=_json_calls(source, reasoning, as_object=takes_objects) if _CALLED in called else None,
+        calls=shown_calls or known_calls(source),
+        wrappers=known_wrappers(source),
     )
 
 
@@ -110,6 +118,7 @@ def _reasoning_tags(source: str) -> ReasoningTags | None:
         _tags_of_answer,
         _tags_of_call,
         _tags_of_switch,
+        known_reasoning,
         _tags_by_name,
     )
     return next((tags for find in finders if (tags := find(source))), None)
@@ -180,7 +189,8 @@ def _json_calls(source: str, reasoning: ReasoningTags | None, *, as_object: bool
         start = start.rpartition(reasoning.end.strip())[2]
     start = start.lstrip()
     repeats = bool(start.strip()) and twice.count(start.strip()) > once.count(start.strip())
-    return JsonCalls(start, _first_tag(end), repeats, in_array, **members)
+    also = (PYTHON_TAG,) if PYTHON_TAG in source else ()
+    return JsonCalls(start, _first_tag(end), repeats, in_array, **members, also=also)
 
 
 def _first_tag(text: str) -> str:

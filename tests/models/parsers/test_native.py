@@ -7,8 +7,10 @@ import pytest
 from models.parsers.errors import ParserError
 from models.parsers.events import Delta
 from models.parsers.native import NativeParser
+from models.parsers.steps import Expectations
 from models.parsers.syntax import JsonCalls, ReasoningTags
 from tests.models.parsers.splitting import Reply, assert_reply, parse, splits
+from tests.models.parsers.toolbox import tool
 
 THINK = ReasoningTags("<think>\n", "\n</think>\n\n")
 HERMES = JsonCalls("<tool_call>\n", "</tool_call>", repeats=True)
@@ -16,7 +18,7 @@ LLAMA = JsonCalls("", "", arguments_key="parameters")
 MISTRAL = JsonCalls("[TOOL_CALLS]", "", in_array=True, id_key="id")
 APERTUS = JsonCalls("<|tools_prefix|>", "<|tools_suffix|>", in_array=True, name_is_key=True)
 OPENAI = JsonCalls("<tools>", "</tools>", wrapper="function")
-TOOLS = ("add", "get_weather")
+TOOLS = Expectations([tool("add", a="integer", b="number", t="string"), tool("get_weather", city="string")])
 
 
 def hermes(primer: str = "") -> NativeParser:
@@ -117,8 +119,8 @@ def test_text_after_a_broken_tag_streams_at_once() -> None:
 
 def test_without_tools_nothing_is_a_call_and_without_tags_nothing_is_dropped() -> None:
     text = '\n <tool_call>\n{"name": "add", "arguments": {}}\n</tool_call>'
-    assert_reply(lambda: NativeParser(None, HERMES, ()), text, Reply(text))
-    assert_reply(lambda: NativeParser(THINK, HERMES, ()), text, Reply(text.lstrip()))
+    assert_reply(lambda: NativeParser(None, HERMES, Expectations()), text, Reply(text))
+    assert_reply(lambda: NativeParser(THINK, HERMES, Expectations()), text, Reply(text.lstrip()))
     assert_reply(lambda: NativeParser(None, HERMES, TOOLS), "\n x", Reply("x"))
 
 
@@ -130,7 +132,7 @@ def test_the_primer_is_read_but_not_told() -> None:
 
 def test_a_template_that_always_thinks_needs_no_opening_tag() -> None:
     tags = ReasoningTags("", "\n</think>\n")
-    assert_reply(lambda: NativeParser(tags, None), "hm\n</think>\nyes", Reply("yes", "hm\n"))
+    assert_reply(lambda: NativeParser(tags, None, Expectations()), "hm\n</think>\nyes", Reply("yes", "hm\n"))
 
 
 @pytest.mark.parametrize(

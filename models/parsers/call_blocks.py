@@ -1,0 +1,275 @@
+"""Finds calls in a reply: blocks of text that begin with a tag, whatever is written in them.
+
+Content before a block streams; a block waits until it is read whole, or turns out to be none. What a block must hold
+to be worth reading again is watched piece by piece, so a long one costs no more for each token than a short one.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import string
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Any, NamedTuple, Protocol
+
+from models.parsers.errors import ParserError
+from models.parsers.events import ToolCall
+from models.parsers.text import overlap
+
+_log = logging.getLogger(__name__)
+_ALPHABET = string.ascii_letters + string.digits
+_OUTSIDE = re.compile(r'["{}\[\]]')
+_INSIDE = re.compile(r'["\\]')
+
+
+class FoundCall(NamedTuple):
+    """A call as it stands in a block; an empty `identity`: it has none of its own."""
+
+    name: str
+    arguments: dict[str, Any]
+    identity: str = ""
+
+
+class Watch(Protocol):
+    """Looks for what an unfinished block lacks."""
+
+    def sees(self, piece: str) -> bool:
+        """Whether it has come, with this piece or before."""
+        ...
+
+
+class Malformed(ValueError):
+    """The text is not, and will not become, a block of calls."""
+
+
+class Incomplete(Exception):
+    """More text is needed, `watch` says which; `name` is that of the call whose arguments are under way."""
+
+    def __init__(self, name: str = "", watch: Watch | None = None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.watch = watch
+
+
+class BlockReader(Protocol):
+    """Reads blocks of one form.
+
+    `starts`: what they begin with. `repeats`: another may follow with nothing but whitespace between them.
+    """
+
+    starts: tuple[str, ...]
+    repeats: bool
+
+    def read(self, text: str, *, is_last: bool) -> tuple[list[FoundCall], int]:
+        """The calls of the block at the beginning of a text, and where it ends; the last one may lack its end tag.
+
+        Raises: Incomplete, Malformed.
+        """
+        ...
+
+
+class _State(Enum):
+    CONTENT = auto()
+    BLOCK = auto()
+    AFTER = auto()
+    """Behind a block that others like it may follow."""
+
+
+class CallBlocks:
+    """Cuts a reply without thoughts into content, which streams, and calls, which are told at the end.
+
+    # Compat: llama.cpp's chat parsers: calls are complete before they are told, and must name a declared tool. Text
+    # that breaks the format becomes content (there, a grammar keeps models from it).
+    """
+
+    def __init__(self, readers: Sequence[BlockReader]) -> None:
+        self._readers = {start: reader for reader in readers for start in reader.starts}
+        self._start = ""
+        self._buffer = ""
+        self._pieces: list[str] = []
+        self._watch: Watch | None = None
+        self._state = _State.CONTENT
+        self._calls: list[ToolCall] = []
+
+    def feed(self, text: str) -> str:
+        """The content that is certain by now."""
+        if self._state is _State.BLOCK and not self._is_due(text):
+            self._pieces.append(text)
+            return ""
+        self._buffer = "".join((self._buffer, *self._pieces, text))
+        self._pieces.clear()
+        content = []
+        while True:
+            before = self._state, len(self._buffer)
+            content.append(self._step())
+            if (self._state, len(self._buffer)) == before:
+                return "".join(content)
+
+    def finish(self) -> tuple[str, tuple[ToolCall, ...]]:
+        """Content that was held back, and all calls.
+
+        Raises: ParserError if the reply ends inside the arguments of a call.
+        """
+        self._buffer = "".join((self._buffer, *self._pieces))
+        content = ""
+        if self._state is _State.CONTENT and (found := self._first_start()):
+            content, self._buffer = self._buffer[: found[0]], self._buffer[found[0] :]
+            self._enter(found[1])
+        if self._state is _State.BLOCK:
+            content += self._read_last_block()
+        elif self._state is _State.CONTENT or self._buffer.strip():
+            content += self._buffer
+        return content, tuple(self._calls)
+
+    def _read_last_block(self) -> str:
+        try:
+            calls, _ = self._reader.read(self._buffer, is_last=True)
+        except Malformed:
+            return self._buffer
+        except Incomplete as incomplete:
+            if incomplete.name:
+                # Compat: Ollama's text for arguments that llama-server could not finish (prompting 2.4).
+                raise ParserError(
+                    f'llama-server returned invalid tool call arguments for "{incomplete.name}": '
+                    "unexpected end of JSON input"
+                ) from None
+            _log.info("a tool call was cut off before its name")
+            return self._buffer if self._start in _BRACKETS else ""
+        self._add(calls)
+        return ""
+
+    # ---- states ----------------------------------------------------------------------------------------------------
+
+    def _is_due(self, piece: str) -> bool:
+        """Whether reading the block again could come to anything else; whitespace completes nothing."""
+        return self._watch.sees(piece) if self._watch else bool(piece.strip())
+
+    @property
+    def _reader(self) -> BlockReader:
+        return self._readers[self._start]
+
+    def _step(self) -> str:
+        match self._state:
+            case _State.CONTENT:
+                return self._read_content()
+            case _State.BLOCK:
+                return self._read_block()
+            case _State.AFTER:
+                return self._read_between()
+
+    def _read_content(self) -> str:
+        found = self._first_start()
+        # A longer tag may still become of what looks like a shorter one.
+        cut = len(self._buffer) - max(overlap(self._buffer, start[:-1]) for start in self._readers)
+        if found and found[0] < cut:
+            cut = found[0]
+            self._enter(found[1])
+        content, self._buffer = self._buffer[:cut], self._buffer[cut:]
+        return content
+
+    def _first_start(self) -> tuple[int, str] | None:
+        """Where the first block may begin, and its tag; of tags that begin there the longest."""
+        places = ((self._buffer.find(start), -len(start), start) for start in self._readers)
+        found = min((place for place in places if place[0] >= 0), default=None)
+        return (found[0], found[2]) if found else None
+
+    def _enter(self, start: str) -> None:
+        self._start, self._state, self._watch = start, _State.BLOCK, None
+
+    def _read_block(self) -> str:
+        try:
+            calls, end = self._reader.read(self._buffer, is_last=False)
+        except Incomplete as incomplete:
+            self._watch = incomplete.watch
+            return ""
+        except Malformed:
+            return self._give_up()
+        self._add(calls)
+        self._buffer, self._state = self._buffer[end:], _State.AFTER
+        return ""
+
+    def _add(self, calls: Sequence[FoundCall]) -> None:
+        first = len(self._calls)
+        self._calls += (
+            ToolCall(call.name, call.arguments, first + i, call.identity or random_id()) for i, call in enumerate(calls)
+        )
+
+    def _read_between(self) -> str:
+        rest = self._buffer.lstrip()
+        starts = self._reader.starts if self._reader.repeats else ()
+        start = next((start for start in starts if rest.startswith(start)), None)
+        if start is not None:
+            self._buffer = rest
+            self._enter(start)
+        elif rest and not any(start.startswith(rest) for start in starts):
+            self._state = _State.CONTENT
+        return ""
+
+    def _give_up(self) -> str:
+        """The tag is content, and so is what follows it, up to the next one."""
+        _log.info("text in the place of a tool call is kept as content")
+        self._state = _State.CONTENT
+        self._buffer = self._buffer[len(self._start) :]
+        return self._start
+
+
+_BRACKETS = ("{", "[")
+
+
+# ---- watches -------------------------------------------------------------------------------------------------------
+
+
+class TagWatch:
+    """Waits for a tag."""
+
+    def __init__(self, tag: str, text: str = "") -> None:
+        self._tag = tag
+        self._end = text[-len(tag) :]
+
+    def sees(self, piece: str) -> bool:
+        text = self._end + piece
+        self._end = text[-len(self._tag) :]
+        return self._tag in text
+
+
+class JsonWatch:
+    """Waits for the end of the JSON object or list that `text` begins, judged by its brackets."""
+
+    def __init__(self, text: str) -> None:
+        self._depth = 0
+        self._in_string = False
+        self._escapes = False
+        self._has_ended = False
+        self.sees(text)
+
+    def sees(self, piece: str) -> bool:
+        at = 0
+        if self._escapes and piece:
+            at, self._escapes = 1, False
+        while not self._has_ended:
+            found = (_INSIDE if self._in_string else _OUTSIDE).search(piece, at)
+            if found is None:
+                break
+            at = self._pass(found[0], found.end(), len(piece))
+        return self._has_ended
+
+    def _pass(self, mark: str, at: int, size: int) -> int:
+        match mark:
+            case '"':
+                self._in_string = not self._in_string
+            case "\\":
+                self._escapes = at == size
+                return at + 1
+            case "{" | "[":
+                self._depth += 1
+            case _:
+                self._depth -= 1
+                self._has_ended = self._depth <= 0
+        return at
+
+
+def random_id() -> str:
+    """As llama-server makes them: 32 letters and digits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(32))
