@@ -33,8 +33,9 @@ from server.transport.asgi import Headers, header
 from server.transport.bodies import BodyTooLarge
 
 SSE = (b"content-type", b"text/event-stream")
-UNCACHED: Headers = ((b"cache-control", b"no-cache"), (b"connection", b"keep-alive"))
-"""What some streams carry, and the errors that come in their place, too."""
+UNCACHED: Headers = ((b"cache-control", b"no-cache"),)
+"""What some streams carry, and the errors that come in their place, too. Ollama adds that the connection stays open,
+which goes without saying, and is not so when the client wants it closed."""
 
 
 class Untranslatable(BadField):

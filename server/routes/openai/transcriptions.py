@@ -18,7 +18,7 @@ from server.requests import ChatRequest
 from server.routes.checks import MODEL_REQUIRED, require_model
 from server.routes.events import Event, merge_events
 from server.routes.incoming import PartsDep, read_raw
-from server.routes.openai.errors import OpenAIRoute, refusal_of_reply
+from server.routes.openai.errors import OpenAIRoute, error_line
 from server.routes.openai.multipart import InvalidForm, parse_form
 from server.routes.v1 import Untranslatable, reply
 from server.transport.answers import BARE_JSON, NDJSON, PLAIN, Answer
@@ -91,7 +91,8 @@ class TranscriptionEncoder:
         return Answer(200, [kind, (b"transfer-encoding", b"chunked")], body)
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:
-        return refusal_of_reply(error, stream=stream)
+        """# Compat: here, unlike elsewhere under /v1, nobody looks for models of the cloud before the dialect does."""
+        return error_line(error)
 
     def failure(self, error: Exception) -> bytes:
         raise AssertionError("transcriptions are not streamed")

@@ -11,6 +11,7 @@ import pytest
 
 from models.errors import InputTooLong, ModelNotFound, UnusableOutput
 from models.parsers.events import Delta, DoneReason, Finished
+from server.generation import CLOUD_DISABLED, CloudDisabled
 from server.requests import ChatRequest, Embeddings
 from tests.fakes.generation import FakeGeneration
 from tests.fakes.live_server import LiveServer, Reply, fake_parts
@@ -116,6 +117,12 @@ def test_what_comes_at_once_has_the_type_of_its_form(
     generation.script = (Finished(DoneReason.STOP, delta=Delta("words")),)
     reply = transcribe(server, "?model=m", **fields)
     assert (reply.headers["content-type"], reply.body) == (kind, body)
+
+
+def test_a_model_in_the_cloud_is_refused_in_the_dialects_form(server: LiveServer, generation: FakeGeneration) -> None:
+    generation.script = (CloudDisabled(CLOUD_DISABLED),)
+    reply = transcribe(server, model="x:cloud")
+    assert (reply.status, reply.json["error"]["type"]) == (403, "api_error")
 
 
 def test_a_failure_is_told_whenever_it_comes(server: LiveServer, generation: FakeGeneration) -> None:
