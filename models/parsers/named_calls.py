@@ -54,11 +54,18 @@ class NamedCallReader:
         name, _, identity = before.partition(self._syntax.id_tag) if self._syntax.id_tag else (before, "", "")
         if found and name.strip() in self._names:
             return name.strip(), identity.strip(), at + len(before) + len(separator)
-        said = name.strip()
-        is_possible = any(known.startswith(said) or said.startswith(known) for known in self._names)
-        if found or not is_possible or len(head) == _LONGEST_HEAD:
+        if found or len(head) == _LONGEST_HEAD or not self._can_become_head(head.lstrip()):
             raise Malformed
         raise Incomplete
+
+    def _can_become_head(self, head: str) -> bool:
+        """Whether a text begins with the name of a tool and what may follow it, as far as it goes."""
+        for name in self._names:
+            rest = head[len(name) :].lstrip()
+            tags = filter(None, (self._syntax.separator.strip(), self._syntax.id_tag))
+            if name.startswith(head) or (head.startswith(name) and any(_agree(rest, tag) for tag in tags)):
+                return True
+        return False
 
 
 class AddressedReader:
@@ -81,12 +88,17 @@ class AddressedReader:
         if code is not None and not rest.lstrip().startswith("{"):
             end = text.find("\n" + self._syntax.start, at)
             if end < 0 and not is_last:
-                raise Incomplete(watch=TagWatch("\n" + self._syntax.start) if rest.strip() else None)
+                raise Incomplete(watch=TagWatch("\n" + self._syntax.start, text) if rest.strip() else None)
             return [code], end + 1 if end >= 0 else len(text)
         arguments, end = read_json(text, skip_blanks(text, at), name)
         if not isinstance(arguments, dict):
             raise Malformed
         return [FoundCall(name, arguments)], end
+
+
+def _agree(text: str, tag: str) -> bool:
+    """Whether one begins with the other."""
+    return text.startswith(tag) or tag.startswith(text)
 
 
 def _expect_one(text: str, at: int, tags: tuple[str, ...], *, is_last: bool = False) -> tuple[str, int]:

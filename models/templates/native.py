@@ -192,6 +192,8 @@ def _message(message: Message, model: NativeModel, traits: TemplateTraits) -> di
     if message.tool_call_id:
         shaped["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
+        if traits.wants_null_content and not message.content:
+            shaped["content"] = None
         shaped["tool_calls"] = [_call(call, traits) for call in message.tool_calls]
     return shaped
 

@@ -49,6 +49,8 @@ class TemplateTraits:
     describes_tools: bool
     shows_calls: bool
     takes_objects: bool
+    wants_null_content: bool
+    """Whether it shows calls only where the content is absent, rather than empty."""
     reasoning: ReasoningTags | None
     calls: CallSyntax | None
     wrappers: tuple[str, ...] = ()
@@ -61,6 +63,7 @@ def probe(source: str) -> TemplateTraits:
     chat_template(source)
     takes_objects = _VALUE in _render(source, _call_chat(as_object=True), tools=True)
     called = _render(source, _call_chat(as_object=takes_objects), tools=True)
+    wants_null_content = _CALLED not in called and _CALLED in _render(source, _null_chat(takes_objects), tools=True)
     reasoning = _reasoning_tags(source)
     shown_calls = _json_calls(source, reasoning, as_object=takes_objects) if _CALLED in called else None
     return TemplateTraits(
@@ -68,8 +71,9 @@ def probe(source: str) -> TemplateTraits:
         takes_parts=_takes_parts(source),
         has_system_role=_SYSTEM in _render(source, [{"role": "system", "content": _SYSTEM}, _USER]),
         describes_tools=_DECLARED in called,
-        shows_calls=_CALLED in called,
+        shows_calls=_CALLED in called or wants_null_content,
         takes_objects=takes_objects,
+        wants_null_content=wants_null_content,
         reasoning=reasoning,
         calls=shown_calls or known_calls(source),
         wrappers=known_wrappers(source),
@@ -100,10 +104,14 @@ def _call(as_object: bool) -> dict[str, Any]:
     return {"type": "function", "function": function, "id": _ID}
 
 
-def _call_chat(*, as_object: bool) -> _Messages:
+def _null_chat(as_object: bool) -> _Messages:
+    return _call_chat(as_object=as_object, content=None)
+
+
+def _call_chat(*, as_object: bool, content: str | None = "") -> _Messages:
     return [
         _USER,
-        {"role": "assistant", "content": "", "tool_calls": [_call(as_object)]},
+        {"role": "assistant", "content": content, "tool_calls": [_call(as_object)]},
         {"role": "tool", "content": "result", "name": _CALLED, "tool_call_id": _ID},
         {"role": "assistant", "content": "answer"},
         _USER,
