@@ -7,6 +7,7 @@ depend on timing, and the number of threads is a setting (another number may cha
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,10 +28,23 @@ N_CTX = 4096
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """One pass of the schedule, with fresh optimizers and examples of its own."""
+
+    tokens: int
+    rate: float  # factor of the rates below
+    easy_until: float  # parts of the round: bare questions only until here,
+    full_from: float  # and everything from here on
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a training run depends on."""
 
-    tokens: int = 7_000_000
+    rounds: tuple[Round, ...] = (
+        Round(7_000_000, rate=1.0, easy_until=0.15, full_from=0.45),
+        Round(4_500_000, rate=0.5, easy_until=0.0, full_from=0.0),
+    )
     batch_tokens: int = 2048
     pool: int = 1024  # examples that are sorted by length together
     matrix_rate: float = 0.02
@@ -38,9 +52,7 @@ class Settings:
     output_rate: float = 0.004
     warmup_steps: int = 40
     full_steps: int = 180  # so long the rates are full; then they fall with the root of the steps,
-    decay_share: float = 0.4  # and in the last part of the run to zero
-    easy_until: float = 0.15  # parts of the run: bare questions only until here,
-    full_from: float = 0.45  # and everything from here on
+    decay_share: float = 0.4  # and in the last part of the round to zero
     seed: int = 2026
     threads: int = 2
     n_tokens: int = 1792
@@ -66,13 +78,13 @@ class Batch:
     targets: Tensor
 
 
-def batches(settings: Settings, bpe: tokenizer.Tokenizer) -> Iterator[Batch]:
+def batches(settings: Settings, part: Round, seed: int, bpe: tokenizer.Tokenizer) -> Iterator[Batch]:
     """Batches of rows of similar length, without end; the examples become harder while they are drawn."""
-    mixture, renderer, rng = Mixture(settings.seed), Renderer(), Random(settings.seed)
+    mixture, renderer, rng = Mixture(seed), Renderer(), Random(seed)
     n_drawn = 0
     while True:
-        ramp = (n_drawn / settings.tokens - settings.easy_until) / (settings.full_from - settings.easy_until)
-        examples = [mixture.example(min(max(ramp, 0.0), 1.0)) for _ in range(settings.pool)]
+        difficulty = _difficulty(part, n_drawn / part.tokens)
+        examples = [mixture.example(difficulty) for _ in range(settings.pool)]
         pool = [encode(example, renderer, bpe, rng, n_ctx=N_CTX) for example in examples]
         n_drawn += sum(len(encoded.tokens) for encoded in pool)
         pool.sort(key=lambda encoded: len(encoded.tokens))
@@ -83,6 +95,12 @@ def batches(settings: Settings, bpe: tokenizer.Tokenizer) -> Iterator[Batch]:
             groups[-1].append(encoded)
         rng.shuffle(groups)
         yield from map(collate, groups)
+
+
+def _difficulty(part: Round, progress: float) -> float:
+    if progress >= part.full_from:
+        return 1.0
+    return max(0.0, (progress - part.easy_until) / (part.full_from - part.easy_until))
 
 
 def collate(group: list[Encoded]) -> Batch:
@@ -101,7 +119,7 @@ def collate(group: list[Encoded]) -> Batch:
 class Optimizers:
     """Muon for the matrices inside the blocks, Adam for embedding, output and norms, one schedule for all."""
 
-    def __init__(self, network: Network, settings: Settings, n_steps: int) -> None:
+    def __init__(self, network: Network, settings: Settings, part: Round) -> None:
         matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
         norms = [p for p in network.parameters() if p.ndim == 1]
         others = [
@@ -112,8 +130,8 @@ class Optimizers:
             torch.optim.Muon(matrices, lr=settings.matrix_rate, momentum=0.95, weight_decay=0.01),
             torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
         )
-        self.rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in self.optimizers]
-        self.settings, self.n_steps = settings, n_steps
+        self.rates = [[part.rate * group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.settings, self.n_steps = settings, part.tokens // settings.batch_tokens
 
     def step(self, n: int) -> None:
         scale = self._scale(n)
@@ -127,7 +145,7 @@ class Optimizers:
         """Warm-up, full, inverse square root, then down to zero: batches are small and their gradients noisy."""
         settings = self.settings
         rising = (n + 1) / settings.warmup_steps
-        falling = (settings.full_steps / max(n, settings.full_steps)) ** 0.5
+        falling = math.sqrt(settings.full_steps / max(n, settings.full_steps))
         ending = (self.n_steps - n) / (self.n_steps * settings.decay_share)
         return min(rising, falling) * min(1.0, ending)
 
@@ -140,50 +158,41 @@ def loss_of(network: Network, batch: Batch) -> Tensor:
     return F.cross_entropy(logits.float(), batch.targets)
 
 
-def train(settings: Settings, bpe: tokenizer.Tokenizer, shape: Shape) -> Network:
-    torch.manual_seed(settings.seed)
-    network = Network(shape)
-    n_steps = settings.tokens // settings.batch_tokens
-    optimizers = Optimizers(network, settings, n_steps)
+def train_round(network: Network, settings: Settings, part: Round, seed: int, bpe: tokenizer.Tokenizer) -> None:
+    """Train the network in place."""
+    optimizers = Optimizers(network, settings, part)
     started, mean = time.monotonic(), 0.0
-    for n, batch in zip(range(n_steps), batches(settings, bpe), strict=False):
+    for n, batch in zip(range(optimizers.n_steps), batches(settings, part, seed, bpe), strict=False):
         loss = loss_of(network, batch)
         loss.backward()
         optimizers.step(n)
         mean += (float(loss.detach()) - mean) / min(n + 1, 50)
-        if n % 50 == 0 or n == n_steps - 1:
-            print(f"step {n:5}/{n_steps}  loss {mean:.4f}  {time.monotonic() - started:6.0f} s", flush=True)
-        if n % 500 == 499:
-            torch.save(network.state_dict(), WORK / "pico.pt")
-    torch.save(network.state_dict(), WORK / "pico.pt")
-    return network
-
-
-def parse_settings() -> tuple[Settings, Path]:
-    defaults = Settings()
-    parser = argparse.ArgumentParser(description="Train pico and write its GGUF.")
-    parser.add_argument("--tokens", type=int, default=defaults.tokens, help="tokens to train on (default %(default)s)")
-    parser.add_argument(
-        "--threads", type=int, default=defaults.threads, help="threads of PyTorch (default %(default)s)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=WORK / "pico.gguf", help="the file to write (default %(default)s)"
-    )
-    args = parser.parse_args()
-    return Settings(tokens=args.tokens, threads=args.threads), args.output
+        if n % 50 == 0 or n == optimizers.n_steps - 1:
+            print(f"step {n:5}/{optimizers.n_steps}  loss {mean:.4f}  {time.monotonic() - started:6.0f} s", flush=True)
 
 
 def main() -> None:
-    settings, output = parse_settings()
+    settings = Settings()
+    parser = argparse.ArgumentParser(description="Train pico and write its GGUF.")
+    parser.add_argument("--threads", type=int, default=settings.threads, help="of PyTorch (default %(default)s)")
+    parser.add_argument("--output", type=Path, default=WORK / "pico.gguf", help="file to write (default %(default)s)")
+    parser.add_argument("--from-round", type=int, default=1, help="continue after the rounds before this one")
+    args = parser.parse_args()
     WORK.mkdir(exist_ok=True)
-    torch.set_num_threads(settings.threads)
+    torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
+    torch.manual_seed(settings.seed)
     bpe = train_tokenizer(settings)
-    bpe.save(WORK / "tokenizer.json")
-    shape = Shape(n_vocab=len(bpe.tokens))
-    network = train(settings, bpe, shape)
-    write_gguf(output, network, bpe, n_ctx=N_CTX)
-    print(f"{output}: {output.stat().st_size} bytes")
+    network = Network(Shape(n_vocab=len(bpe.tokens)))
+    if args.from_round > 1:
+        network.load_state_dict(torch.load(WORK / f"round-{args.from_round - 1}.pt"))
+    for number, part in enumerate(settings.rounds, start=1):
+        if number >= args.from_round:
+            print(f"round {number}")
+            train_round(network, settings, part, settings.seed + 100 * (number - 1), bpe)
+            torch.save(network.state_dict(), WORK / f"round-{number}.pt")
+    write_gguf(args.output, network, bpe, n_ctx=N_CTX)
+    print(f"{args.output}: {args.output.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
