@@ -24,6 +24,7 @@ MIN_N_CTX_VISION = 2048
 MAX_N_BATCH = 2048
 DEFAULT_N_BATCH = 512
 MAX_INT = 2**31 - 1
+LEAST_INT64, MOST_INT64 = -(2**63), 2**63 - 1
 
 RETIRED = frozenset(
     {"mirostat", "mirostat_tau", "mirostat_eta", "penalize_newline", "tfs_z", "numa"}
@@ -83,10 +84,10 @@ def merge(*layers: Mapping[str, Any]) -> Options:
 
 
 def _integer(name: str, value: Any) -> int:
-    # Compat: http-api 5: any JSON number, truncated toward zero.
+    # Compat: http-api 5: any JSON number, truncated toward zero. What 64 bits cannot hold becomes the nearest they can.
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
         raise OptionTypeError(name, "type integer")
-    return int(value)
+    return max(LEAST_INT64, min(int(value), MOST_INT64))
 
 
 def _float32(name: str, value: Any) -> float:

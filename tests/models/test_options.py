@@ -45,6 +45,13 @@ def test_integers_are_cut_and_floats_are_single_precision() -> None:
     assert options.temperature == 0.10000000149011612
 
 
+@pytest.mark.parametrize("name", ["num_ctx", "num_keep", "num_predict", "seed", "top_k"])
+@pytest.mark.parametrize("value", [10**30, 1e300])
+def test_integers_that_64_bits_cannot_hold_become_the_nearest_that_they_can(name: str, value: float) -> None:
+    assert getattr(parse_options({name: value}), name) == 2**63 - 1
+    assert getattr(parse_options({name: -value}), name) == -(2**63)
+
+
 def test_unknown_and_null_are_skipped() -> None:
     assert parse_options({"mirostat": 2, "foo": "bar", "num_ctx": None}) == parse_options({})
 
