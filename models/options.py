@@ -141,14 +141,15 @@ def sampling_of(options: Options) -> Sampling:
 def predict_limit(num_predict: int | None, n_ctx: int) -> int | None:
     """How many tokens a reply may have, None for no limit but the context's.
 
-    # Compat: prompting 9.4: ten contexts at most; negative values mean that; 0 is left to the engine.
+    # Compat: prompting 9.4: ten contexts at most, and that is what negative values mean. The original leaves 0 to its
+    # engine, where a context that shifts lets a reply go on forever; here it means the same as a negative value.
     # Without a context there is nothing to count in.
     """
     asked = -1 if num_predict is None else num_predict
-    if asked == 0 or n_ctx <= 0:
+    if n_ctx <= 0:
         return asked or None
     limit = 10 * n_ctx
-    return limit if asked < 0 or asked > limit else asked
+    return limit if asked <= 0 or asked > limit else asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ Json = dict[str, Any]
 
 
 def predicted(given: Json, vector: Json) -> Json:
-    """`num-predict`: n is what was asked for, m the context; 0 leaves the limit to the engine."""
+    """`num-predict`: n is what was asked for, m the context."""
     return {"n": predict_limit(given["n"], given["m"]) or 0}
 
 

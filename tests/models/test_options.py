@@ -67,7 +67,7 @@ def test_sampling_has_ollamas_defaults_and_a_random_seed_when_negative() -> None
     assert sampling_of(parse_options({"seed": 2**32 + 5})).seed == 5
 
 
-@pytest.mark.parametrize(("asked", "limit"), [(None, 640), (-1, 640), (-2, 640), (0, None), (7, 7), (10_000, 640)])
+@pytest.mark.parametrize(("asked", "limit"), [(None, 640), (-1, 640), (-2, 640), (0, 640), (7, 7), (10_000, 640)])
 def test_a_reply_has_ten_contexts_at_most(asked: int | None, limit: int | None) -> None:
     assert predict_limit(asked, 64) == limit
 
