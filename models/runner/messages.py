@@ -14,6 +14,7 @@ from enum import StrEnum
 
 import msgspec
 
+FRAME_HEAD_BYTES = 4
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 
@@ -286,7 +287,7 @@ _encoder = msgspec.msgpack.Encoder()
 def encode_frame(message: ToRunner | FromRunner) -> bytes:
     """Length prefix and payload, ready for the socket."""
     payload = _encoder.encode(message)
-    return len(payload).to_bytes(4, "big") + payload
+    return len(payload).to_bytes(FRAME_HEAD_BYTES, "big") + payload
 
 
 def decode_to_runner(payload: bytes) -> ToRunner:

@@ -21,6 +21,7 @@ import msgspec
 
 from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed, RunnerError, UnusableOutput
 from models.runner.messages import (
+    FRAME_HEAD_BYTES,
     MAX_FRAME_BYTES,
     Cancel,
     Chunk,
@@ -53,6 +54,8 @@ logger = logging.getLogger(__name__)
 WORKER = "models.runner.worker"
 STOP_TIMEOUT_S = 5.0
 KEPT_LOG_LINES = 20
+EMBED_INPUTS = 2048
+"""Inputs whose vectors fit a frame, whatever the model."""
 JOIN_ABOVE = 512
 """Chunks that may wait in a mailbox before they are joined."""
 
@@ -118,15 +121,14 @@ class RunnerProcess:
         Cancelling the call kills the child. Raises: LoadError, OutOfMemory.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            process = await _spawn(theirs)
-        except OSError as error:
-            ours.close()
-            raise LoadError(f"error starting llama-server: {error}") from error
-        finally:
-            theirs.close()
+        with theirs:
+            reader, writer = await asyncio.open_connection(sock=ours)
+            try:
+                process = await _spawn(theirs)
+            except BaseException:
+                writer.close()
+                raise
         log = _LogTail(process)
-        reader, writer = await asyncio.open_connection(sock=ours)
         try:
             writer.write(encode_frame(Load(config)))
             ready = await _load(reader, process, log, stall_timeout_s)
@@ -188,6 +190,16 @@ class RunnerProcess:
 
     async def embed(self, inputs: tuple[str, ...], *, truncate: bool, normalize: bool) -> Embedded:
         """One vector for each input. Raises: BadRequest, RunnerError, RunnerCrashed."""
+        # In parts: the vectors of a very long list would not fit a frame.
+        parts = [inputs[i : i + EMBED_INPUTS] for i in range(0, len(inputs), EMBED_INPUTS)]
+        answers = [await self._embed(part, truncate=truncate, normalize=normalize) for part in parts]
+        if len(answers) == 1:
+            return answers[0]
+        last = answers[-1]
+        vectors = b"".join(answer.vectors for answer in answers)
+        return Embedded(last.request_id, vectors, last.n_embd, sum(answer.n_tokens for answer in answers))
+
+    async def _embed(self, inputs: tuple[str, ...], *, truncate: bool, normalize: bool) -> Embedded:
         with self._request() as (request_id, mailbox):
             self._send(Embed(request_id, inputs, truncate, normalize))
             message = await mailbox.get()
@@ -225,8 +237,12 @@ class RunnerProcess:
                 self._send(Cancel(request_id))
 
     def _send(self, message: ToRunner) -> None:
+        """Raises: BadRequest for what the child would not read; it would take that for nonsense, and end."""
+        frame = encode_frame(message)
+        if len(frame) - FRAME_HEAD_BYTES > MAX_FRAME_BYTES:
+            raise BadRequest("the prompt is too long")
         with contextlib.suppress(ConnectionError, RuntimeError):  # the reader notices that the child is gone
-            self._writer.write(encode_frame(message))
+            self._writer.write(frame)
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
@@ -282,10 +298,13 @@ class RunnerProcess:
 
 
 async def _spawn(theirs: socket.socket) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", WORKER, str(theirs.fileno()),
-        pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", WORKER, str(theirs.fileno()),
+            pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:
+        raise LoadError(f"error starting llama-server: {error}") from error
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
@@ -296,7 +315,7 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 
 
 async def _receive(reader: asyncio.StreamReader) -> FromRunner:
-    size = int.from_bytes(await reader.readexactly(4), "big")
+    size = int.from_bytes(await reader.readexactly(FRAME_HEAD_BYTES), "big")
     if size > MAX_FRAME_BYTES:
         raise msgspec.DecodeError(f"a frame of {size} bytes")
     return decode_from_runner(await reader.readexactly(size))

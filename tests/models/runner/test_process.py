@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Coroutine
 from typing import Any
 
@@ -100,6 +101,52 @@ def test_a_refusal_concerns_one_request_only() -> None:
             await say(runner, "refuse")
         assert await say(runner, "a") == ["a", None]
         await runner.stop()
+
+    run(work())
+
+
+def test_a_prompt_too_long_for_a_frame_is_refused_and_the_runner_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MAX_FRAME_BYTES", 1000)
+
+    async def work() -> None:
+        runner = await start()
+        with pytest.raises(BadRequest, match="too long"):
+            await say(runner, "a" * 1000)
+        assert await say(runner, "a") == ["a", None]
+        assert runner._mailboxes == {}
+        await runner.stop()
+
+    run(work())
+
+
+def test_a_long_list_of_inputs_is_embedded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "EMBED_INPUTS", 2)
+
+    async def work() -> None:
+        runner = await start()
+        answer = await runner.embed(("a", "b", "c", "d", "e"), truncate=True, normalize=True)
+        assert (len(answer.vectors), answer.n_embd, answer.n_tokens) == (5 * 8, 2, 5)
+        await runner.stop()
+
+    run(work())
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files by /proc")
+@pytest.mark.parametrize("n_steps", range(8))
+def test_a_load_cancelled_at_any_moment_leaves_no_child_and_no_socket(n_steps: int) -> None:
+    """A row's story: a client that left while the pair of sockets was being opened left a child behind."""
+
+    async def work() -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        loading = asyncio.create_task(start("stall"))
+        for _ in range(n_steps):
+            await asyncio.sleep(0)
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+        await asyncio.sleep(0)  # transports close in the next turn of the loop
+        await asyncio.sleep(0)
+        assert len(os.listdir("/proc/self/fd")) <= before
 
     run(work())
 
