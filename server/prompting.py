@@ -17,7 +17,7 @@ from models.library import ModelSpec
 from models.runner.process import RunnerProcess
 from models.templates.chat import Message, Think
 from models.templates.go.rendering import go_template
-from models.templates.history import shortened, without_old_thoughts
+from models.templates.history import without_old_thoughts, without_oldest
 from models.templates.schema import parse_message
 from server.prompt_writers import (
     NativeWriter,
@@ -31,9 +31,12 @@ from server.prompt_writers import (
     writer_of,
 )
 from server.requests import ChatRequest, GenerateRequest
+from server.tool_choice import offered_tools
 
 logger = logging.getLogger(__name__)
 
+DROPPED_IN_TURN = 4
+"""Messages dropped one by one; a template that refuses what then comes first is so heard as in the original."""
 IMAGE_TOKENS = 768
 """Compat: prompting 3.1: what an image counts when messages are dropped."""
 
@@ -42,7 +45,7 @@ async def for_chat(spec: ModelSpec, request: ChatRequest, think: Think | None, r
     """The prompt of a chat. Raises: TemplateError, InvalidChat, RunnerError."""
     messages = (*_opening(spec, request.messages), *request.messages)
     messages = without_old_thoughts(messages, spec.config.model_family, spec.name.model)
-    return await _fitting(messages, writer_of(spec, request.tools, think), spec, request, runner)
+    return await _fitting(messages, writer_of(spec, offered_tools(request), think), spec, request, runner)
 
 
 async def for_generate(spec: ModelSpec, request: GenerateRequest, think: Think | None, runner: RunnerProcess) -> Prompt:
@@ -94,16 +97,25 @@ async def _fitting(
 ) -> Prompt:
     """The prompt without the oldest messages, as many as it takes for it to fit the context.
 
-    # Compat: prompting 3.1, 3.3: system messages and the last message stay; dropping starts at the front.
+    # Compat: prompting 3.1, 3.3: system messages and the last message stay; dropping starts at the front. The original
+    tries one message after the other. A chat of a thousand would be rendered and counted a thousand times, so after the
+    first few this halves what is left: without more messages a prompt is not longer.
     """
-    for kept in shortened(messages):
+    fewest, most = 0, len(messages) - 1 if request.truncate else 0
+    best: Prompt | None = None
+    while fewest < most:
+        n_dropped = fewest if fewest < DROPPED_IN_TURN else (fewest + most) // 2
+        kept = without_oldest(messages, n_dropped)
         prompt = await asyncio.to_thread(writer.prompt, kept)
-        is_last = kept[-1:] == kept or not request.truncate
-        if is_last or await _fits(prompt, kept, spec, runner):
-            break
-    if len(kept) < len(messages):
-        logger.info("%d of %d messages do not fit the context", len(messages) - len(kept), len(messages))
-    return prompt
+        if await _fits(prompt, kept, spec, runner):
+            most, best = n_dropped, prompt
+        else:
+            fewest = n_dropped + 1
+    if most:
+        logger.info("the oldest %d of %d messages do not fit the context", most, len(messages))
+    if best is None:
+        best = await asyncio.to_thread(writer.prompt, without_oldest(messages, most))
+    return best
 
 
 async def _fits(prompt: Prompt, messages: Sequence[Message], spec: ModelSpec, runner: RunnerProcess) -> bool:

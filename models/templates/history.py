@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from models.parsers.thinking import without_thoughts
 from models.templates.chat import Message
 
 
-def shortened(messages: Sequence[Message]) -> Iterator[tuple[Message, ...]]:
-    """The messages, then ever fewer of them, the oldest dropped first; system messages and the last one always stay.
+def without_oldest(messages: Sequence[Message], n_dropped: int) -> tuple[Message, ...]:
+    """The messages without the first `n_dropped`, except for system messages: those always stay.
 
-    The first that fits the context is used, else the last.
     # Compat: prompting 3.1.
     """
-    for start in range(max(len(messages), 1)):
-        system = tuple(message for message in messages[:start] if message.role == "system")
-        yield (*system, *messages[start:])
+    system = tuple(message for message in messages[:n_dropped] if message.role == "system")
+    return (*system, *messages[n_dropped:])
 
 
 def without_old_thoughts(messages: Sequence[Message], family: str, name: str) -> tuple[Message, ...]:

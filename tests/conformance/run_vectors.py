@@ -33,7 +33,7 @@ from models.templates.go.analysis import analyse, parse_plain, thinking_tags_of
 from models.templates.go.chat_values import typescript_type
 from models.templates.go.rendering import GoTemplate, go_template
 from models.templates.go_json import compact
-from models.templates.history import shortened, without_leading_bos, without_old_thoughts
+from models.templates.history import without_leading_bos, without_old_thoughts, without_oldest
 from models.templates.images import ImageTags, tag_images
 from models.templates.media import media_kind
 from models.templates.renderers.conversation import Conversation
@@ -256,7 +256,9 @@ def _chat_prompt(given: Json, vector: Json) -> Json:
         return find_renderer(given["renderer"]).render(Conversation(messages, (), think))
 
     kept: Sequence[Message] = ()
-    for kept in shortened(_messages(given["messages"])):
+    messages = _messages(given["messages"])
+    for n_dropped in range(max(len(messages), 1)):
+        kept = without_oldest(messages, n_dropped)
         n_counted += 1
         images = sum(len(m.images) for m in kept) * TOKENS_OF_AN_IMAGE if given["has_projector"] else 0
         if len(render(kept).split()) + images <= given["num_ctx"]:

@@ -9,7 +9,7 @@ import pytest
 from models.errors import BadRequest
 from models.templates.chat import Message, Think
 from models.templates.collation import collate
-from models.templates.history import shortened, without_leading_bos, without_old_thoughts
+from models.templates.history import without_leading_bos, without_old_thoughts, without_oldest
 from models.templates.images import ImageTags, tag_images
 from models.templates.media import audio_format, image_type, media_kind
 from models.templates.schema import parse_message, parse_think, parse_tool, types_of
@@ -90,8 +90,8 @@ def test_a_renderer_numbers_images_over_all_messages(content: str, count: int, t
 
 def test_the_oldest_messages_go_first_and_system_messages_stay() -> None:
     chat = (USER, SYSTEM, ASSISTANT, USER)
-    assert list(shortened(chat)) == [chat, chat[1:], chat[1:], (SYSTEM, USER)]
-    assert list(shortened([])) == [()]
+    assert [without_oldest(chat, n) for n in range(4)] == [chat, chat[1:], chat[1:], (SYSTEM, USER)]
+    assert without_oldest([], 0) == ()
 
 
 def test_old_thoughts_are_dropped_for_the_families_that_expect_it() -> None:
