@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -176,7 +177,7 @@ class Generation:
                 return Embeddings(load_ns=load_ns)
             normalize = request.normalize or not spec.facts.has_raw_embeddings
             answer = await runner.embed(request.inputs, truncate=request.truncate, normalize=normalize)
-        rows = _rows(answer, request.dimensions)
+        rows = await asyncio.to_thread(_rows, answer, request.dimensions)
         return Embeddings(rows, answer.n_tokens, load_ns, time.monotonic_ns() - request.arrived_ns)
 
     # ---- before the runner -----------------------------------------------------------------------------------------
@@ -346,7 +347,7 @@ def _rows(answer: wire.Embedded, dimensions: int) -> tuple[memoryview[float], ..
     """
     values = memoryview(answer.vectors).cast("f")
     rows = tuple(values[i : i + answer.n_embd] for i in range(0, len(values), answer.n_embd))
-    if any(x != x or x in (float("inf"), float("-inf")) for x in values):
+    if not math.isfinite(sum(values)):  # no sum of finite 32-bit floats overflows; one that is not makes it so
         raise UnusableOutput("embedding contains NaN or Inf values")
     if not 0 < dimensions < answer.n_embd:
         return rows

@@ -46,6 +46,7 @@ class ScriptedRunner:
         self.chunks = chunks
         self.asked: list[dict[str, Any]] = []
         self.is_closed = False
+        self.n_tokenized = 0
         self.vectors: list[float] = []
 
     async def generate(self, prompt: str, **settings: Any) -> AsyncGenerator[Chunk | wire.Finished, None]:
@@ -58,6 +59,7 @@ class ScriptedRunner:
             self.is_closed = True
 
     async def tokenize(self, text: str, *, add_special: bool = False) -> tuple[int, ...]:
+        self.n_tokenized += 1
         return (*(b"^" if add_special else b""), *text.encode())
 
     async def detokenize(self, tokens: tuple[int, ...]) -> str:
@@ -177,6 +179,17 @@ def test_old_messages_go_when_the_context_is_too_small() -> None:
     assert runner.asked[0]["prompt"] == "[system]S[assistant]" + "y" * 20 + "[user]last[assistant]"
     events(generation.chat(chat(messages=history, truncate=False)))
     assert "x" * 40 in runner.asked[1]["prompt"]
+
+
+@pytest.mark.parametrize("n_kept", [1, 2, 3, 150, 296, 297, 299, 300])
+def test_of_a_long_chat_exactly_what_fits_is_kept_without_trying_every_length(n_kept: int) -> None:
+    history = tuple(Message("user", f"{i:03}") for i in range(300))
+    prompt = "".join(f"[user]{message.content}" for message in history[-n_kept:]) + "[assistant]"
+    runner = ScriptedRunner("x", n_ctx=len(prompt))
+    generation, _ = serving(runner)
+    events(generation.chat(chat(messages=history)))
+    assert runner.asked[0]["prompt"] == prompt
+    assert runner.n_tokenized <= 12
 
 
 def test_tokens_of_a_prompt_are_counted_with_nothing_cut() -> None:
