@@ -7,6 +7,7 @@ from models.library import ModelSpec
 from models.templates.chat import Think
 from registry.gojson import quote
 from server.requests import ChatRequest, GenerateRequest, TextRequest
+from server.tool_choice import offered_tools
 
 RAW_CONFLICT = "raw mode does not support template, system, or context"
 NO_IMAGE_MODELS = "image generation models are not currently supported"
@@ -15,7 +16,7 @@ NO_IMAGE_MODELS = "image generation models are not currently supported"
 def admit_chat(spec: ModelSpec, request: ChatRequest) -> Think | None:
     """Check a chat; the answer is how to think, None for a model that cannot. Raises: MissingCapability."""
     think = _thinking(spec, request)
-    _require(spec, request.model, "chat", ("tools",) if request.tools else ())
+    _require(spec, request.model, "chat", ("tools",) if offered_tools(request) else ())
     return think
 
 

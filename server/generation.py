@@ -50,8 +50,10 @@ from server.requests import (
     InferenceRequest,
     Rendered,
     TextRequest,
+    ToolUse,
 )
 from server.scheduler import Scheduler, Wanted
+from server.tool_choice import check_tool_choice, required_call
 
 CLOUD_DISABLED = "ollama cloud is disabled: remote model is unavailable"
 FAMILIES_THAT_RUN_ALONE = frozenset(
@@ -107,6 +109,7 @@ class Generation:
         if not request.messages and request.keep_alive_ns == 0:
             yield self._unload(spec)
             return
+        check_tool_choice(request)
         think = admit_chat(spec, request)
         options = merge(spec.parameters, request.options)
         async with self._scheduler.lease(self._wanted(spec, options, request, request.shift)) as runner:
@@ -276,7 +279,12 @@ class Generation:
 
 
 def _constraint(request: TextRequest, prompt: Prompt) -> wire.Constraint | None:
-    """# Compat: http-api 4.6: a chat may think before it answers in the format, a completion may not."""
+    """What the reply must look like: a call, if the request demands one, else the format. Raises: Unsupported.
+
+    # Compat: http-api 4.6: a chat may think before it answers in the format, a completion may not.
+    """
+    if isinstance(request, ChatRequest) and request.tool_choice.use is ToolUse.REQUIRED:
+        return required_call(request, prompt)
     constraint = parse_format(request.format)
     if constraint is None or isinstance(request, GenerateRequest):
         return constraint

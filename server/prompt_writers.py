@@ -12,9 +12,10 @@ from models.library import ModelSpec
 from models.parsers.events import Delta, StreamParser
 from models.parsers.harmony_names import HarmonyNames
 from models.parsers.inferred import InferredParser
+from models.parsers.known_calls import BUILT_IN
 from models.parsers.native import native_parser
 from models.parsers.steps import Expectations, ParserKind, SteppedParser
-from models.parsers.syntax import HarmonyCalls, tags_of
+from models.parsers.syntax import CallSyntax, HarmonyCalls, JsonCalls, tags_of
 from models.parsers.table import find_parser
 from models.parsers.text import trim
 from models.parsers.tools import preserved_tokens
@@ -36,7 +37,8 @@ class Prompt:
     """A prompt with what is needed to read the reply.
 
     `is_guarded`: a reply that repeats itself is abandoned. `thought`: the tags of thoughts that may come before a
-    constrained answer. `shown`: special tokens that the parser reads, and the engine therefore must not hide.
+    constrained answer. `shown`: special tokens that the parser reads, and the engine therefore must not hide. `calls`:
+    how the model writes calls, None where that is not known.
     """
 
     text: str
@@ -45,6 +47,7 @@ class Prompt:
     is_guarded: bool = True
     thought: Thought | None = None
     shown: tuple[str, ...] = ()
+    calls: CallSyntax | None = None
 
 
 class PlainParser:
@@ -109,6 +112,7 @@ class NativeWriter:
             is_guarded=False,
             thought=self._thought(rendered),
             shown=(*tags_of(traits.reasoning), *read),
+            calls=traits.calls,
         )
 
     def _thought(self, rendered: NativePrompt) -> Thought | None:
@@ -150,16 +154,21 @@ class RenderedWriter:
         if kind is not None:
             parser = SteppedParser(kind.make(Expectations(self.tools, messages[-1], self.expected)))
             thought = self._built_in_thought(text) if kind.has_thinking and thinks else None
-            return Prompt(text, parser, n_images, thought=thought, shown=kind.preserved)
+            calls = BUILT_IN.get(self._parser_name)
+            return Prompt(text, parser, n_images, thought=thought, shown=kind.preserved, calls=calls)
         facts = analyse(_template_text(self.spec))
         names = [tool["function"]["name"] for tool in self.tools]
         inferred = _inferred_parser(self.spec, text, names, self.think)
         thought = _thought(*facts.thinking_tags, text) if facts.thinking_tags and thinks else None
         shown = preserved_tokens(facts.tools_tag) if names else ()
-        return Prompt(text, inferred, n_images, thought=thought, shown=shown)
+        return Prompt(text, inferred, n_images, thought=thought, shown=shown, calls=_inferred_calls(facts.tools_tag))
 
     def _built_in(self) -> ParserKind | None:
-        return find_parser("harmony" if self._is_harmony else self.spec.config.parser)
+        return find_parser(self._parser_name)
+
+    @property
+    def _parser_name(self) -> str:
+        return "harmony" if self._is_harmony else self.spec.config.parser
 
     def _built_in_thought(self, text: str) -> Thought:
         if self._is_harmony:
@@ -212,6 +221,12 @@ def _inferred_parser(spec: ModelSpec, text: str, tool_names: Sequence[str], thin
     tags = facts.thinking_tags if think is not None and think.enabled else None
     is_thinking = tags is not None and trim(text).endswith(tags[0])
     return InferredParser(tags, facts.tools_tag, tool_names, is_thinking=is_thinking)
+
+
+def _inferred_calls(tag: str) -> JsonCalls:
+    """Calls as they are searched for behind a tag that a TEMPLATE shows."""
+    in_array = tag.endswith("[")
+    return JsonCalls(tag.removesuffix("[").removesuffix("{"), "", in_array=in_array)
 
 
 def _thought(start: str, end: str, prompt: str) -> Thought:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
 from models.templates.chat import Message, Think, Tool
@@ -42,12 +43,29 @@ class TextRequest(InferenceRequest):
     debug_render_only: bool = False
 
 
+class ToolUse(Enum):
+    """Whether a reply may, must or must not call tools."""
+
+    AUTO = auto()
+    NONE = auto()
+    REQUIRED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """`name`: with `REQUIRED`, the one tool that must be called; empty for any of them."""
+
+    use: ToolUse = ToolUse.AUTO
+    name: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest(TextRequest):
     """No messages: load the model (or unload it, with a keep-alive of 0)."""
 
     messages: tuple[Message, ...] = ()
     tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,9 @@ class Constraint(msgspec.Struct, frozen=True):
     text: str
     thought: Thought | None = None
     """Text that may come first and is free."""
+    tags: tuple[str, ...] = ()
+    """Texts, each perhaps a control token, that a `lark` grammar calls `tag_0`, `tag_1`, … (and `until_tag_0`, … any
+    text up to and including the tag)."""
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -117,13 +117,22 @@ class Grammars:
 
         if len(constraint.text) > MAX_CONSTRAINT_CHARS:
             raise InvalidConstraint(f"the {constraint.kind} is longer than {MAX_CONSTRAINT_CHARS} characters")
-        grammar = LLMatcher.grammar_from_lark(_to_lark(constraint) + _NO_FORCING)
+        tags = (self._tag_rules(i, tag) for i, tag in enumerate(constraint.tags))
+        grammar = LLMatcher.grammar_from_lark("\n".join((_to_lark(constraint), *tags)) + _NO_FORCING)
         if self._tokenizer is None:
             self._tokenizer = _prepare(self._vocabulary)
         native = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))
         if native.is_error():
             raise InvalidConstraint(f"invalid {constraint.kind}: {_one_line(native.get_error())}")
         return Matcher(native, self._vocabulary.n_tokens, self._vocabulary.end_tokens)
+
+    def _tag_rules(self, i: int, tag: str) -> str:
+        """The rules for a text that may be a control token, which grammars name by its number."""
+        tokens = self._vocabulary.tokenize(tag, add_special=False)
+        if len(tokens) == 1 and self._vocabulary.is_special(int(tokens[0])):
+            return f"tag_{i}: <[{tokens[0]}]>\nuntil_tag_{i}: /(.|\\n)*/ tag_{i}"
+        text = json.dumps(tag, ensure_ascii=False)
+        return f"tag_{i}: {text}\nuntil_tag_{i}[suffix={text}]: /(.|\\n)*/"
 
 
 def _to_lark(constraint: Constraint) -> str:

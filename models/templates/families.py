@@ -1,5 +1,3 @@
-# ruff: noqa: RUF001
-# DeepSeek's tokens are written with a fullwidth bar.
 """Families of chat templates that are known by words in their text.
 
 Rendering shows how most templates write calls as JSON (`probe.py`). Here are the forms that it cannot show: other ways
@@ -10,45 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.parsers.syntax import (
-    PYTHON_TAG,
-    AddressedCalls,
-    Body,
-    BodyCalls,
-    CallSyntax,
-    HarmonyCalls,
-    JsonCalls,
-    NamedCalls,
-    ReasoningTags,
+from models.parsers.known_calls import (
+    COMMAND,
+    COMMAND_R,
+    DEEPSEEK_BEGIN,
+    DEEPSEEK_R1,
+    DEEPSEEK_V31,
+    FUNCTIONARY,
+    FUNCTIONARY_V3,
+    GLM,
+    GRANITE,
+    HARMONY,
+    HERMES,
+    LFM2,
+    LLAMA,
+    MISTRAL,
+    MISTRAL_JSON,
+    NEMOTRON,
+    PHI_4,
+    QWEN_CODER,
 )
-
-_CALLS_BEGIN, _CALLS_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
-_CALL_BEGIN, _CALL_END, _SEPARATOR = "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>"
-_MISSPELT = ("<｜tool_calls_begin｜>", "<｜tool calls begin｜>", "<｜tool▁calls｜>")
-"""What models distilled from R1 write in the place of the first token."""
-
-_DEEPSEEK_R1 = NamedCalls(
-    f"{_CALL_BEGIN}function{_SEPARATOR}", "\n```json\n", f"```{_CALL_END}", _CALLS_BEGIN, _CALLS_END, also=_MISSPELT
-)
-_DEEPSEEK_V31 = NamedCalls(_CALL_BEGIN, _SEPARATOR, _CALL_END, _CALLS_BEGIN, _CALLS_END, also=_MISSPELT)
-_MISTRAL = NamedCalls("[TOOL_CALLS]", "[ARGS]", id_tag="[CALL_ID]")
-_MISTRAL_JSON = JsonCalls("[TOOL_CALLS]", "", in_array=True, id_key="id")
-_FUNCTIONARY = NamedCalls("<function=", ">", "</function>", also=(PYTHON_TAG,))
-_COMMAND = JsonCalls(
-    "<|START_ACTION|>",
-    "<|END_ACTION|>",
-    in_array=True,
-    name_key="tool_name",
-    arguments_key="parameters",
-    id_key="tool_call_id",
-)
-_COMMAND_R = JsonCalls("Action: ```json\n", "```", in_array=True, name_key="tool_name", arguments_key="parameters")
-_LFM2 = BodyCalls("<|tool_call_start|>", "<|tool_call_end|>", Body.PYTHON)
-_PHI_4 = JsonCalls("<|tool_call|>", "<|/tool_call|>", in_array=True, also=("functools",))
-_GRANITE = JsonCalls("<|tool_call|>", "", in_array=True, also=("<tool_call>",))
-_NEMOTRON = JsonCalls("<TOOLCALL>", "</TOOLCALL>", in_array=True)
-_HERMES = JsonCalls("<tool_call>", "</tool_call>", repeats=True)
-_LLAMA = JsonCalls("", "", arguments_key="parameters", also=(PYTHON_TAG,))
+from models.parsers.syntax import PYTHON_TAG, CallSyntax, ReasoningTags
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +40,26 @@ class _Family:
 
 
 _FAMILIES = (
-    _Family(("<|start|>", "<|channel|>", "<|message|>"), HarmonyCalls()),
-    _Family((">>>all",), AddressedCalls()),
-    _Family(("<function=", "<parameter="), BodyCalls("<tool_call>", "</tool_call>", Body.QWEN_XML)),
-    _Family(("<arg_key>", "<arg_value>"), BodyCalls("<tool_call>", "</tool_call>", Body.GLM_XML)),
-    _Family(("<function=", "</function>"), _FUNCTIONARY),
-    _Family((_CALLS_BEGIN, "```json"), _DEEPSEEK_R1),
-    _Family((_CALLS_BEGIN,), _DEEPSEEK_V31),
-    _Family(("[TOOL_CALLS]", "[ARGS]"), _MISTRAL),
-    _Family(("[TOOL_CALLS]",), _MISTRAL_JSON),
-    _Family(("<|START_ACTION|>",), _COMMAND),
-    _Family(("Action:", "```json", "tool_name"), _COMMAND_R),
-    _Family(("<|tool_call_start|>",), _LFM2),
-    _Family(("<|tool_list_start|>",), _LFM2),
-    _Family(("<|tool|>", "<|/tool|>"), _PHI_4),
-    _Family(("functools",), _PHI_4),
-    _Family(("<|tool_call|>",), _GRANITE),
-    _Family(("<TOOLCALL>",), _NEMOTRON),
-    _Family(("<tool_call>",), _HERMES),
-    _Family((PYTHON_TAG,), _LLAMA),
-    _Family(("<|start_header_id|>", "ipython"), _LLAMA),
+    _Family(("<|start|>", "<|channel|>", "<|message|>"), HARMONY),
+    _Family((">>>all",), FUNCTIONARY_V3),
+    _Family(("<function=", "<parameter="), QWEN_CODER),
+    _Family(("<arg_key>", "<arg_value>"), GLM),
+    _Family(("<function=", "</function>"), FUNCTIONARY),
+    _Family((DEEPSEEK_BEGIN, "```json"), DEEPSEEK_R1),
+    _Family((DEEPSEEK_BEGIN,), DEEPSEEK_V31),
+    _Family(("[TOOL_CALLS]", "[ARGS]"), MISTRAL),
+    _Family(("[TOOL_CALLS]",), MISTRAL_JSON),
+    _Family(("<|START_ACTION|>",), COMMAND),
+    _Family(("Action:", "```json", "tool_name"), COMMAND_R),
+    _Family(("<|tool_call_start|>",), LFM2),
+    _Family(("<|tool_list_start|>",), LFM2),
+    _Family(("<|tool|>", "<|/tool|>"), PHI_4),
+    _Family(("functools",), PHI_4),
+    _Family(("<|tool_call|>",), GRANITE),
+    _Family(("<TOOLCALL>",), NEMOTRON),
+    _Family(("<tool_call>",), HERMES),
+    _Family((PYTHON_TAG,), LLAMA),
+    _Family(("<|start_header_id|>", "ipython"), LLAMA),
 )
 """The first that fits counts, so the more special ones come first."""
 

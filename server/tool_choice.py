@@ -1,0 +1,42 @@
+"""Whether a reply calls tools, where the client wants a say in that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.errors import BadRequest, Unsupported
+from models.parsers.call_grammar import call_grammar
+from models.runner.messages import Constraint
+from models.templates.chat import Tool
+from server.prompt_writers import Prompt
+from server.requests import ChatRequest, ToolUse
+
+
+def check_tool_choice(request: ChatRequest) -> None:
+    """Raises: BadRequest for a demand that no reply could meet."""
+    choice = request.tool_choice
+    if choice.use is not ToolUse.REQUIRED:
+        return
+    if not request.tools:
+        raise BadRequest("tool_choice demands a tool call, but the request declares no tools")
+    if not _wanted_tools(request):
+        raise BadRequest(f"tool_choice demands the tool '{choice.name}', which the request does not declare")
+
+
+def offered_tools(request: ChatRequest) -> tuple[Tool, ...]:
+    """The tools that the model is told of."""
+    return () if request.tool_choice.use is ToolUse.NONE else request.tools
+
+
+def required_call(request: ChatRequest, prompt: Prompt) -> Constraint:
+    """What a reply must match that has to be a call, after thoughts, if any. Raises: Unsupported."""
+    if prompt.calls is None:
+        raise Unsupported("tool_choice cannot be enforced: it is not known how this model writes tool calls")
+    grammar = call_grammar(prompt.calls, _wanted_tools(request), many=not request.tool_choice.name)
+    thought = None if grammar.has_thoughts else prompt.thought
+    return Constraint("lark", grammar.text, thought, grammar.tags)
+
+
+def _wanted_tools(request: ChatRequest) -> Sequence[Tool]:
+    name = request.tool_choice.name
+    return [tool for tool in request.tools if not name or tool["function"]["name"] == name]

@@ -1,0 +1,154 @@
+# ruff: noqa: E501, RUF001
+# DeepSeek's tokens are written with a fullwidth bar; texts of replies are not cut to the length of lines.
+"""Grammars that demand calls: what they let through is what the parsers read as calls, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from models.parsers import known_calls as known
+from models.parsers.call_grammar import call_grammar
+from models.parsers.native import native_parser
+from models.parsers.steps import Expectations
+from models.parsers.syntax import CallSyntax, JsonCalls, tags_of
+from models.runner.messages import Constraint
+from models.sampling.grammar import Grammars, Matcher
+from models.templates.chat import Tool
+from tests.fakes.context import END, N_VOCAB, ByteVocabulary
+from tests.models.parsers.splitting import Reply, parse
+from tests.models.parsers.toolbox import tool
+
+Calls = tuple[tuple[str, dict[str, Any]], ...]
+TOOLS = [
+    tool("get_weather", "city", city="string", unit={"type": "string", "enum": ["c", "f"]}),
+    tool("add", "a", a="integer", b="any"),
+]
+HERMES = JsonCalls("<tool_call>\n", "</tool_call>", repeats=True)
+WRAPPED = JsonCalls("<tools>", "</tools>", wrapper="function")
+KEYED = JsonCalls("<|tools|>", "<|/tools|>", in_array=True, name_is_key=True)
+
+ONE: Calls = (("get_weather", {"city": "Rome"}),)
+BOTH: Calls = (("get_weather", {"city": "Rome"}), ("add", {"a": 1}))
+
+CALLS: list[tuple[CallSyntax, str, Calls]] = [
+    (HERMES, '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</tool_call>\n'
+     '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>', BOTH),
+    (known.LLAMA, '{"name": "get_weather", "parameters": {"city": "Rome"}}', ONE),
+    (known.MISTRAL_JSON, '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Rome"}, "id": "abcdefgh1"}, '
+     '{"name": "add", "arguments": {"a": 1}, "id": "abcdefgh2"}]', BOTH),
+    (WRAPPED, '<tools>{"type": "function", "function": {"name": "get_weather", "arguments": {"city": "Rome"}}}</tools>', ONE),
+    (KEYED, '<|tools|>[{"get_weather": {"city": "Rome"}}, {"add": {"a": 1}}]<|/tools|>', BOTH),
+    (known.COMMAND, '<|START_ACTION|>[{"tool_name": "get_weather", "parameters": {"city": "Rome"}, "tool_call_id": "abcdefgh1"}]<|END_ACTION|>', ONE),
+    (known.MISTRAL, '[TOOL_CALLS]get_weather[ARGS]{"city": "Rome"}[TOOL_CALLS]add[ARGS]{"a": 1}', BOTH),
+    (known.DEEPSEEK_R1, '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{"city": "Rome"}\n```<｜tool▁call▁end｜>\n'
+     '<｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{"a": 1}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>', BOTH),
+    (known.DEEPSEEK_V31, '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{"city": "Rome"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>', ONE),
+    (known.FUNCTIONARY, '<function=get_weather>{"city": "Rome"}</function><function=add>{"a": 1}</function>', BOTH),
+    (known.QWEN_CODER, '<tool_call>\n<function=get_weather>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>\n'
+     '<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>', BOTH),
+    (known.GLM, '<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n</tool_call>', ONE),
+    (known.LFM2, '<|tool_call_start|>[get_weather(city="Rome"), add(a=1)]<|tool_call_end|>', BOTH),
+    (known.FUNCTIONARY_V3, 'get_weather\n{"city": "Rome"}>>>add\n{"a": 1}', BOTH),
+    (known.HARMONY, '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Rome"}', ONE),
+    (known.HARMONY, '<|channel|>analysis<|message|>hm<|end|><|start|>assistant'
+     '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Rome"}', ONE),
+]  # fmt: skip
+SYNTAXES = [HERMES, *dict.fromkeys(case[0] for case in CALLS[1:])]
+
+
+class TaggedVocabulary(ByteVocabulary):
+    """Bytes, and the tags of a form as control tokens: above the bytes and the end."""
+
+    def __init__(self, tags: tuple[str, ...]) -> None:
+        super().__init__()
+        self.tags = tags
+        self.n_tokens = N_VOCAB + len(tags)
+
+    def raw_piece(self, token: int) -> bytes:
+        return self.tags[token - N_VOCAB].encode() if token >= N_VOCAB else super().raw_piece(token)
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> npt.NDArray[np.int32]:
+        tokens: list[int] = []
+        while text:
+            tag = next((tag for tag in self.tags if parse_special and text.startswith(tag)), "")
+            tokens += [N_VOCAB + self.tags.index(tag)] if tag else text[0].encode()
+            text = text[len(tag) or 1 :]
+        return np.array(tokens, dtype=np.int32)
+
+
+def passes(matcher: Matcher, tokens: npt.NDArray[np.int32]) -> bool:
+    for token in tokens:
+        if not matcher.allows(int(token)):
+            return False
+        matcher.accept(int(token))
+    return matcher.allows(END)
+
+
+def accepts(
+    syntax: CallSyntax, text: str, *, many: bool = True, has_tokens: bool = False, tools: Sequence[Tool] = TOOLS
+) -> bool:
+    vocabulary = TaggedVocabulary(tags_of(syntax) if has_tokens else ())
+    grammar = call_grammar(syntax, tools, many=many)
+    matcher = Grammars(vocabulary).matcher(Constraint("lark", grammar.text, None, grammar.tags))
+    return passes(matcher, vocabulary.tokenize(text, add_special=False))
+
+
+@pytest.mark.parametrize(("syntax", "text", "calls"), CALLS, ids=[case[1][:50] for case in CALLS])
+@pytest.mark.parametrize("has_tokens", [True, False])
+def test_what_a_grammar_demands_is_read_as_calls(syntax: CallSyntax, text: str, calls: Calls, has_tokens: bool) -> None:
+    if syntax == known.HARMONY and "analysis" in text and not has_tokens:
+        pytest.skip("no model knows harmony without its tokens")
+    assert accepts(syntax, text, has_tokens=has_tokens)
+    primer = ">>>" if syntax == known.FUNCTIONARY_V3 else ""
+    assert parse(native_parser(None, syntax, Expectations(TOOLS), primer), [text]).calls == calls
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=str)
+def test_a_grammar_lets_no_answer_through(syntax: CallSyntax) -> None:
+    assert not accepts(syntax, "It is sunny.")
+    assert not accepts(syntax, "")
+
+
+@pytest.mark.parametrize(("syntax", "text", "calls"), CALLS, ids=[case[1][:50] for case in CALLS])
+def test_a_named_tool_is_called_once(syntax: CallSyntax, text: str, calls: Calls) -> None:
+    has_tokens = syntax == known.HARMONY
+    assert accepts(syntax, text, many=False, has_tokens=has_tokens, tools=TOOLS[:1]) is (len(calls) == 1)
+    assert not accepts(syntax, text, many=False, has_tokens=has_tokens, tools=TOOLS[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ('{"city": "Rome", "unit": "c"}', True),
+        ('{"city": "Rome", "unit": "k"}', False),
+        ('{"unit": "c"}', False),
+        ('{"city": 1}', False),
+        ('{"city": "Rome", "zip": 1}', False),
+    ],
+)
+def test_arguments_follow_the_schema_of_the_tool(arguments: str, expected: bool) -> None:
+    assert (
+        accepts(HERMES, f'<tool_call>\n{{"name": "get_weather", "arguments": {arguments}}}\n</tool_call>') is expected
+    )
+
+
+def test_a_text_among_tags_may_hold_anything_but_its_end() -> None:
+    text = (
+        "<tool_call>\n<function=get_weather>\n<parameter=city>\n<b>\n{R & é}\n</parameter>\n</function>\n</tool_call>"
+    )
+    assert accepts(known.QWEN_CODER, text)
+    read = parse(native_parser(None, known.QWEN_CODER, Expectations(TOOLS)), [text])
+    assert read == Reply("", "", (("get_weather", {"city": "<b>\n{R & é}"}),))
+
+
+def test_a_tool_without_parameters_and_one_with_references_can_be_demanded() -> None:
+    schema = {"properties": {"p": {"$ref": "#/$defs/P"}}, "required": ["p"], "$defs": {"P": {"type": "string"}}}
+    tools = [tool("now"), {"type": "function", "function": {"name": "ref", "parameters": schema}}]
+    assert accepts(HERMES, '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>', tools=tools)
+    assert accepts(HERMES, '<tool_call>\n{"name": "ref", "arguments": {"p": "x"}}\n</tool_call>', tools=tools)
+    assert not accepts(HERMES, '<tool_call>\n{"name": "ref", "arguments": {"p": 1}}\n</tool_call>', tools=tools)
