@@ -98,8 +98,30 @@ class CallBlocks:
         if self._state is _State.BLOCK and not self._is_due(text):
             self._pieces.append(text)
             return ""
+        self._take(text)
+        return self._read_on()
+
+    def finish(self) -> tuple[str, tuple[ToolCall, ...]]:
+        """Content that was held back, and all calls.
+
+        Raises: ParserError if the reply ends inside the arguments of a call.
+        """
+        self._take("")
+        content = [self._read_on()]
+        while self._state is not _State.AFTER and (self._state is _State.BLOCK or (found := self._first_start())):
+            if self._state is _State.CONTENT and found:
+                content.append(self._enter(found))
+            content += (self._read_last_block(), self._read_on())
+        if self._state is _State.CONTENT or self._buffer.strip():
+            content.append(self._buffer)
+        return "".join(content), tuple(self._calls)
+
+    def _take(self, text: str) -> None:
         self._buffer = "".join((self._buffer, *self._pieces, text))
         self._pieces.clear()
+
+    def _read_on(self) -> str:
+        """Read as far as the text goes; the content of it."""
         content = []
         while True:
             before = self._state, len(self._buffer)
@@ -107,27 +129,11 @@ class CallBlocks:
             if (self._state, len(self._buffer)) == before:
                 return "".join(content)
 
-    def finish(self) -> tuple[str, tuple[ToolCall, ...]]:
-        """Content that was held back, and all calls.
-
-        Raises: ParserError if the reply ends inside the arguments of a call.
-        """
-        self._buffer = "".join((self._buffer, *self._pieces))
-        content = ""
-        if self._state is _State.CONTENT and (found := self._first_start()):
-            content, self._buffer = self._buffer[: found[0]], self._buffer[found[0] :]
-            self._enter(found[1])
-        if self._state is _State.BLOCK:
-            content += self._read_last_block()
-        elif self._state is _State.CONTENT or self._buffer.strip():
-            content += self._buffer
-        return content, tuple(self._calls)
-
     def _read_last_block(self) -> str:
         try:
             calls, _ = self._reader.read(self._buffer, is_last=True)
         except Malformed:
-            return self._buffer
+            return self._give_up()
         except Incomplete as incomplete:
             if incomplete.name:
                 # Compat: Ollama's text for arguments that llama-server could not finish (prompting 2.4).
@@ -135,9 +141,12 @@ class CallBlocks:
                     f'llama-server returned invalid tool call arguments for "{incomplete.name}": '
                     "unexpected end of JSON input"
                 ) from None
+            if self._start in _BRACKETS:
+                return self._give_up()
             _log.info("a tool call was cut off before its name")
-            return self._buffer if self._start in _BRACKETS else ""
+            calls = []
         self._add(calls)
+        self._buffer, self._state = "", _State.AFTER
         return ""
 
     # ---- states ----------------------------------------------------------------------------------------------------
@@ -164,8 +173,7 @@ class CallBlocks:
         # A longer tag may still become of what looks like a shorter one.
         cut = len(self._buffer) - max(overlap(self._buffer, start[:-1]) for start in self._readers)
         if found and found[0] < cut:
-            cut = found[0]
-            self._enter(found[1])
+            return self._enter(found)
         content, self._buffer = self._buffer[:cut], self._buffer[cut:]
         return content
 
@@ -175,8 +183,12 @@ class CallBlocks:
         found = min((place for place in places if place[0] >= 0), default=None)
         return (found[0], found[2]) if found else None
 
-    def _enter(self, start: str) -> None:
-        self._start, self._state, self._watch = start, _State.BLOCK, None
+    def _enter(self, found: tuple[int, str]) -> str:
+        """Begin a block; the content before it."""
+        place, self._start = found
+        self._state, self._watch = _State.BLOCK, None
+        content, self._buffer = self._buffer[:place], self._buffer[place:]
+        return content
 
     def _read_block(self) -> str:
         try:
@@ -201,8 +213,7 @@ class CallBlocks:
         starts = self._reader.starts if self._reader.repeats else ()
         start = next((start for start in starts if rest.startswith(start)), None)
         if start is not None:
-            self._buffer = rest
-            self._enter(start)
+            self._enter((len(self._buffer) - len(rest), start))
         elif rest and not any(start.startswith(rest) for start in starts):
             self._state = _State.CONTENT
         return ""

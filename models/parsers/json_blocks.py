@@ -21,6 +21,8 @@ def skip_blanks(text: str, at: int) -> int:
 
 def expect(text: str, at: int, tag: str) -> int:
     """Where a tag ends that may follow whitespace. Raises: Incomplete, Malformed."""
+    if not tag:
+        return at
     at = skip_blanks(text, at)
     if text.startswith(tag, at):
         return at + len(tag)

@@ -34,11 +34,10 @@ class JsonCallReader:
         tag = self._tag(text)
         if not tag:
             self._check_lead(text)
-        values, end = self._read_values(text, len(tag))
+        end_tag = self._syntax.end if tag in (self._syntax.start.rstrip(" "), "") else ""
+        values, end = self._read_values(text, len(tag), has_end=bool(end_tag))
         calls = [self._call(value) for value in values]
-        if not is_last and tag in (self._syntax.start.rstrip(" "), ""):
-            end = expect(text, end, self._syntax.end)
-        return calls, end
+        return calls, end if is_last else expect(text, end, end_tag)
 
     def _tag(self, text: str) -> str:
         """The tag that the block begins with; empty if it is JSON from the start."""
@@ -54,7 +53,8 @@ class JsonCallReader:
             raise Incomplete
         raise Malformed
 
-    def _read_values(self, text: str, at: int) -> tuple[list[Any], int]:
+    def _read_values(self, text: str, at: int, *, has_end: bool) -> tuple[list[Any], int]:
+        """One value, or several with commas between them: without an end tag, the first is the last."""
         values = []
         while True:
             at = skip_blanks(text, at)
@@ -64,7 +64,7 @@ class JsonCallReader:
                 raise Incomplete(self._name_in(text[at:]), incomplete.watch) from None
             values += value if isinstance(value, list) else [value]
             after = skip_blanks(text, end)
-            if not text.startswith(",", after):
+            if not has_end or not text.startswith(",", after):
                 return values, end
             at = after + 1
 
