@@ -43,11 +43,15 @@ class CallGrammar:
     has_thoughts: bool = False
 
 
-def call_grammar(syntax: CallSyntax, tools: Sequence[Tool], *, many: bool) -> CallGrammar:
-    """Replies that call one of these tools; `many`: or several, one after the other, where the form allows it."""
+def call_grammar(syntax: CallSyntax, tools: Sequence[Tool], *, many: bool, thinks: bool = False) -> CallGrammar:
+    """Replies that call one of these tools; `many`: or several, one after the other, where the form allows it.
+
+    `thinks`: a thought may come before what the grammar sees, and whitespace after that.
+    """
     lark = _Lark(tags_of(syntax))
     calls = lark.either(f"call_{i}" for i in range(len(tools)))
-    lark.rules["start"] = f"/[ \\n]{{0,4}}/ {_block(syntax, lark, calls, many=many)}"
+    blanks = "/[ \\n]{0,4}/ " if thinks else ""
+    lark.rules["start"] = blanks + _block(syntax, lark, calls, many=many)
     for i, tool in enumerate(tools):
         lark.rules[f"call_{i}"] = _call(syntax, lark, i, tool["function"])
     return CallGrammar(lark.text, lark.tags, has_thoughts=isinstance(syntax, HarmonyCalls))
@@ -197,7 +201,8 @@ def _value(
     body: Body, lark: _Lark, rule: str, key: str, parameter: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> str:
     """An argument with its key: text as it is, anything else as JSON."""
-    is_text = types_of(parameter) == ("string",) and not parameter.get("enum")
+    choices = parameter.get("enum")
+    is_text = types_of(parameter) == ("string",) and all(isinstance(choice, str) for choice in choices or ())
     defs = {"$defs": schema["$defs"]} if "$defs" in schema else {}
     json_rule = "" if is_text and body is not Body.PYTHON else lark.json(rule, {**parameter, **defs})
     match body:
@@ -207,10 +212,11 @@ def _value(
             head, end, tail = f"<arg_key>{key}</arg_key>\n<arg_value>", "</arg_value>", "\n"
         case Body.PYTHON:
             return f"{lark.literal(key + '=')} {json_rule}"
-    if is_text:
+    if is_text and not choices:
         return f"{lark.literal(head)} {lark.until(end)} {lark.literal(tail)}"
+    value = lark.either(map(lark.literal, choices)) if is_text and choices else json_rule
     before_end = "\n" if body is Body.QWEN_XML else ""
-    return f"{lark.literal(head)} {json_rule} {lark.literal(before_end + end + tail)}"
+    return f"{lark.literal(head)} {value} {lark.literal(before_end + end + tail)}"
 
 
 # ---- schemas -------------------------------------------------------------------------------------------------------

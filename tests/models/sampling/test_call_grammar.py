@@ -146,6 +146,14 @@ def test_a_text_among_tags_may_hold_anything_but_its_end() -> None:
     assert read == Reply("", "", (("get_weather", {"city": "<b>\n{R & é}"}),))
 
 
+@pytest.mark.parametrize(("unit", "expected"), [("c", True), ('"c"', False), ("k", False)])
+def test_a_choice_of_texts_stands_among_tags_without_quotes(unit: str, expected: bool) -> None:
+    value = f"<parameter=city>\nRome\n</parameter>\n<parameter=unit>\n{unit}\n</parameter>\n"
+    assert (
+        accepts(known.QWEN_CODER, f"<tool_call>\n<function=get_weather>\n{value}</function>\n</tool_call>") is expected
+    )
+
+
 def test_a_tool_without_parameters_and_one_with_references_can_be_demanded() -> None:
     schema = {"properties": {"p": {"$ref": "#/$defs/P"}}, "required": ["p"], "$defs": {"P": {"type": "string"}}}
     tools = [tool("now"), {"type": "function", "function": {"name": "ref", "parameters": schema}}]
