@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Protocol
 
 from models.parsers.errors import ParserError
 from models.parsers.events import ToolCall
-from models.parsers.text import overlap
 
 _log = logging.getLogger(__name__)
 _ALPHABET = string.ascii_letters + string.digits
@@ -86,6 +85,10 @@ class CallBlocks:
 
     def __init__(self, readers: Sequence[BlockReader]) -> None:
         self._readers = {start: reader for reader in readers for start in reader.starts}
+        starts = sorted(self._readers, key=len, reverse=True)
+        self._any_start = re.compile("|".join(map(re.escape, starts)))
+        self._first_letter = re.compile("|".join(re.escape(letter) for letter in {start[0] for start in starts}))
+        self._longest = len(starts[0])
         self._start = ""
         self._buffer = ""
         self._pieces: list[str] = []
@@ -170,8 +173,7 @@ class CallBlocks:
 
     def _read_content(self) -> str:
         found = self._first_start()
-        # A longer tag may still become of what looks like a shorter one.
-        cut = len(self._buffer) - max(overlap(self._buffer, start[:-1]) for start in self._readers)
+        cut = self._first_beginning()
         if found and found[0] < cut:
             return self._enter(found)
         content, self._buffer = self._buffer[:cut], self._buffer[cut:]
@@ -179,9 +181,16 @@ class CallBlocks:
 
     def _first_start(self) -> tuple[int, str] | None:
         """Where the first block may begin, and its tag; of tags that begin there the longest."""
-        places = ((self._buffer.find(start), -len(start), start) for start in self._readers)
-        found = min((place for place in places if place[0] >= 0), default=None)
-        return (found[0], found[2]) if found else None
+        found = self._any_start.search(self._buffer)
+        return (found.start(), found[0]) if found else None
+
+    def _first_beginning(self) -> int:
+        """Where a tag may begin that is not whole yet: perhaps a longer one than the shorter one that is."""
+        for letter in self._first_letter.finditer(self._buffer, max(len(self._buffer) - self._longest + 1, 0)):
+            rest = self._buffer[letter.start() :]
+            if any(len(rest) < len(start) and start.startswith(rest) for start in self._readers):
+                return letter.start()
+        return len(self._buffer)
 
     def _enter(self, found: tuple[int, str]) -> str:
         """Begin a block; the content before it."""
