@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -12,11 +13,15 @@ import numpy.typing as npt
 from models.errors import InvalidToken
 from models.llama.binding import lib
 from models.llama.runs import LONGEST_RUN, cut_long_runs
+from models.llama.specials import cut_after_specials, special_pattern
 
 Tokens = npt.NDArray[np.int32]
 
 _MAX_TEXT_BYTES = 2**31 - 1
 _PIECE_BYTES = 256
+_STRIPS_SPACE = lib.LLAMA_TOKEN_ATTR_RSTRIP
+_MANY_CHARS = 16 * 1024
+"""Shorter texts hold too few special tokens to be worth a look."""
 
 
 class Vocab:
@@ -45,6 +50,19 @@ class Vocab:
         return bool(lib.llama_vocab_type(self._handle) == lib.LLAMA_VOCAB_TYPE_BPE)
 
     @cached_property
+    def _specials(self) -> re.Pattern[str] | None:
+        """The tokens that are looked for in a text before it is split; None where a text must stay whole."""
+        if lib.llama_vocab_type(self._handle) not in (lib.LLAMA_VOCAB_TYPE_BPE, lib.LLAMA_VOCAB_TYPE_SPM):
+            return None
+        kinds = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_USER_DEFINED | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+        attributes = ((token, lib.llama_vocab_get_attr(self._handle, token)) for token in range(self.n_tokens))
+        return special_pattern(
+            (lib.llama_vocab_get_text(self._handle, token).decode("utf-8", "replace"), bool(a & _STRIPS_SPACE))
+            for token, a in attributes
+            if a & kinds
+        )
+
+    @cached_property
     def bos(self) -> int | None:
         return _token_or_none(lib.llama_vocab_bos(self._handle))
 
@@ -70,7 +88,9 @@ class Vocab:
 
         Raises: ValueError for a text of 2 GiB and more.
         """
-        parts = cut_long_runs(text) if self._splits_by_regex and len(text) > LONGEST_RUN else [text]
+        parts = self._cut_at_specials(text) if parse_special and len(text) > _MANY_CHARS else [text]
+        if self._splits_by_regex and len(text) > LONGEST_RUN:
+            parts = [run for part in parts for run in cut_long_runs(part)]
         if len(parts) == 1:
             return self._tokenize(text, add_special=add_special, parse_special=parse_special)
         tokens = [self._tokenize(part, add_special=False, parse_special=parse_special) for part in parts]
@@ -79,6 +99,9 @@ class Vocab:
             last = [self.eos] if self.adds_eos and self.eos is not None else []
             tokens = [np.array(first, dtype=np.int32), *tokens, np.array(last, dtype=np.int32)]
         return np.concatenate(tokens)
+
+    def _cut_at_specials(self, text: str) -> list[str]:
+        return cut_after_specials(text, self._specials) if self._specials is not None else [text]
 
     def _tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokens:
         raw = text.encode("utf-8", "surrogatepass")
