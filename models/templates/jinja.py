@@ -80,7 +80,16 @@ def _joined(template: Template, names: dict[str, Any], budget: Budget) -> str:
     for piece in template.root_render_func(template.new_context(names)):
         budget.charge(len(piece))
         pieces.append(piece)
-    return "".join(pieces)
+    return _encodable("".join(pieces))
+
+
+def _encodable(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair that a template's string literals brought in."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def _within(budget: Budget, work: Callable[[], _T]) -> _T:
@@ -93,13 +102,13 @@ def _within(budget: Budget, work: Callable[[], _T]) -> _T:
         raise TemplateError("template recursion is too deep") from None
     except Exception as error:  # a template is a program of its own: it may fail in any way that Python can
         _log.debug("chat template failed", exc_info=True)
-        raise TemplateError(str(error) or type(error).__name__) from error
+        raise TemplateError(_encodable(str(error)) or type(error).__name__) from error
     finally:
         current_budget.reset(token)
 
 
 def _refuse(message: object) -> NoReturn:
-    raise TemplateError(str(message))
+    raise TemplateError(_encodable(str(message)))
 
 
 def _clock(now: datetime | None) -> Callable[[str], str]:
