@@ -60,7 +60,7 @@ def test_renders_what_chat_templates_use(source: str, variables: dict[str, Any],
 def test_halves_of_surrogate_pairs_in_literals_become_replacement_characters() -> None:
     """A row's story: such a prompt could not be sent to the runner."""
     assert render(r"{{ '\ud800' }}|{{ '\ud83d\ude00' }}") == "\ufffd|😀"
-    with pytest.raises(TemplateError, match="^\ufffd$"):
+    with pytest.raises(TemplateError, match=r"^\ufffd$"):
         render(r"{{ raise_exception('\udfff') }}")
 
 
