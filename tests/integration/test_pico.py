@@ -27,7 +27,7 @@ TOOLS = [WEATHER_TOOL, ADD_TOOL]
 
 @pytest.fixture(scope="module")
 def client(start_server: StartServer) -> Iterator[ollama.Client]:
-    with ollama.Client(host=start_server("--with-builtin").url) as client:
+    with ollama.Client(host=start_server("--with-builtin", PUNA_BUILTIN="1").url) as client:
         yield client
 
 
