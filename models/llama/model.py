@@ -65,7 +65,7 @@ class Model:
 
     @cached_property
     def n_ctx_train(self) -> int:
-        return int(lib.llama_model_n_ctx_train(self.handle))
+        return max(int(lib.llama_model_n_ctx_train(self.handle)), 0)  # a file may say more than 32 bits hold
 
     @cached_property
     def n_embd_out(self) -> int:
