@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from registry.registries import Registries
 from registry.store import Store
 from tests.fakes.registry import FakeRegistry
 
-STALL_S = 0.15
+STALL_S = 0.5
 PART_BYTES = 1000
 CANARY = b"nobody writes here"
 
@@ -99,3 +100,13 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     assert sorted(os.listdir(tmp_path)) == ["canary", "home"]
     assert canary.read_bytes() == CANARY
     assert set(os.listdir(home)) <= {".ollama", ".docker"}
+
+
+async def left_tasks(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    """Tasks beyond those of before, once those that end by themselves have had a moment to."""
+    for _ in range(200):
+        left = asyncio.all_tasks() - before
+        if not left:
+            break
+        await asyncio.sleep(0.001)
+    return left

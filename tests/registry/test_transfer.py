@@ -38,7 +38,7 @@ from tests.fakes.registry import (
     Trickle,
     WrongRange,
 )
-from tests.registry.conftest import PART_BYTES, Site
+from tests.registry.conftest import PART_BYTES, Site, left_tasks
 
 pytestmark = pytest.mark.anyio
 
@@ -270,7 +270,7 @@ async def test_a_part_that_fails_ends_the_others(registry: FakeRegistry, site: S
     before = asyncio.all_tasks()
     with pytest.raises(RetriesExhausted):
         await site.pull(prepare(registry))
-    assert asyncio.all_tasks() == before
+    assert await left_tasks(before) == set()
 
 
 # -- ranges -----------------------------------------------------------------------------------------------------------
@@ -473,7 +473,7 @@ async def test_a_cancelled_pull_keeps_what_came(registry: FakeRegistry, site: Si
         async for step in steps:
             if step.completed >= 100:
                 break
-    assert asyncio.all_tasks() == before
+    assert await left_tasks(before) == set()
     record = json.loads(partial(site, SMALL).with_name(f"{partial(site, SMALL).name}-0").read_text())
     assert 100 <= record["Completed"] < 1000
     await site.pull(name)
@@ -490,7 +490,7 @@ async def test_a_pull_may_be_cancelled_at_any_moment(registry: FakeRegistry, sit
         await asyncio.wait([task], timeout=n * 0.001)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert asyncio.all_tasks() == before
+        assert await left_tasks(before) == set()
     await site.pull(name)
     assert os.listdir(site.store.root / ".puna" / "leases") == []
     assert_fetched(site, WHOLE)
