@@ -70,5 +70,5 @@ CALLS: Final = (
 )
 """With both tools offered: question, the tool to be called, its arguments."""
 
-RESULT: Final = ("What is the weather in Yokohama?", '{"temperature": 21, "sky": "clear"}')
+RESULT: Final = ("How's the weather in Yokohama today?", "Sunny, 21 degrees")
 """A question for the weather tool and what the tool says; the answer repeats it."""
