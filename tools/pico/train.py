@@ -44,6 +44,7 @@ class Settings:
     rounds: tuple[Round, ...] = (
         Round(7_000_000, rate=1.0, easy_until=0.15, full_from=0.45),
         Round(4_500_000, rate=0.5, easy_until=0.0, full_from=0.0),
+        Round(4_500_000, rate=0.5, easy_until=0.0, full_from=1.0),
     )
     batch_tokens: int = 2048
     pool: int = 1024  # examples that are sorted by length together
