@@ -98,18 +98,18 @@ def test_versions_that_count(folder: Path, version: str) -> None:
     ("text", "expected"),
     [
         ("/a/b", "/a/b"),
-        ("./m.gguf", "/work/m.gguf"),
-        ("m.gguf", "/work/m.gguf"),
+        ("./m.gguf", "/base/m.gguf"),
+        ("m.gguf", "/base/m.gguf"),
         ("../m.gguf", "/m.gguf"),
-        (".", "/work"),
+        (".", "/base"),
         ("~", "/home/ada"),
         ("~/m.gguf", "/home/ada/m.gguf"),
         ("~root/m.gguf", "/root/m.gguf"),
-        ("", "/work"),
+        ("", "/base"),
     ],
 )
 def test_paths_start_at_the_modelfile(text: str, expected: str) -> None:
-    assert expand_path(text, Path("/work"), Path("/home/ada")) == Path(expected)
+    assert expand_path(text, Path("/base"), Path("/home/ada")) == Path(expected)
 
 
 # ---- which files
