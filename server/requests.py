@@ -31,7 +31,9 @@ class TextRequest(InferenceRequest):
 
     `format` is the raw JSON text of the field (b"" when absent). `think` None: not said; `think_if_able`: a model that
     cannot is no error. `shift` None: as the model prefers. `n_logprobs` None: none wanted; k: the chosen token and its
-    k best rivals.
+    k best rivals. `grammar` (GBNF or Lark) and `regex` constrain the reply as `format` does; at most one of the three
+    is set. `thinking_budget`: how many tokens of thought a reply may have, None for no limit. `template_kwargs`: more
+    variables for a Jinja template.
     """
 
     format: bytes = b""
@@ -41,6 +43,10 @@ class TextRequest(InferenceRequest):
     shift: bool | None = None
     n_logprobs: int | None = None
     debug_render_only: bool = False
+    grammar: str = ""
+    regex: str = ""
+    thinking_budget: int | None = None
+    template_kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 class ToolUse(Enum):
@@ -66,11 +72,16 @@ class ChatRequest(TextRequest):
     messages: tuple[Message, ...] = ()
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+    """False: a reply makes at most one call."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest(TextRequest):
-    """An empty prompt loads or unloads. `system`, `template` empty: the model's. `context` None: not said."""
+    """An empty prompt loads or unloads. `system`, `template` empty: the model's. `context` None: not said.
+
+    `prompt_tokens`: the prompt as token ids of the model's vocabulary, instead of `prompt`, and as raw as one.
+    """
 
     prompt: str = ""
     suffix: str = ""
@@ -79,6 +90,7 @@ class GenerateRequest(TextRequest):
     context: tuple[int, ...] | None = None
     raw: bool = False
     images: tuple[bytes, ...] = ()
+    prompt_tokens: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
