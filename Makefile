@@ -28,8 +28,8 @@ test-model: setup ## run only the tests that load a model
 test-clients: setup ## run only the tests with real client libraries
 	@$(BIN)/pytest tests/clients
 
-conformance: setup ## replay the recorded exchanges of Ollama
-	@$(BIN)/pytest tests/conformance
+conformance: setup ## replay the recorded exchanges of Ollama, print what differs (SESSIONS="file or folder …" chooses)
+	@$(BIN)/python -m tests.conformance $(SESSIONS)
 
 check: lint type test ## what must pass before a commit lands
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.exchanges import World
-from tests.conformance.pending import PENDING
+from tests.conformance.kept import judge, read_table
 from tests.conformance.replay import replay_session
 from tests.conftest import StartServer
 from tools.server_process import ServerProcess
@@ -46,17 +46,6 @@ def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_answers_equal_the_recording(name: str, server_with: ServerWith, models_folder: Path) -> None:
     session = SESSIONS[name]
     world = World(server_with(session.get("env", {})).url, models_folder)
-    results = replay_session(world, session, strict=True, merge=False)
-    different = {r.exchange: r.differences for r in results if r.differences}
-    pending = PENDING.get(name, ())
-    excused = {x for p in pending for x in (different if p.exchanges is None else p.exchanges)}
-    assert {x: found for x, found in different.items() if x not in excused} == {}
-    assert excused - different.keys() == set(), "equal by now: take it out of pending.py"
-    assert different or not pending, "nothing differs any more: take the session out of pending.py"
-
-
-def test_pending_names_only_what_was_recorded() -> None:
-    known = {(name, x["id"]) for name, session in SESSIONS.items() for x in session["exchanges"]}
-    named = {(name, x) for name, rows in PENDING.items() for row in rows for x in row.exchanges or ()}
-    assert named - known == set()
-    assert PENDING.keys() - SESSIONS.keys() == set()
+    verdict = judge(name, replay_session(world, session, strict=True, merge=False), read_table())
+    assert {x: [str(d) for d in found] for x, found in verdict.unexplained.items()} == {}
+    assert [str(row) for row in verdict.outlived] == [], "nothing differs there: take it out of docs/differences.md"
