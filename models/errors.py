@@ -3,7 +3,7 @@
 ModelError
 ├── BadRequest                    the client asked for something that cannot be (400)
 │   ├── MissingCapability         the model cannot do that
-│   ├── PromptTooLong             the prompt does not fit the context, and may not be cut
+│   ├── ContextExceeded           the prompt does not fit the context, and may not be cut
 │   ├── InputTooLong              the same for embeddings
 │   ├── InvalidToken              a token id that the vocabulary lacks
 │   ├── InvalidConstraint         a schema or grammar that cannot be followed
@@ -47,8 +47,13 @@ class MissingCapability(BadRequest):
     """The model lacks what the request needs (http-api 4.1)."""
 
 
-class PromptTooLong(BadRequest):
-    """The prompt exceeds the context and may not be cut."""
+class ContextExceeded(BadRequest):
+    """A prompt of `n_prompt` tokens exceeds a context of `n_ctx` and may not be cut; the text is Ollama's."""
+
+    def __init__(self, n_prompt: int, n_ctx: int, text: str) -> None:
+        super().__init__(text)
+        self.n_prompt = n_prompt
+        self.n_ctx = n_ctx
 
 
 class InputTooLong(BadRequest):

@@ -24,10 +24,7 @@ COMMANDS: Final = (
 ROLES: Final = ("system", "user", "assistant")
 
 DEPRECATED_PARAMETERS: Final = frozenset(
-    (
-        *("penalize_newline", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mlock"),
-        *("mirostat", "mirostat_tau", "mirostat_eta"),
-    )
+    ("penalize_newline", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mlock")
 )
 """Parameters that are skipped with a warning (registry-store-cli 6.7)."""
 

@@ -7,14 +7,14 @@ model's parameters; `sampling_of` and `runner_config` leave no holes. Names here
 from __future__ import annotations
 
 import logging
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import msgspec
 
-from models.errors import OptionTypeError
+from models import option_types
+from models.option_types import LogitBias, SamplerNames
 from models.runner.messages import KvType, RunnerConfig, Sampling
 
 logger = logging.getLogger(__name__)
@@ -24,11 +24,9 @@ MIN_N_CTX_VISION = 2048
 MAX_N_BATCH = 2048
 DEFAULT_N_BATCH = 512
 MAX_INT = 2**31 - 1
-LEAST_INT64, MOST_INT64 = -(2**63), 2**63 - 1
 
 RETIRED = frozenset(
-    {"mirostat", "mirostat_tau", "mirostat_eta", "penalize_newline", "tfs_z", "numa"}
-    | {"low_vram", "f16_kv", "vocab_only", "logits_all", "use_mlock"}
+    {"penalize_newline", "tfs_z", "numa", "low_vram", "f16_kv", "vocab_only", "logits_all", "use_mlock"}
 )
 """Options of earlier versions, ignored without a word."""
 
@@ -57,6 +55,22 @@ class Options:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     stop: tuple[str, ...] | None = None
+    # Those that llama-server has besides
+    mirostat: int | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: tuple[str, ...] | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    top_n_sigma: float | None = None
+    dynatemp_range: float | None = None
+    dynatemp_exponent: float | None = None
+    logit_bias: LogitBias | None = None
+    samplers: SamplerNames | None = None
 
 
 def parse_options(raw: Mapping[str, Any]) -> Options:
@@ -83,47 +97,19 @@ def merge(*layers: Mapping[str, Any]) -> Options:
     return parse_options(together)
 
 
-def _integer(name: str, value: Any) -> int:
-    # Compat: http-api 5: any JSON number, truncated toward zero. What 64 bits cannot hold becomes the nearest they can.
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
-        raise OptionTypeError(name, "type integer")
-    return max(LEAST_INT64, min(int(value), MOST_INT64))
-
-
-def _float32(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise OptionTypeError(name, "type float32")
-    try:
-        return float(struct.unpack("f", struct.pack("f", value))[0])
-    except (OverflowError, struct.error):
-        return float("inf") if value > 0 else float("-inf")
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise OptionTypeError(name, "type boolean")
-    return value
-
-
-def _strings(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise OptionTypeError(name, "type array")
-    if not all(isinstance(item, str) for item in value):
-        raise OptionTypeError(name, "an array of strings")
-    return tuple(value)
-
-
 _BY_TYPE = {
-    "int | None": _integer,
-    "float | None": _float32,
-    "bool | None": _boolean,
-    "tuple[str, ...] | None": _strings,
+    "int | None": option_types.integer,
+    "float | None": option_types.float32,
+    "bool | None": option_types.boolean,
+    "tuple[str, ...] | None": option_types.strings,
+    "LogitBias | None": option_types.logit_bias,
+    "SamplerNames | None": option_types.sampler_names,
 }
 _PARSERS = {f.name: _BY_TYPE[str(f.type)] for f in fields(Options)}
 NAMES = frozenset(_PARSERS)
-INTEGERS = frozenset(name for name, parse in _PARSERS.items() if parse is _integer)
-FLOATS = frozenset(name for name, parse in _PARSERS.items() if parse is _float32)
-BOOLEANS = frozenset(name for name, parse in _PARSERS.items() if parse is _boolean)
+INTEGERS = frozenset(name for name, parse in _PARSERS.items() if parse is option_types.integer)
+FLOATS = frozenset(name for name, parse in _PARSERS.items() if parse is option_types.float32)
+BOOLEANS = frozenset(name for name, parse in _PARSERS.items() if parse is option_types.boolean)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ EXPECTED = (
 OF_THE_ENGINE = (
     InvalidFormat,
     models.RunnerError,
-    models.PromptTooLong,
+    models.ContextExceeded,
     models.Unsupported,
     models.InvalidConstraint,
     templates.InvalidChat,

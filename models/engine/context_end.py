@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import PromptTooLong
+from models.errors import ContextExceeded
 
 Tokens = npt.NDArray[np.int32]
 
@@ -28,7 +28,7 @@ class ContextRules:
 
 
 def fit_prompt(tokens: Tokens, n_bytes: int, *, n_keep: int, truncate: bool, rules: ContextRules) -> Tokens:
-    """The prompt without its middle, if it has to lose it. Raises: PromptTooLong.
+    """The prompt without its middle, if it has to lose it. Raises: ContextExceeded.
 
     Compat: prompting 3.2; the last refusal is llama.cpp's server's own.
     """
@@ -36,12 +36,12 @@ def fit_prompt(tokens: Tokens, n_bytes: int, *, n_keep: int, truncate: bool, rul
     limit = n_ctx - 1
     if truncate and n_ctx > 1 and n_bytes >= n_ctx and len(tokens) > limit:
         if not rules.shift:
-            raise PromptTooLong(TOO_LONG)
+            raise ContextExceeded(len(tokens), n_ctx, TOO_LONG)
         keep = len(tokens) if n_keep < 0 else n_keep
         keep = min(keep + int(rules.adds_bos), limit)
         tokens = np.concatenate([tokens[:keep], tokens[keep + len(tokens) - shortened_size(n_ctx, keep) :]])
     if len(tokens) >= rules.n_ctx_seq:
-        raise PromptTooLong(_exceeds(len(tokens), rules.n_ctx_seq))
+        raise ContextExceeded(len(tokens), rules.n_ctx_seq, _exceeds(len(tokens), rules.n_ctx_seq))
     return tokens
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from models.errors import BadRequest, ModelError, Unsupported, UnusableOutput
+from models.errors import BadRequest, ContextExceeded, ModelError, Unsupported, UnusableOutput
 from models.runner.messages import Failed, FailureKind, Finished, Reason
 
 _KINDS: dict[type[ModelError], FailureKind] = {
     Unsupported: FailureKind.UNSUPPORTED,
+    ContextExceeded: FailureKind.CONTEXT_EXCEEDED,
     BadRequest: FailureKind.BAD_REQUEST,
     UnusableOutput: FailureKind.UNUSABLE_OUTPUT,
     ModelError: FailureKind.INTERNAL,
@@ -16,6 +17,8 @@ _KINDS: dict[type[ModelError], FailureKind] = {
 def to_failed(request_id: int, error: ModelError) -> Failed:
     """The final answer for an error, its kind looked up along the class order."""
     kind = next(_KINDS[parent] for parent in type(error).__mro__ if parent in _KINDS)
+    if isinstance(error, ContextExceeded):
+        return Failed(request_id, kind, str(error), error.n_prompt, error.n_ctx)
     return Failed(request_id, kind, str(error))
 
 

@@ -58,7 +58,10 @@ class RunnerConfig(msgspec.Struct, frozen=True):
 
 
 class Sampling(msgspec.Struct, frozen=True):
-    """How the next token is picked; the defaults are Ollama's (http-api 5)."""
+    """How the next token is picked; the defaults are Ollama's (http-api 5), the further samplers are off.
+
+    Names and meaning of those are llama-server's; models.sampling.chain says what each does.
+    """
 
     temperature: float = 0.8
     top_k: int = 40
@@ -71,6 +74,25 @@ class Sampling(msgspec.Struct, frozen=True):
     frequency_penalty: float = 0.0
     seed: int | None = None
     """None: a new random one for each request."""
+    mirostat: int = 0
+    """1 or 2: this version of it chooses, and no filter but penalties and temperature counts."""
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    """Tokens that are looked back upon; -1: all of the context."""
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    top_n_sigma: float = -1.0
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    logit_bias: tuple[tuple[int | str, float], ...] = ()
+    """What is added to the logit of a token, or of each token of a text; minus infinity bans it."""
+    samplers: tuple[str, ...] | None = None
+    """Which of models.option_types.SAMPLERS are applied, in this order; None: all."""
 
 
 class Thought(msgspec.Struct, frozen=True):
@@ -79,6 +101,13 @@ class Thought(msgspec.Struct, frozen=True):
     start: str
     end: str
     is_open: bool = False
+
+
+class ThoughtBudget(msgspec.Struct, frozen=True):
+    """After `n_tokens` inside the thought its end tag is forced. 0: a thought that has begun ends at once."""
+
+    thought: Thought
+    n_tokens: int
 
 
 class Constraint(msgspec.Struct, frozen=True):
@@ -122,6 +151,9 @@ class Generate(Message, frozen=True, tag=True):
     constraint: Constraint | None = None
     shown: tuple[str, ...] = ()
     """Control tokens that the text shows all the same, as `<tool_call>` is for some models."""
+    thought_budget: ThoughtBudget | None = None
+    tokens: tuple[int, ...] | None = None
+    """A prompt given as tokens, exactly these, in place of `prompt`."""
 
 
 class Embed(Message, frozen=True, tag=True):
@@ -210,6 +242,8 @@ class Chunk(Message, frozen=True, tag=True):
     request_id: int
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
+    n_tokens: int = 1
+    """How many generated tokens this text stands for, those that released nothing included."""
 
 
 class Reason(StrEnum):
@@ -238,6 +272,8 @@ class Finished(Message, frozen=True, tag=True):
     decode_ns: int
     n_truncated: int = 0
     """Tokens that the prompt lost to fit the context."""
+    n_shifted: int = 0
+    """Tokens that the context lost while it generated."""
 
 
 class Embedded(Message, frozen=True, tag=True):
@@ -260,10 +296,12 @@ class Text(Message, frozen=True, tag=True):
 
 
 class FailureKind(StrEnum):
-    """What kind of failure; the texts of the first three are Ollama's and go to the client as they are."""
+    """What kind of failure; the texts of the first four are Ollama's and go to the client as they are."""
 
     BAD_REQUEST = "bad_request"
-    """Refused: 400 (prompt or input too long, bad grammar, invalid token)."""
+    """Refused: 400 (input too long, bad grammar, invalid token)."""
+    CONTEXT_EXCEEDED = "context_exceeded"
+    """The prompt is longer than the context and may not be cut: 400; `n_prompt` and `n_ctx` say how much."""
     UNUSABLE_OUTPUT = "unusable_output"
     """The model computed NaN or infinity."""
     UNSUPPORTED = "unsupported"
@@ -278,6 +316,8 @@ class Failed(Message, frozen=True, tag=True):
     request_id: int
     kind: FailureKind
     text: str
+    n_prompt: int = 0
+    n_ctx: int = 0
 
 
 FromRunner = Loading | Ready | LoadFailed | Chunk | Finished | Embedded | Tokens | Text | Failed

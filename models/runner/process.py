@@ -19,7 +19,15 @@ from typing import Self
 
 import msgspec
 
-from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed, RunnerError, UnusableOutput
+from models.errors import (
+    BadRequest,
+    ContextExceeded,
+    LoadError,
+    OutOfMemory,
+    RunnerCrashed,
+    RunnerError,
+    UnusableOutput,
+)
 from models.runner.messages import (
     FRAME_HEAD_BYTES,
     MAX_FRAME_BYTES,
@@ -42,6 +50,7 @@ from models.runner.messages import (
     Sampling,
     Stop,
     Text,
+    ThoughtBudget,
     Tokenize,
     Tokens,
     ToRunner,
@@ -70,6 +79,13 @@ _FAILURES: dict[FailureKind, type[BadRequest | RunnerError]] = {
     FailureKind.INTERNAL: RunnerError,
 }
 
+
+def _error_of(failed: Failed) -> BadRequest | RunnerError:
+    if failed.kind is FailureKind.CONTEXT_EXCEEDED:
+        return ContextExceeded(failed.n_prompt, failed.n_ctx, failed.text)
+    return _FAILURES[failed.kind](failed.text)
+
+
 Reply = Chunk | Finished | Embedded | Tokens | Text | Failed
 
 
@@ -83,7 +99,9 @@ class _Mailbox:
     def put(self, item: Reply | RunnerCrashed) -> None:
         last = self._waiting[-1] if self._waiting else None
         if len(self._waiting) >= JOIN_ABOVE and isinstance(item, Chunk) and isinstance(last, Chunk):
-            self._waiting[-1] = Chunk(item.request_id, last.text + item.text, last.logprobs + item.logprobs)
+            self._waiting[-1] = Chunk(
+                item.request_id, last.text + item.text, last.logprobs + item.logprobs, last.n_tokens + item.n_tokens
+            )
         else:
             self._waiting.append(item)
         self._arrived.set()
@@ -97,7 +115,7 @@ class _Mailbox:
         if isinstance(item, RunnerCrashed):
             raise item
         if isinstance(item, Failed):
-            raise _FAILURES[item.kind](item.text)
+            raise _error_of(item)
         return item
 
 
@@ -162,7 +180,7 @@ class RunnerProcess:
 
     async def generate(
         self,
-        prompt: str,
+        prompt: str = "",
         *,
         sampling: Sampling,
         stop: tuple[str, ...] = (),
@@ -172,15 +190,20 @@ class RunnerProcess:
         n_logprobs: int | None = None,
         constraint: Constraint | None = None,
         shown: tuple[str, ...] = (),
+        thought_budget: ThoughtBudget | None = None,
+        tokens: tuple[int, ...] | None = None,
     ) -> AsyncGenerator[Chunk | Finished, None]:
-        """Continue `prompt`; the last item is `Finished`. Closing the iterator early frees the slot.
+        """Continue `prompt`, or `tokens`; the last item is `Finished`. Closing the iterator early frees the slot.
 
         Raises: BadRequest, RunnerError, RunnerCrashed.
         """
         with self._request() as (request_id, mailbox):
             self._send(
-                Generate(request_id, prompt, sampling, stop, n_predict, n_keep, truncate, n_logprobs, constraint, shown)
-            )
+                Generate(
+                    request_id, prompt, sampling, stop, n_predict, n_keep, truncate, n_logprobs, constraint, shown,
+                    thought_budget, tokens,
+                )
+            )  # fmt: skip
             while True:
                 message = await mailbox.get()
                 assert isinstance(message, Chunk | Finished)

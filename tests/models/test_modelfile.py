@@ -175,9 +175,9 @@ def test_parameters_of_the_wrong_type_are_refused(name: str, text: str, error: s
 
 def test_lists_accumulate_other_parameters_are_replaced_and_old_ones_skipped() -> None:
     modelfile = parse_modelfile(
-        "FROM x\nPARAMETER stop a\nPARAMETER top_k 1\nPARAMETER mirostat 2\nPARAMETER stop b\nPARAMETER top_k 2"
+        "FROM x\nPARAMETER stop a\nPARAMETER top_k 1\nPARAMETER use_mlock 2\nPARAMETER stop b\nPARAMETER top_k 2"
     )
-    assert parameters_of(modelfile) == ({"stop": ["a", "b"], "top_k": 2}, ("mirostat",))
+    assert parameters_of(modelfile) == ({"stop": ["a", "b"], "top_k": 2}, ("use_mlock",))
 
 
 # ---- writing

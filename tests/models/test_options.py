@@ -53,7 +53,7 @@ def test_integers_that_64_bits_cannot_hold_become_the_nearest_that_they_can(name
 
 
 def test_unknown_and_null_are_skipped() -> None:
-    assert parse_options({"mirostat": 2, "foo": "bar", "num_ctx": None}) == parse_options({})
+    assert parse_options({"tfs_z": 2, "foo": "bar", "num_ctx": None}) == parse_options({})
 
 
 def test_later_layers_win_and_lists_are_replaced() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.engine.context_end import TOO_LONG, ContextRules, Shift, fit_prompt, plan_shift
-from models.errors import PromptTooLong
+from models.errors import ContextExceeded
 
 EIGHT = ContextRules(n_ctx=8, n_ctx_seq=256, shift=True, adds_bos=False)
 
@@ -40,13 +40,13 @@ def test_a_prompt_with_fewer_bytes_than_the_context_has_tokens_is_left_alone() -
 
 def test_without_shift_a_long_prompt_is_refused_in_ollamas_words() -> None:
     rules = ContextRules(n_ctx=8, n_ctx_seq=256, shift=False, adds_bos=False)
-    with pytest.raises(PromptTooLong) as raised:
+    with pytest.raises(ContextExceeded) as raised:
         fit(10, rules)
     assert str(raised.value) == TOO_LONG
 
 
 def test_without_truncation_the_engines_own_refusal_names_the_rounded_context() -> None:
-    with pytest.raises(PromptTooLong) as raised:
+    with pytest.raises(ContextExceeded) as raised:
         fit(302, truncate=False)
     assert str(raised.value) == (
         '{"error":{"code":400,"message":"request (302 tokens) exceeds the available context size (256 tokens), '
@@ -56,7 +56,7 @@ def test_without_truncation_the_engines_own_refusal_names_the_rounded_context() 
 
 def test_without_truncation_a_prompt_may_use_the_rounded_context() -> None:
     assert len(fit(255, truncate=False)) == 255
-    with pytest.raises(PromptTooLong):
+    with pytest.raises(ContextExceeded):
         fit(256, truncate=False)
 
 

@@ -302,8 +302,8 @@ def test_an_invalid_name_is_told_before_files_are_read(server: FakeServer, puna:
 
 
 def test_deprecated_parameters_are_warned_of(server: FakeServer, puna: Puna, folder: Path) -> None:
-    write(folder, Modelfile=b"FROM x\nPARAMETER mirostat 1\nPARAMETER top_k 1\n")
-    assert puna("create", "mine").stdout == "warning: parameter mirostat is deprecated\n"
+    write(folder, Modelfile=b"FROM x\nPARAMETER use_mlock 1\nPARAMETER top_k 1\n")
+    assert puna("create", "mine").stdout == "warning: parameter use_mlock is deprecated\n"
     assert server.bodies("POST /api/create")[0]["parameters"] == {"top_k": 1}
 
 
