@@ -8,7 +8,7 @@ hold `*`, which stands for any text. The field is what the replay prints before 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Verdict:
     outlived: list[Kept]
 
 
-def judge(session: str, found: dict[str, Sequence[Difference]], table: Iterable[Kept]) -> Verdict:
+def judge(session: str, found: Mapping[str, Sequence[Difference]], table: Iterable[Kept]) -> Verdict:
     """`found` has the differences of every exchange that was replayed."""
     rows = [row for row in table if row.session == session]
     covered = {x: [d for d in ds if any(r.covers(x, d) for r in rows)] for x, ds in found.items()}
