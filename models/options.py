@@ -157,6 +157,8 @@ class RunnerDefaults:
     n_parallel: int = 1
     flash_attention: bool | None = None
     kv_type: KvType = KvType.F16
+    prompt_cache_bytes: int = 0
+    use_mlock: bool = False
 
 
 def runner_config(
@@ -186,6 +188,8 @@ def runner_config(
         kv_type=defaults.kv_type,
         projectors=projectors,
         adapters=adapters,
+        prompt_cache_bytes=defaults.prompt_cache_bytes,
+        use_mlock=defaults.use_mlock,
     )
 
 

@@ -109,6 +109,8 @@ def _generation_settings(settings: Settings) -> GenerationSettings:
         flash_attention=settings.flash_attention,
         kv_type=_kv_type(settings.kv_cache_type),
         go_template=settings.go_template,
+        prompt_cache_bytes=settings.prompt_cache_bytes,
+        use_mlock=settings.use_mlock,
     )
 
 

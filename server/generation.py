@@ -80,6 +80,8 @@ class GenerationSettings:
     flash_attention: bool | None = None
     kv_type: KvType = KvType.F16
     go_template: bool | None = None
+    prompt_cache_bytes: int = 0
+    use_mlock: bool = False
 
 
 class Generation:
@@ -222,6 +224,8 @@ class Generation:
             n_parallel=self._settings.n_parallel or MAX_AUTOMATIC_SLOTS,
             flash_attention=self._settings.flash_attention,
             kv_type=self._settings.kv_type,
+            prompt_cache_bytes=self._settings.prompt_cache_bytes,
+            use_mlock=self._settings.use_mlock,
         )
         config = runner_config(
             options,

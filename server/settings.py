@@ -214,6 +214,9 @@ VARIABLES = (
     Variable("OLLAMA_AGENT_DISABLE_SHELL", "no_agent_shell", _any_text, False, "No shell for agents"),
     Variable("OLLAMA_AGENT_DISABLE_WEBSEARCH", "no_agent_search", _any_text, False, "No web search for agents"),
     Variable("PUNA_BUILTIN", "builtin", _flag, True, "Whether pico is the built-in model (default true)"),
+    Variable("PUNA_STRICT", "strict", _flag, False, "Refuse requests with fields that would have no effect"),
+    Variable("PUNA_PROMPT_CACHE", "prompt_cache_bytes", _size, 1024 * MIB, "Memory for a model's saved prompts (1G)"),
+    Variable("PUNA_MLOCK", "use_mlock", _flag, False, "Keep the weights of models from being swapped out"),
     Variable("PUNA_MAX_BODY", "max_body_bytes", _size, 256 * MIB, "Largest request body except blobs (default 256M)"),
 )  # fmt: skip
 BY_NAME = {variable.name: variable for variable in VARIABLES}
@@ -266,6 +269,9 @@ class Settings:
     no_agent_shell: bool
     no_agent_search: bool
     builtin: bool
+    strict: bool
+    prompt_cache_bytes: int
+    use_mlock: bool
     max_body_bytes: int
     home: Path
     problems: tuple[str, ...]

@@ -55,6 +55,12 @@ class RunnerConfig(msgspec.Struct, frozen=True):
     kv_type: KvType = KvType.F16
     projectors: tuple[str, ...] = ()
     adapters: tuple[str, ...] = ()
+    n_cells: int = 0
+    """Tokens that all sequences have room for together; 0: `n_ctx` for each."""
+    prompt_cache_bytes: int = 0
+    """Host memory for computed states that the context has no room for; 0: none."""
+    use_mlock: bool = False
+    """Whether the weights are kept from being swapped out."""
 
 
 class Sampling(msgspec.Struct, frozen=True):
