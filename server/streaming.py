@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from server.errors import EXPECTED
+from server.transport.added_headers import with_added_headers
 from server.transport.answers import Answer, framing, send_answer
 from server.transport.asgi import Headers
 from server.transport.bodies import ClientGone, awaits_continue, drain, must_drain
@@ -65,6 +66,7 @@ class EventResponse(Response, Generic[E]):
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        send = with_added_headers(scope, send)
         async with UntilClientLeaves(receive), aclosing(self._events) as events:
             answer = await (self._begin(events, send) if self._stream else self._collect(events))
             if answer is not None:
@@ -133,13 +135,14 @@ class CompleteResponse(Response):
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_answer(self._answer, scope["method"], send)
+        await send_answer(self._answer, scope["method"], with_added_headers(scope, send))
 
 
 class UnreadBodyResponse(CompleteResponse):
     """The same, given before the body was read to its end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        send = with_added_headers(scope, send)
         answer = self._answer
         headers = [*answer.headers, *framing(scope["method"], answer.status, answer.body)]
         waits = awaits_continue(scope)

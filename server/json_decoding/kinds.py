@@ -399,6 +399,12 @@ class Struct:
     def zero(self) -> Any:
         return self._body()
 
+    def unknown_members(self, node: Node) -> dict[str, Node]:
+        """What `decode` skips: the members of an object that are no fields of the struct."""
+        if not isinstance(node, Object):
+            return {}
+        return {k: v for k, v in node if k not in self._exact and _fold(k) not in self._folded}
+
     def decode(self, node: Node, state: State, current: Any) -> Any:
         if not isinstance(node, Object):
             if node is not None:

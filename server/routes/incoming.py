@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -21,6 +20,7 @@ from server.json_decoding.errors import EmptyBody
 from server.json_decoding.kinds import Struct, decode
 from server.json_decoding.nodes import Node
 from server.json_decoding.parse import parse
+from server.routes.ignored import tell_ignored, unknown_options
 from server.scheduler import Scheduler
 from server.settings import Settings
 from server.transfers import Transfers
@@ -51,12 +51,13 @@ class Parts:
     cloud_is_off_by_config: bool = False
 
 
-def _parts(request: Request) -> Parts:
+def parts_of(request: Request) -> Parts:
+    """Those of the application that serves the request."""
     parts: Parts = request.app.state.parts
     return parts
 
 
-PartsDep = Annotated[Parts, Depends(_parts)]
+PartsDep = Annotated[Parts, Depends(parts_of)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +69,31 @@ class Incoming(Generic[B]):
 
 
 def incoming(struct: Struct) -> Callable[[Request], Awaitable[Incoming[Any]]]:
-    """A dependency that reads the body as this struct. Raises: MissingBody, DecodeError, BodyTooLarge, ClientGone."""
+    """A dependency that reads the body as this struct.
+
+    Raises: MissingBody, DecodeError, BodyTooLarge, ClientGone; BadField for unknown fields, if the server is strict.
+    """
+
+    def decode_known(node: Node) -> tuple[Any, list[str]]:
+        body = decode(struct, node)
+        return body, [*struct.unknown_members(node), *unknown_options(getattr(body, "options", None))]
 
     async def read(request: Request) -> Incoming[Any]:
         arrived_ns = time.monotonic_ns()
         raw = await read_raw(request)
         try:
-            return Incoming(await decode_raw(raw, partial(decode, struct)), arrived_ns)
+            body, ignored = await decode_raw(raw, decode_known)
         except EmptyBody as error:
             raise MissingBody from error
+        tell_ignored(request.scope, ignored, strict=parts_of(request).settings.strict)
+        return Incoming(body, arrived_ns)
 
     return read
 
 
 async def read_raw(request: Request) -> bytes | bytearray:
     """The body as it came. Raises: BodyTooLarge, ClientGone."""
-    return await read_body(request.scope, request.receive, _parts(request).settings.max_body_bytes)
+    return await read_body(request.scope, request.receive, parts_of(request).settings.max_body_bytes)
 
 
 async def decode_raw(raw: bytes | bytearray, decode_node: Callable[[Node], Any]) -> Any:
