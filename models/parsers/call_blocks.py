@@ -139,11 +139,7 @@ class CallBlocks:
             return self._give_up()
         except Incomplete as incomplete:
             if incomplete.name:
-                # Compat: Ollama's text for arguments that llama-server could not finish (prompting 2.4).
-                raise ParserError(
-                    f'llama-server returned invalid tool call arguments for "{incomplete.name}": '
-                    "unexpected end of JSON input"
-                ) from None
+                raise unfinished_arguments(incomplete.name) from None
             if self._start in _BRACKETS:
                 return self._give_up()
             _log.info("a tool call was cut off before its name")
@@ -288,6 +284,14 @@ class JsonWatch:
                 self._depth -= 1
                 self._has_ended = self._depth <= 0
         return at
+
+
+def unfinished_arguments(name: str) -> ParserError:
+    """The error of a reply that ends inside the arguments of a call.
+
+    # Compat: prompting 2.4, Ollama's text for arguments that llama-server could not finish.
+    """
+    return ParserError(f'llama-server returned invalid tool call arguments for "{name}": unexpected end of JSON input')
 
 
 def random_id() -> str:

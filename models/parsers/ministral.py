@@ -17,10 +17,14 @@ THINK, THINK_END = "[THINK]", "[/THINK]"
 
 
 class MinistralParser(Machine):
-    """A call of an undeclared tool, or with arguments that are no object, ends the reply."""
+    """A call of an undeclared tool, or with arguments that are no object, ends the reply.
 
-    def __init__(self, expectations: Expectations) -> None:
-        super().__init__(self._read_content)
+    `is_thinking_model`: the reply begins with a thought; # Compat: no registered name asks for that.
+    """
+
+    def __init__(self, expectations: Expectations, *, is_thinking_model: bool = False) -> None:
+        thinks = is_thinking_model and not expectations.continues_answer
+        super().__init__(self._read_thought if thinks else self._read_content)
         self._expectations = expectations
         self._name = ""
 

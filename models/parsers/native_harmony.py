@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from enum import Enum, auto
 
-from models.parsers.call_blocks import Incomplete, Malformed, random_id
-from models.parsers.errors import ParserError
+from models.parsers.call_blocks import Incomplete, Malformed, random_id, unfinished_arguments
 from models.parsers.events import Delta, ToolCall
 from models.parsers.harmony import CHANNEL, MESSAGE, START, Edge, HarmonyFraming, Header
 from models.parsers.json_blocks import read_json, skip_blanks
@@ -78,10 +77,7 @@ class NativeHarmonyParser:
         except Incomplete:
             if not is_last:
                 return Delta(text)
-            # Compat: as in `call_blocks.py`.
-            raise ParserError(
-                f'llama-server returned invalid tool call arguments for "{self._name}": unexpected end of JSON input'
-            ) from None
+            raise unfinished_arguments(self._name) from None
         except Malformed:
             _log.info("text in the place of a tool call is kept as content")
             return Delta(text)

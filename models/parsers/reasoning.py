@@ -67,6 +67,8 @@ class ReasoningSplit:
 
     def _read_opening(self) -> None:
         self._buffer = self._buffer.lstrip(_BLANKS)
+        if not self._buffer:
+            return
         if self._buffer.startswith(self._open):
             self._buffer = self._buffer[len(self._open) :]
             self._expect_blanks(self._after_open, _State.THINKING)

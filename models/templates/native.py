@@ -154,7 +154,7 @@ def _variables(
     think: Think | None,
     now: datetime,
 ) -> dict[str, Any]:
-    shaped = [_message(message, model, traits) for message in messages]
+    shaped = [shaped_message(message, model, traits) for message in messages]
     names = {
         "messages": shaped if traits.has_system_role else _without_system(shaped),
         "bos_token": model.bos_token,
@@ -181,8 +181,11 @@ def thinking_arguments(think: Think | None) -> dict[str, Any]:
     return {"enable_thinking": think.enabled} | ({"reasoning_effort": think.level} if think.level else {})
 
 
-def _message(message: Message, model: NativeModel, traits: TemplateTraits) -> dict[str, Any]:
+def shaped_message(message: Message, model: NativeModel, traits: TemplateTraits) -> dict[str, Any]:
+    """A message as the template sees it. Raises: UnsupportedChat.
+
     # Compat: prompting 2.4: thoughts of earlier turns are not sent.
+    """
     role = message.role
     if role == "developer" and "<|channel|>" not in model.chat_template:
         role = "system"

@@ -19,12 +19,16 @@ from models.create.known_templates import detect_template, known_template
 from models.engine.context_end import ContextRules, fit_prompt, shortened_size
 from models.engine.detokenizer import unfinished_size
 from models.options import predict_limit
+from models.parsers.call_blocks import unfinished_arguments
 from models.parsers.harmony import Edge, Event, HarmonyFraming, Header, begun_message
 from models.parsers.harmony_names import HarmonyNames
+from models.parsers.json_blocks import parsed
 from models.parsers.steps import Expectations
 from models.runner.messages import Reason
 from models.templates.go.rendering import go_template
-from models.templates.native import thinking_arguments
+from models.templates.media import audio_format, image_type
+from models.templates.native import MEDIA_MARKER, NativeModel, shaped_message, thinking_arguments
+from models.templates.probe import TemplateTraits
 from models.templates.schema import parse_message, parse_think, parse_tool
 from server.formats import parse_format
 from server.generation import DONE_REASONS
@@ -119,6 +123,60 @@ def _listed(template: GoTemplate | ChatTemplate | None) -> list[str]:
     return [str(c) for c in (Capability.TOOLS, Capability.INSERT, Capability.THINKING) if c in found]
 
 
+# ---- what goes to llama-server and comes from it ---------------------------------------------------------------------
+
+_TAKES_ANYTHING = TemplateTraits(
+    takes_text=True,
+    takes_parts=True,
+    has_system_role=True,
+    describes_tools=True,
+    shows_calls=True,
+    takes_objects=False,
+    wants_null_content=False,
+    reasoning=None,
+    calls=None,
+)
+
+
+def native_message(given: Json, vector: Json) -> Json:
+    """`native-message`: the message as a template sees it, its media as the parts that llama-server takes."""
+    message = parse_message(given["message"])
+    shaped = shaped_message(message, NativeModel(takes_media=True), _TAKES_ANYTHING)
+    for call, made in zip(message.tool_calls, shaped.get("tool_calls", ()), strict=True):
+        made["index"] = call.index
+    if message.images:
+        text = shaped["content"].replace(MEDIA_MARKER, "", len(message.images))
+        words = [{"type": "text", "text": text}] if text else []
+        shaped["content"] = [*words, *map(_media_part, message.images)]
+    return {"message": shaped}
+
+
+def _media_part(data: bytes) -> Json:
+    encoded = base64.b64encode(data).decode()
+    if sound := audio_format(data):
+        return {"type": "input_audio", "input_audio": {"data": encoded, "format": sound}}
+    url = f"data:{image_type(data) or 'image/jpeg'};base64,{encoded}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def native_calls(given: Json, vector: Json) -> Json:
+    """`native-tool-calls`: parts of calls as llama-server sends them; what their arguments come to is ours."""
+    parts: dict[int, Json] = {}
+    for delta in given["deltas"]:
+        part = parts.setdefault(delta["index"], {"id": "", "name": "", "arguments": ""})
+        for key in part:
+            part[key] += delta.get(key) or ""
+    return {"tool_calls": [_native_call(index, part) for index, part in sorted(parts.items())]}
+
+
+def _native_call(index: int, part: Json) -> Json:
+    arguments = parsed(part["arguments"].strip())
+    if not isinstance(arguments, dict):
+        raise unfinished_arguments(part["name"])
+    call = {"function": {"index": index, "name": part["name"], "arguments": arguments}}
+    return {"id": part["id"], **call} if part["id"] else call
+
+
 # ---- harmony -------------------------------------------------------------------------------------------------------
 
 
@@ -168,6 +226,8 @@ def detected(given: Json, vector: Json) -> Json:
 
 
 HANDLERS = {
+    "native-message": native_message,
+    "native-tool-calls": native_calls,
     "template-builtin": built_in,
     "template-named": detected,
     "num-predict": predicted,
