@@ -39,7 +39,7 @@ from registry.errors import InvalidName, ManifestNotFound
 from registry.names import ModelName, Source, parse_source
 from server import prompting
 from server.admission import admit_chat, admit_generate
-from server.formats import parse_format
+from server.formats import parse_constraint
 from server.placement import MAX_AUTOMATIC_SLOTS, Devices, Need, automatic_context, automatic_slots
 from server.prompt_writers import Prompt
 from server.requests import (
@@ -146,14 +146,14 @@ class Generation:
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
         """The events of a completion, as for `chat`."""
         spec = await self._find(request.model, missing=f"model '{request.model}' not found")
-        if not request.prompt and request.keep_alive_ns == 0:
+        if not request.prompt and request.prompt_tokens is None and request.keep_alive_ns == 0:
             yield self._unload(spec)
             return
         think = admit_generate(spec, request)
         options = merge(spec.parameters, request.options)
         async with self._scheduler.lease(self._wanted(spec, options, request, request.shift)) as runner:
             load_ns = time.monotonic_ns() - request.arrived_ns
-            if not request.prompt:
+            if not request.prompt and request.prompt_tokens is None:
                 yield Finished(DoneReason.LOAD)
                 return
             prompt = await prompting.for_generate(spec, request, think, runner)
@@ -167,6 +167,16 @@ class Generation:
                     if isinstance(event, Finished) and event.reason is not None and not request.raw:
                         event = replace(event, context=await runner.tokenize(prompt.text + "".join(said)))
                     yield event
+
+    async def prompt_text(self, request: GenerateRequest) -> str:
+        """The prompt of a completion as a text, also where it is given as tokens. Raises: as `generate`."""
+        if request.prompt_tokens is None:
+            return request.prompt
+        spec = await self._find(request.model, missing=f"model '{request.model}' not found")
+        admit_generate(spec, request)
+        options = merge(spec.parameters, request.options)
+        async with self._scheduler.lease(self._wanted(spec, options, request, request.shift)) as runner:
+            return await runner.detokenize(request.prompt_tokens)
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """One vector for each input.
@@ -258,7 +268,7 @@ class Generation:
         """Generate and parse; `said` collects the raw text."""
         stream = runner.generate(
             prompt.text,
-            sampling=sampling_of(options),
+            sampling=_sampling(options, request.variant),
             stop=options.stop or (),
             n_predict=predict_limit(options.num_predict, runner.ready.n_ctx),
             n_keep=4 if options.num_keep is None else options.num_keep,
@@ -266,20 +276,37 @@ class Generation:
             n_logprobs=request.n_logprobs,
             constraint=_constraint(request, prompt),
             shown=prompt.shown,
+            thought_budget=_thought_budget(request, prompt),
+            tokens=request.prompt_tokens if isinstance(request, GenerateRequest) else None,
         )
         guard = RepetitionGuard() if prompt.is_guarded else None
+        reader = _Reader(prompt, calls_once=isinstance(request, ChatRequest) and not request.parallel_tool_calls)
         async with aclosing(stream) as chunks:
             async for message in chunks:
                 if isinstance(message, wire.Finished):
-                    yield _finished(message, prompt.parser, load_ns, request.arrived_ns)
+                    yield _finished(message, reader, load_ns, request.arrived_ns)
                     return
                 if guard is not None and guard.is_stuck(message.text):
                     yield Finished(None)
                     return
                 if said is not None:
                     said.append(message.text)
-                for delta in _deltas(message, prompt.parser):
+                for delta in reader.read(message):
                     yield delta
+
+
+def _sampling(options: Options, variant: int) -> wire.Sampling:
+    """A seed that was given is counted up from one variant to the next."""
+    sampling = sampling_of(options)
+    if not variant or sampling.seed is None:
+        return sampling
+    return msgspec.structs.replace(sampling, seed=(sampling.seed + variant) & 0xFFFFFFFF)
+
+
+def _thought_budget(request: TextRequest, prompt: Prompt) -> wire.ThoughtBudget | None:
+    if request.thinking_budget is None or prompt.thought is None:
+        return None
+    return wire.ThoughtBudget(prompt.thought, request.thinking_budget)
 
 
 def _constraint(request: TextRequest, prompt: Prompt) -> wire.Constraint | None:
@@ -289,7 +316,7 @@ def _constraint(request: TextRequest, prompt: Prompt) -> wire.Constraint | None:
     """
     if isinstance(request, ChatRequest) and request.tool_choice.use is ToolUse.REQUIRED:
         return required_call(request, prompt)
-    constraint = parse_format(request.format)
+    constraint = parse_constraint(request.format, request.grammar, request.regex)
     if constraint is None or isinstance(request, GenerateRequest):
         return constraint
     return msgspec.structs.replace(constraint, thought=prompt.thought)
@@ -304,9 +331,45 @@ def _require_readable(prompt: Prompt, spec: ModelSpec) -> None:
     raise Unsupported("this version of Puna cannot read images yet")
 
 
-def _deltas(chunk: wire.Chunk, parser: StreamParser) -> list[Delta]:
-    """What a chunk comes to; log-probabilities are told even while a parser still waits."""
-    deltas = parser.feed(chunk.text)
+class _Reader:
+    """Reads the chunks of a reply, and counts the tokens of its thoughts."""
+
+    def __init__(self, prompt: Prompt, *, calls_once: bool) -> None:
+        """`calls_once`: only the first call is told."""
+        self._parser: StreamParser = prompt.parser
+        self._calls_once = calls_once
+        self._has_called = False
+        self._is_thinking = prompt.thought is not None and prompt.thought.is_open
+        self.n_thinking = 0
+
+    def read(self, chunk: wire.Chunk) -> list[Delta]:
+        deltas = self._checked(_with_logprobs(self._parser.feed(chunk.text), chunk))
+        for delta in deltas:
+            if delta.content or delta.tool_calls:
+                self._is_thinking = False
+            elif delta.thinking:
+                self._is_thinking = True
+        # What the parser still holds back counts as what came before it: it is a tag, more often than not.
+        self.n_thinking += chunk.n_tokens if self._is_thinking else 0
+        return deltas
+
+    def finish(self) -> Delta:
+        """What was held back, in one."""
+        return _joined(self._checked(self._parser.finish()))
+
+    def _checked(self, deltas: list[Delta]) -> list[Delta]:
+        return [d for d in map(self._with_first_call, deltas) if d] if self._calls_once else deltas
+
+    def _with_first_call(self, delta: Delta) -> Delta:
+        if not delta.tool_calls:
+            return delta
+        calls = () if self._has_called else delta.tool_calls[:1]
+        self._has_called = True
+        return replace(delta, tool_calls=calls)
+
+
+def _with_logprobs(deltas: list[Delta], chunk: wire.Chunk) -> list[Delta]:
+    """Log-probabilities are told even while a parser still waits."""
     if not chunk.logprobs:
         return deltas
     logprobs = tuple(
@@ -330,7 +393,7 @@ SHORTEST_NS = 1_000
 """Compat: the engine of the original counts whole microseconds, at least one."""
 
 
-def _finished(message: wire.Finished, parser: StreamParser, load_ns: int, arrived_ns: int) -> Finished:
+def _finished(message: wire.Finished, reader: _Reader, load_ns: int, arrived_ns: int) -> Finished:
     usage = Usage(
         n_prompt=message.n_prompt,
         n_cached=message.n_cached,
@@ -340,8 +403,9 @@ def _finished(message: wire.Finished, parser: StreamParser, load_ns: int, arrive
         load_ns=load_ns,
         total_ns=time.monotonic_ns() - arrived_ns,
         n_truncated=message.n_truncated,
+        n_thinking=min(reader.n_thinking, message.n_generated),
     )
-    return Finished(DONE_REASONS[message.reason], usage, _joined(parser.finish()))
+    return Finished(DONE_REASONS[message.reason], usage, reader.finish())
 
 
 def _joined(deltas: list[Delta]) -> Delta:

@@ -33,7 +33,8 @@ class TextRequest(InferenceRequest):
     cannot is no error. `shift` None: as the model prefers. `n_logprobs` None: none wanted; k: the chosen token and its
     k best rivals. `grammar` (GBNF or Lark) and `regex` constrain the reply as `format` does; at most one of the three
     is set. `thinking_budget`: how many tokens of thought a reply may have, None for no limit. `template_kwargs`: more
-    variables for a Jinja template.
+    variables for a Jinja template. `variant`: which of several replies to one question this is; each has a seed of its
+    own.
     """
 
     format: bytes = b""
@@ -47,6 +48,7 @@ class TextRequest(InferenceRequest):
     regex: str = ""
     thinking_budget: int | None = None
     template_kwargs: dict[str, Any] = field(default_factory=dict)
+    variant: int = 0
 
 
 class ToolUse(Enum):
