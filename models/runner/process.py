@@ -17,17 +17,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from typing import Self
 
-import msgspec
-
-from models.errors import (
-    BadRequest,
-    ContextExceeded,
-    LoadError,
-    OutOfMemory,
-    RunnerCrashed,
-    RunnerError,
-    UnusableOutput,
-)
+from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed
+from models.runner.link import Link
+from models.runner.mailbox import Mailbox
 from models.runner.messages import (
     FRAME_HEAD_BYTES,
     MAX_FRAME_BYTES,
@@ -37,8 +29,6 @@ from models.runner.messages import (
     Detokenize,
     Embed,
     Embedded,
-    Failed,
-    FailureKind,
     Finished,
     FromRunner,
     Generate,
@@ -54,7 +44,6 @@ from models.runner.messages import (
     Tokenize,
     Tokens,
     ToRunner,
-    decode_from_runner,
     encode_frame,
 )
 
@@ -65,58 +54,11 @@ STOP_TIMEOUT_S = 5.0
 KEPT_LOG_LINES = 20
 EMBED_INPUTS = 2048
 """Inputs whose vectors fit a frame, whatever the model."""
-JOIN_ABOVE = 512
-"""Chunks that may wait in a mailbox before they are joined."""
 
 CRASHED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
     "check ollama server logs for details"
 )
-_FAILURES: dict[FailureKind, type[BadRequest | RunnerError]] = {
-    FailureKind.BAD_REQUEST: BadRequest,
-    FailureKind.UNSUPPORTED: BadRequest,
-    FailureKind.UNUSABLE_OUTPUT: UnusableOutput,
-    FailureKind.INTERNAL: RunnerError,
-}
-
-
-def _error_of(failed: Failed) -> BadRequest | RunnerError:
-    if failed.kind is FailureKind.CONTEXT_EXCEEDED:
-        return ContextExceeded(failed.n_prompt, failed.n_ctx, failed.text)
-    return _FAILURES[failed.kind](failed.text)
-
-
-Reply = Chunk | Finished | Embedded | Tokens | Text | Failed
-
-
-class _Mailbox:
-    """What a request has been sent and has not read yet."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Reply | RunnerCrashed] = deque()
-        self._arrived = asyncio.Event()
-
-    def put(self, item: Reply | RunnerCrashed) -> None:
-        last = self._waiting[-1] if self._waiting else None
-        if len(self._waiting) >= JOIN_ABOVE and isinstance(item, Chunk) and isinstance(last, Chunk):
-            self._waiting[-1] = Chunk(
-                item.request_id, last.text + item.text, last.logprobs + item.logprobs, last.n_tokens + item.n_tokens
-            )
-        else:
-            self._waiting.append(item)
-        self._arrived.set()
-
-    async def get(self) -> Reply:
-        """The next message. Raises: RunnerCrashed, and what a `Failed` stands for."""
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
-        item = self._waiting.popleft()
-        if isinstance(item, RunnerCrashed):
-            raise item
-        if isinstance(item, Failed):
-            raise _error_of(item)
-        return item
 
 
 class RunnerProcess:
@@ -126,11 +68,12 @@ class RunnerProcess:
         self.config = config
         self.ready = ready
         self._process = process
-        self._writer: asyncio.StreamWriter
-        self._mailboxes: dict[int, _Mailbox] = {}
+        self._link: Link
+        self._mailboxes: dict[int, Mailbox] = {}
         self._last_id = 0
+        self._disconnected = asyncio.Event()
         self._gone = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._life: asyncio.Task[None]
 
     @classmethod
     async def start(cls, config: RunnerConfig, *, stall_timeout_s: float | None = 300.0) -> Self:
@@ -138,31 +81,36 @@ class RunnerProcess:
 
         Cancelling the call kills the child. Raises: LoadError, OutOfMemory.
         """
+        said: asyncio.Queue[FromRunner | None] = asyncio.Queue()
+        link = Link(said.put_nowait)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            reader, writer = await asyncio.open_connection(sock=ours)
+            await asyncio.get_running_loop().create_connection(lambda: link, sock=ours)
             try:
                 process = await _spawn(theirs)
             except BaseException:
-                writer.close()
+                link.close()
                 raise
         log = _LogTail(process)
         try:
-            writer.write(encode_frame(Load(config)))
-            ready = await _load(reader, process, log, stall_timeout_s)
+            link.send(encode_frame(Load(config)))
+            ready = await _load(said, process, log, stall_timeout_s)
         except BaseException:
-            writer.close()
+            link.close()
             _kill(process)
             await process.wait()
             await log.closed()
             raise
         runner = cls(config, process, ready)
-        runner._begin(reader, writer, log)
+        runner._begin(link, said, log)
         return runner
 
-    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, log: _LogTail) -> None:
-        self._writer = writer
-        self._tasks = [asyncio.create_task(self._read(reader, log), name=f"runner {self._process.pid}")]
+    def _begin(self, link: Link, said: asyncio.Queue[FromRunner | None], log: _LogTail) -> None:
+        self._link = link
+        link.deliver = self._deliver
+        while not said.empty():  # it may have ended since
+            self._deliver(said.get_nowait())
+        self._life = asyncio.create_task(self._live(log), name=f"runner {self._process.pid}")
 
     @property
     def is_alive(self) -> bool:
@@ -246,12 +194,12 @@ class RunnerProcess:
         return message.text
 
     @contextlib.contextmanager
-    def _request(self) -> Iterator[tuple[int, _Mailbox]]:
+    def _request(self) -> Iterator[tuple[int, Mailbox]]:
         """A new request id with its mailbox; left before the final answer, the request is cancelled."""
         if not self.is_alive:
             raise RunnerCrashed(CRASHED)
         self._last_id += 1
-        request_id, mailbox = self._last_id, _Mailbox()
+        request_id, mailbox = self._last_id, Mailbox()
         self._mailboxes[request_id] = mailbox
         try:
             yield request_id, mailbox
@@ -264,8 +212,7 @@ class RunnerProcess:
         frame = encode_frame(message)
         if len(frame) - FRAME_HEAD_BYTES > MAX_FRAME_BYTES:
             raise BadRequest("the prompt is too long")
-        with contextlib.suppress(ConnectionError, RuntimeError):  # the reader notices that the child is gone
-            self._writer.write(frame)
+        self._link.send(frame)
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
@@ -278,26 +225,25 @@ class RunnerProcess:
             except TimeoutError:
                 logger.warning("runner %d does not stop, killing it", self.pid)
                 _kill(self._process)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.wait({self._life})
 
-    async def _read(self, reader: asyncio.StreamReader, log: _LogTail) -> None:
-        """Hand messages to their mailboxes until the child closes its end."""
+    async def _live(self, log: _LogTail) -> None:
+        """Wait until the child closes its end, and clear up after it."""
         try:
-            while True:
-                self._deliver(await _receive(reader))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        except msgspec.DecodeError:
-            logger.exception("runner %d speaks nonsense, killing it", self.pid)
+            await self._disconnected.wait()
         finally:
             _kill(self._process)
-            self._writer.close()
+            self._link.close()
             self._gone.set()
             await self._process.wait()
             await log.closed()
             self._abandon(log)
 
-    def _deliver(self, message: FromRunner) -> None:
+    def _deliver(self, message: FromRunner | None) -> None:
+        """Hand a message to its mailbox; None: there will be no more."""
+        if message is None:
+            self._disconnected.set()
+            return
         if isinstance(message, Loading | Ready | LoadFailed):
             return
         if isinstance(message, Chunk):
@@ -337,28 +283,33 @@ def _kill(process: asyncio.subprocess.Process) -> None:
             os.kill(process.pid, signal.SIGKILL)
 
 
-async def _receive(reader: asyncio.StreamReader) -> FromRunner:
-    size = int.from_bytes(await reader.readexactly(FRAME_HEAD_BYTES), "big")
-    if size > MAX_FRAME_BYTES:
-        raise msgspec.DecodeError(f"a frame of {size} bytes")
-    return decode_from_runner(await reader.readexactly(size))
+async def _ended(process: asyncio.subprocess.Process) -> int:
+    """The exit status of a child that has closed its end; one that then does not end is killed."""
+    try:
+        return await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+    except TimeoutError:
+        _kill(process)
+        return await process.wait()
 
 
 async def _load(
-    reader: asyncio.StreamReader, process: asyncio.subprocess.Process, log: _LogTail, stall_timeout_s: float | None
+    said: asyncio.Queue[FromRunner | None],
+    process: asyncio.subprocess.Process,
+    log: _LogTail,
+    stall_timeout_s: float | None,
 ) -> Ready:
     """Wait until the model is loaded; every sign of life starts the stall timer anew."""
     while True:
         try:
-            message = await asyncio.wait_for(_receive(reader), stall_timeout_s)
+            message = await asyncio.wait_for(said.get(), stall_timeout_s)
         except TimeoutError as error:
             why = log.last_error or "no progress"
             raise LoadError(f"timed out waiting for llama-server to start - {why}") from error
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            status = await process.wait()
-            await log.closed()
-            raise LoadError(_terminated(status, log.last_error)) from error
         match message:
+            case None:
+                status = await _ended(process)
+                await log.closed()
+                raise LoadError(_terminated(status, log.last_error))
             case Ready():
                 return message
             case LoadFailed(text=text, out_of_memory=True):

@@ -1,0 +1,62 @@
+"""What a request has been sent and has not read yet: one for each open request, on the server's side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from models.errors import BadRequest, ContextExceeded, RunnerCrashed, RunnerError, UnusableOutput
+from models.runner.messages import Chunk, Embedded, Failed, FailureKind, Finished, Text, Tokens
+
+JOIN_ABOVE = 512
+"""Chunks that may wait before they are joined."""
+JOINED_CHARS = 16 * 1024
+"""A chunk of so much text is not joined any further, or each new token would copy all that waits."""
+
+Reply = Chunk | Finished | Embedded | Tokens | Text | Failed
+
+_FAILURES: dict[FailureKind, type[BadRequest | RunnerError]] = {
+    FailureKind.BAD_REQUEST: BadRequest,
+    FailureKind.UNSUPPORTED: BadRequest,
+    FailureKind.UNUSABLE_OUTPUT: UnusableOutput,
+    FailureKind.INTERNAL: RunnerError,
+}
+
+
+class Mailbox:
+    """Has one reader. A reader that is slow makes chunks join; whoever puts something in never waits."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Reply | RunnerCrashed] = deque()
+        self._reader: asyncio.Future[None] | None = None
+
+    def put(self, item: Reply | RunnerCrashed) -> None:
+        last = self._waiting[-1] if len(self._waiting) >= JOIN_ABOVE else None
+        if isinstance(item, Chunk) and isinstance(last, Chunk) and len(last.text) < JOINED_CHARS:
+            self._waiting[-1] = _joined(last, item)
+        else:
+            self._waiting.append(item)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> Reply:
+        """The next message. Raises: RunnerCrashed, and what a `Failed` stands for."""
+        while not self._waiting:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        item = self._waiting.popleft()
+        if isinstance(item, RunnerCrashed):
+            raise item
+        if isinstance(item, Failed):
+            raise _error_of(item)
+        return item
+
+
+def _joined(one: Chunk, two: Chunk) -> Chunk:
+    return Chunk(one.request_id, one.text + two.text, one.logprobs + two.logprobs, one.n_tokens + two.n_tokens)
+
+
+def _error_of(failed: Failed) -> BadRequest | RunnerError:
+    if failed.kind is FailureKind.CONTEXT_EXCEEDED:
+        return ContextExceeded(failed.n_prompt, failed.n_ctx, failed.text)
+    return _FAILURES[failed.kind](failed.text)
