@@ -9,7 +9,7 @@ import logging
 from functools import partial
 
 from models.parsers.gemma4_calls import parse_gemma4_call
-from models.parsers.machine import Machine, ends_within, find_first
+from models.parsers.machine import Machine, ends_within
 from models.parsers.steps import Expectations, ParserKind
 from models.parsers.text import ltrim, rtrim
 
@@ -32,10 +32,12 @@ class Gemma4Parser(Machine):
         super().__init__(self._read_thought if is_in_channel else self._read_content)
 
     def _read_content(self) -> bool:
-        before, tag, rest = find_first(self._buffer, CHANNEL, CALL)
-        if tag:
-            self._content.append(rtrim(before))
-            return self._go(self._read_channel_name if tag == CHANNEL else self._read_call, rest)
+        # Compat: a thought is looked for first; a call before it that came in the same run passes as content.
+        for tag, state in ((CHANNEL, self._read_channel_name), (CALL, self._read_call)):
+            before, found, rest = self._buffer.partition(tag)
+            if found:
+                self._content.append(rtrim(before))
+                return self._go(state, rest)
         if not self._done and ends_within(self._buffer, CHANNEL, CALL):
             return self._flow(self._content.append, CHANNEL, CALL)
         self._content.append(self._take_all())

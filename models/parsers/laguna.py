@@ -1,6 +1,7 @@
 """Replies of Poolside's Laguna: thoughts, content, and calls in several forms.
 
-# Compat: prompting 6.15, 6.16. The end of the reply releases what was held back. A plain JSON object passes for a call
+# Compat: prompting 6.15, 6.16. In each run the tags of thoughts are looked for before those of calls, wherever they
+stand. The end of the reply releases what was held back. A plain JSON object passes for a call
 when there are tools, and one that is none ends the reply; a brace that comes alone begins no such call.
 """
 
@@ -11,7 +12,7 @@ from functools import partial
 from models.parsers.errors import ParserError
 from models.parsers.json_values import decode_start, is_blank
 from models.parsers.laguna_calls import parse_laguna_call
-from models.parsers.machine import Machine, find_first
+from models.parsers.machine import Machine
 from models.parsers.steps import Expectations, ParserKind
 from models.parsers.text import ltrim, overlap, rtrim
 
@@ -41,10 +42,14 @@ class LagunaParser(Machine):
         return not is_open and self._go(self._read_thought, text)
 
     def _read_thought(self) -> bool:
-        before, tag, rest = find_first(self._buffer, THINK_END, CALL)
+        before, tag, rest = self._buffer.partition(THINK_END)
         if tag:
             self._tell_thought(rtrim(before))
-            return self._go(self._read_content, ltrim(rest)) if tag == THINK_END else self._go(self._read_call, rest)
+            return self._go(self._read_content, ltrim(rest))
+        before, tag, rest = self._buffer.partition(CALL)
+        if tag:
+            self._tell_thought(rtrim(before))
+            return self._go(self._read_call, rest)
         if self._done:
             self._tell_thought(rtrim(self._take_all()))
             return False
@@ -65,11 +70,12 @@ class LagunaParser(Machine):
             self._buffer = ltrim(self._buffer)
             if self._buffer.startswith(THINK_END):
                 return self._go(self._read_content, self._buffer.removeprefix(THINK_END))
-        before, tag, rest = find_first(self._buffer, THINK, CALL)
-        if tag == THINK:
+        before, tag, rest = self._buffer.partition(THINK)
+        if tag:
             self._tell(before)
             return self._go_past_spaces(self._read_thought, rest)
-        if tag == CALL:
+        before, tag, rest = self._buffer.partition(CALL)
+        if tag:
             self._tell(rtrim(before))
             return self._go(self._read_call, rest)
         if self._expectations.tools and (place := self._find_bare_call()) is not None:

@@ -68,7 +68,7 @@ class Qwen3Parser(_JsonCallParser):
         if not tag:
             return False
         try:
-            name, arguments = _parse_function(body)
+            name, arguments = _parse_function(rtrim(body))
         except ParserError as error:
             raise ParserError(f"failed to parse JSON: {error}") from error
         if not name:

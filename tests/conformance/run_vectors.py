@@ -240,7 +240,8 @@ def _template(given: Json, vector: Json) -> Json:
         "IsThinkSet": bool(given.get("is_think_set")),
     }
     if given["prompt"] and given["suffix"]:
-        return {"prompt": template.render_infill(given["prompt"], given["suffix"])}
+        think = Think(given["think"], thinking["ThinkLevel"]) if thinking["IsThinkSet"] else None
+        return {"prompt": template.render_infill(given["prompt"], given["suffix"], think)}
     day = _day(given)
     return {"prompt": template.fill(_messages(given["messages"]), _tools(given["tools"]), thinking, today=lambda: day)}
 

@@ -107,7 +107,9 @@ def _html(*values: Value) -> str:
 
 
 def _js(*values: Value) -> str:
-    return "".join(_SCRIPT.get(c) or (c if c.isprintable() else f"\\u{ord(c):04X}") for c in _joined(values))
+    return "".join(
+        _SCRIPT.get(c) or (c if c.isprintable() or c == "\x7f" else f"\\u{ord(c):04X}") for c in _joined(values)
+    )
 
 
 def _urlquery(*values: Value) -> str:

@@ -36,7 +36,8 @@ def render_functiongemma(conversation: Conversation) -> str:
             parts.append("" if goes_on else f"{_TURN}{role}\n")
             parts.append(trim(message.content))
             parts.append(_end(messages, i))
-        is_after_response = message.role == "tool"
+        if message.role in ("tool", "assistant", "user"):  # Compat: other roles change nothing about that
+            is_after_response = message.role == "tool"
     if not is_after_response:
         parts.append(f"{_TURN}model\n")
     return "".join(parts)

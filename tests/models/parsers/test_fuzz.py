@@ -129,20 +129,22 @@ UNEVEN = {
     "cogito": "tags arrive whole",
     "cohere": "an answer is looked for in what has arrived, before a call",
     "deepseek3": "tags arrive whole",
+    "gemma4": "a thought is looked for before a call, and blanks before a tag are not held back",
+    "gemma4-no-thinking": "as gemma4",
     "functiongemma": "what stands between two calls of a run is lost",
     "glimmer": "the end of the reply decides",
     "laguna": "a thought is told when a blank follows",
     "lfm2": "tags arrive whole",
     "lfm2-thinking": "tags arrive whole",
+    "ministral": "a call is looked for before a thought",
     "olmo3": "what the last run completes is lost",
     "ornith": "the beginning of a tag comes first",
     "poolside-v1": "as laguna",
+    "qwen3-thinking": "a tag that opens a thought is dropped again when nothing follows the first",
     "qwen3.5": "the beginning of a tag comes first",
 }
 """Parsers whose result depends on how a reply is cut, as that of the originals does."""
-UNEVEN_BLANKS = {"glm-4.7", "glm-ocr", "ministral", "nemotron-3-nano", "nemotron-3.5-nano", "olmo3-think"} | {
-    *("qwen3", "qwen3-coder", "qwen3-thinking"),
-}
+UNEVEN_BLANKS = {"glm-4.7", "glm-ocr", "nemotron-3-nano", "nemotron-3.5-nano", "olmo3-think", "qwen3", "qwen3-coder"}
 """Those that drop the whitespace after a tag only if it comes in the same piece, as the originals do."""
 
 

@@ -40,6 +40,12 @@ def test_a_reply_reads_the_same_however_it_is_cut(
         assert read(kind.make(expectations), runs) == expected, runs
 
 
+def test_within_a_run_a_thought_is_looked_for_before_a_call() -> None:
+    whole, cut = f"{CALL}<|channel>a<channel|>b", [f"{CALL}", "<|channel>a<channel|>b", ""]
+    assert read(GEMMA4.make(THINKING), [whole, ""]) == Read(f"{CALL}b", "a")
+    assert read(GEMMA4.make(THINKING), cut) == Read("b", "a", (CALLED,))
+
+
 TOOLS = Expectations([tool("f", n="integer", s="string", t="string")])
 
 BODIES: list[tuple[str, dict[str, Any] | None]] = [

@@ -33,6 +33,15 @@ REPLIES = [
 ]
 
 
+def test_within_a_run_the_end_of_a_thought_is_looked_for_before_a_call() -> None:
+    assert read(LAGUNA.make(THINKING), [f"a{CALL}</think>b", ""]) == Read("b", f"a{CALL}")
+    assert read(LAGUNA.make(THINKING), [f"a{CALL}", "</think>b", ""]) == Read("b", "a", (CALLED,))
+
+
+def test_within_a_run_a_thought_is_looked_for_before_a_call() -> None:
+    assert read(LAGUNA.make(MUTE), [f"a{CALL}<think>b</think>c", ""]) == Read(f"a{CALL}c")
+
+
 @pytest.mark.parametrize(("kind", "expectations", "text", "expected"), REPLIES)
 def test_a_reply_reads_the_same_however_it_is_cut(
     kind: ParserKind, expectations: Expectations, text: str, expected: Read

@@ -77,6 +77,7 @@ LANGUAGE = [
     ("{{ printf \"%T %T %T %T\" 1 \"a\" 1.5 .L }}", "int string float64 []interface {}"),
     ("{{ \"abc\" | printf \"%s-%s\" \"x\" | printf \"%q\" }}{{ .S | len }}", '"x-abc"3'),
     # escapes
+    (r'{{ js "\x7f\n\u2028" }}', "\x7f\\u000A\\u2028"),
     ("{{ html \"<a&'\\\">\" }} {{ urlquery \"a b&c/é\" }} {{ js \"it's <b>\" }}",
      "&lt;a&amp;&#39;&#34;&gt; a+b%26c%2F%C3%A9 it\\'s \\u003Cb\\u003E"),
     # templates
@@ -185,7 +186,10 @@ HOSTILE = [
 def test_a_hostile_template_ends_soon(text: str) -> None:
     template = parse_template(text, FUNCTION_NAMES)
     functions = builtins()
-    began = thread_time()
-    with pytest.raises(TemplateLimitExceeded):
-        execute(template, {}, functions, Budget())
-    assert thread_time() - began < 0.1
+    seconds = []
+    for _ in range(3):  # a collection of garbage may fall into one of them
+        began = thread_time()
+        with pytest.raises(TemplateLimitExceeded):
+            execute(template, {}, functions, Budget())
+        seconds.append(thread_time() - began)
+    assert min(seconds) < 0.1

@@ -40,6 +40,10 @@ PROMPTS: list[tuple[list[Message], str]] = [
     ),
     ([CALLING, Message("tool", "1"), USER], f"{MODEL}A{CALLS}{response('f', '1')}U<end_of_turn>\n{MODEL}"),
     ([Message("tool", "1")], response("", "1")),
+    (  # a role of another kind stands between the response and what belongs to its turn
+        [Message("tool", "1"), Message("system", "S"), USER],
+        f"{response('', '1')}<start_of_turn>system\nS<end_of_turn>\nU<end_of_turn>\n{MODEL}",
+    ),
 ]
 
 
