@@ -51,6 +51,9 @@ class Service(Protocol):
     def submit(self, task: Any) -> None: ...
     def cancel(self, request_id: int) -> None: ...
     def step(self) -> Sequence[FromRunner]: ...
+    def when_computed(self, call: Callable[[], None]) -> None:
+        """`call` within each step that computes, when the batch is computed and nothing is made of it yet."""
+        ...
 
 
 class Generation:
@@ -64,6 +67,9 @@ class Generation:
     @property
     def has_work(self) -> bool:
         return self._engine.has_work
+
+    def when_computed(self, call: Callable[[], None]) -> None:
+        self._engine.when_computed = call
 
     def is_quick(self, request: Generate | Embed) -> bool:
         return isinstance(request, Embed) or self._preparer.is_quick(request)
@@ -87,6 +93,9 @@ class Embedding:
     @property
     def has_work(self) -> bool:
         return self._engine.has_work
+
+    def when_computed(self, call: Callable[[], None]) -> None:
+        """Vectors are not held back, so there is nothing to send in between."""
 
     def is_quick(self, request: Generate | Embed) -> bool:
         return isinstance(request, Generate) or sum(map(len, request.inputs)) <= _QUICK_CHARS

@@ -76,6 +76,7 @@ def _compute(config: RunnerConfig, courier: Courier, inbox: queue.SimpleQueue[An
 def _serve(config: RunnerConfig, courier: Courier, inbox: queue.SimpleQueue[Any]) -> None:
     from models.runner.desk import Desk  # here: numpy and llama.cpp load while the first frame is on its way
     from models.runner.loading import load
+    from models.runner.outbox import Outbox
 
     try:
         model, service, ready = load(config, _Progress(courier))
@@ -83,13 +84,16 @@ def _serve(config: RunnerConfig, courier: Courier, inbox: queue.SimpleQueue[Any]
         courier.post([LoadFailed(str(error), isinstance(error, OutOfMemory))])
         courier.close_when_sent()
         return
-    desk = Desk(service, model.vocab, inbox)
-    courier.post([ready])
+    desk, outbox = Desk(service, model.vocab, inbox), Outbox(courier.post)
+    service.when_computed(outbox.flush)
+    outbox.put([ready])
     while True:
+        if not desk.has_work:
+            outbox.flush()
         while not desk.has_work or not inbox.empty():
             desk.handle(inbox.get())
         if courier.wait_until_flowing(_CLOGGED_WAIT_S):
-            courier.post(desk.step())
+            outbox.put(desk.step())
 
 
 class _Progress:

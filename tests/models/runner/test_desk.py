@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -63,6 +63,9 @@ class SlowService:
 
     def step(self) -> Sequence[FromRunner]:
         return []
+
+    def when_computed(self, call: Callable[[], None]) -> None:
+        raise AssertionError("the worker's business")
 
 
 @pytest.fixture
