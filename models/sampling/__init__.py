@@ -5,5 +5,6 @@ shortlist.py  the few tokens that can be picked, found without sorting the vocab
 chain.py      the filters in llama.cpp's order, on a short list
 penalties.py  repetition, presence and frequency     rng.py        the random numbers of a seed
 logprobs.py   log-probabilities for clients          grammar.py    what constrained output may continue with
+closed.py     schemas whose objects have no properties but those named
 after_thought.py  a constraint that waits until the model has thought
 """

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from models.errors import InvalidConstraint
 from models.runner.messages import Constraint
 from models.sampling.chain import Floats
+from models.sampling.closed import close_objects
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -174,7 +175,7 @@ def _schema(text: str) -> str:
     schema = json.loads(text)
     if not isinstance(schema, dict):
         raise ValueError("a JSON schema must be an object")
-    return json.dumps(schema | {"x-guidance": _SCHEMA_OPTIONS})
+    return json.dumps(close_objects(schema) | {"x-guidance": _SCHEMA_OPTIONS})
 
 
 def _one_line(error: str) -> str:
