@@ -11,10 +11,12 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
 import httpx
 
-from registry.client import RegistryClient, is_passing
+from registry.client import is_passing
 from registry.digest import Digest
 from registry.errors import (
     BadAnswer,
@@ -31,6 +33,20 @@ from registry.threads import in_thread
 log = logging.getLogger(__name__)
 
 
+class BlobSource(Protocol):
+    """Where one blob comes from; `registry.client.RegistryClient` says what each method does."""
+
+    async def measure_blob(self, digest: Digest) -> int | None: ...
+
+    async def locate_blob(self, digest: Digest, *, resumed: bool) -> str: ...
+
+    def open_range(
+        self, url: str, first: int, last: int, total: int
+    ) -> AbstractAsyncContextManager[httpx.Response | None]: ...
+
+    def open_whole(self, url: str) -> AbstractAsyncContextManager[httpx.Response]: ...
+
+
 class _RangesIgnored(TransferError):
     """The server sends everything or nothing."""
 
@@ -40,7 +56,7 @@ class Attempt:
 
     def __init__(
         self,
-        client: RegistryClient,
+        source: BlobSource,
         digest: Digest,
         partial: PartialBlob,
         parts: list[Part],
@@ -48,7 +64,7 @@ class Attempt:
         report: Callable[[int], None],
         is_resumed: bool,
     ) -> None:
-        self._client = client
+        self._source = source
         self._digest = digest
         self._partial = partial
         self._parts = parts
@@ -124,14 +140,14 @@ class Attempt:
     async def _fetch_part(self, part: Part) -> None:
         url = await self._located()
         last = part.offset + part.size_bytes - 1
-        async with self._client.open_range(url, part.position, last, self._total_bytes) as response:
+        async with self._source.open_range(url, part.position, last, self._total_bytes) as response:
             if response is None:
                 raise _RangesIgnored
             await self._receive(part, _Body(response))
 
     async def _fetch_whole(self) -> None:
         """From a server without ranges: everything, of which what is here already is passed over."""
-        async with self._client.open_whole(await self._located()) as response:
+        async with self._source.open_whole(await self._located()) as response:
             if response.status_code != 200:
                 raise BadAnswer(f"unexpected status code {response.status_code}")
             body = _Body(response)
@@ -174,7 +190,7 @@ class Attempt:
         if self._url is None or (self._has_url_failed and self._url.done()):
             is_resumed = self._is_resumed or self._url is not None
             self._has_url_failed = False
-            self._url = asyncio.create_task(self._client.locate_blob(self._digest, resumed=is_resumed))
+            self._url = asyncio.create_task(self._source.locate_blob(self._digest, resumed=is_resumed))
         return await asyncio.shield(self._url)
 
     def _is_final(self, error: Exception) -> bool:

@@ -212,6 +212,16 @@ class Authorizer:
             return _parse_token(await read_limited(response, MAX_TOKEN_BYTES))
 
 
+class BearerToken:
+    """An access token that the user has given, which nothing can be done about when it is refused."""
+
+    def __init__(self, token: str | None) -> None:
+        self.header = f"Bearer {token}" if token else None
+
+    async def answer(self, challenge: str, refused_url: str) -> None:
+        raise AccessDenied
+
+
 def _parse_token(raw: bytes) -> str:
     """Raises: AccessDenied where there is no usable token."""
     try:

@@ -9,12 +9,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
 
-from registry.auth import Authorizer
 from registry.digest import Digest
 from registry.errors import (
     AccessDenied,
@@ -59,6 +58,17 @@ class Upload:
     target: str | None = None
 
 
+class Identity(Protocol):
+    """Who we are to one host: the `Authorization` to send, if any, and how to get one when it is asked for."""
+
+    @property
+    def header(self) -> str | None: ...
+
+    async def answer(self, challenge: str, refused_url: str) -> None:
+        """Have another header after this. Raises: TransferError where there is none to have."""
+        ...
+
+
 class RegistryClient:
     """What can be asked of one repository. Every method raises TransferError."""
 
@@ -66,14 +76,14 @@ class RegistryClient:
         self,
         wire: Wire,
         repository: Repository,
-        authorizer: Authorizer,
+        identity: Identity,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.repository = repository
         self._wire = wire
-        self._authorizer = authorizer
+        self._identity = identity
         self._sleep = sleep
         self._clock = clock
 
@@ -126,6 +136,12 @@ class RegistryClient:
     def open_whole(self, url: str) -> AbstractAsyncContextManager[httpx.Response]:
         """The answer that has the blob from its first byte on, where the status says so."""
         return self._open("GET", url, {})
+
+    async def read(self, url: str, limit_bytes: int) -> bytes:
+        """The small file at an address. Raises: BadAnswer beyond the limit."""
+        async with self._open("GET", url, {}) as response:
+            await _check(response)
+            return await read_limited(response, limit_bytes)
 
     async def begin_upload(self, digest: Digest, mount_from: str) -> Upload | None:
         """Open a session; None if the blob was mounted from the repository `mount_from` and needs none."""
@@ -188,7 +204,7 @@ class RegistryClient:
                         raise AccessDenied
                     is_refused = True
                     target: str | None = url
-                    await self._authorizer.answer(response.headers.get("WWW-Authenticate", ""), url)
+                    await self._identity.answer(response.headers.get("WWW-Authenticate", ""), url)
                 else:
                     target = redirect_target(response) if method in ("GET", "HEAD") else None
                     n_redirects += 1
@@ -201,7 +217,7 @@ class RegistryClient:
 
     def _identified(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
         """Only the registry itself hears who we are."""
-        identity = self._authorizer.header
+        identity = self._identity.header
         return {**headers, "Authorization": identity} if identity and self._is_own(url) else dict(headers)
 
     def _is_own(self, url: str) -> bool:
@@ -211,7 +227,7 @@ class RegistryClient:
     async def _refuse_unidentified(self, response: httpx.Response, url: str) -> None:
         """A part's bytes are spent by now: get a token, and let the caller begin again."""
         if response.status_code == 401 and self._is_own(url):
-            await self._authorizer.answer(response.headers.get("WWW-Authenticate", ""), url)
+            await self._identity.answer(response.headers.get("WWW-Authenticate", ""), url)
             raise RegistryRefused(401, "unauthorized")
 
     def _blob_url(self, digest: Digest) -> str:
@@ -247,7 +263,7 @@ class RegistryClient:
                 if is_refused:
                     raise AccessDenied
                 is_refused = True
-                await self._authorizer.answer(response.headers.get("WWW-Authenticate", ""), url)
+                await self._identity.answer(response.headers.get("WWW-Authenticate", ""), url)
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try again while the failure may pass, for as long as the original does."""

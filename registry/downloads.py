@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from registry.client import RegistryClient
+from registry.attempt import BlobSource
 from registry.digest import Digest
 from registry.manifest import Layer
 from registry.pace import Pace
@@ -33,7 +33,7 @@ class Downloads:
         self._pace = pace or Pace()
         self._running: dict[Digest, _Running] = {}
 
-    async def fetch(self, layer: Layer, client: RegistryClient) -> AsyncGenerator[tuple[int, int], None]:
+    async def fetch(self, layer: Layer, source: BlobSource) -> AsyncGenerator[tuple[int, int], None]:
         """Bring a layer's blob into the store; yields total and completed bytes every so often, and when it is done.
 
         The download ends with the last of those who wait for it; what came so far stays on disk.
@@ -41,7 +41,7 @@ class Downloads:
         """
         while True:
             joined = self._running.get(layer.digest)
-            running = joined or self._start(layer, client)
+            running = joined or self._start(layer, source)
             try:
                 async with aclosing(self._wait(layer.digest, running)) as steps:
                     async for step in steps:
@@ -67,8 +67,8 @@ class Downloads:
             if not running.n_waiting:
                 await self._end(digest, running)
 
-    def _start(self, layer: Layer, client: RegistryClient) -> _Running:
-        download = Download(self._store, client, layer.digest, layer.size_bytes, self._pace)
+    def _start(self, layer: Layer, source: BlobSource) -> _Running:
+        download = Download(self._store, source, layer.digest, layer.size_bytes, self._pace)
         running = _Running(download, asyncio.create_task(download.run()))
         self._running[layer.digest] = running
         running.task.add_done_callback(lambda _: self._forget(layer.digest, running))

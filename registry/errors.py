@@ -28,6 +28,7 @@ RegistryError
     ├── ManifestUnavailable     a pull that got no manifest, with the reason
     ├── RetriesExhausted        the last of several failures
     ├── DownloadCorrupt         what came has another digest than the manifest says
+    ├── HubRefusal              the Hugging Face Hub does not give us what a name asks for
     └── NeedsMLX                a model in a form that only another engine runs
 """
 
@@ -252,6 +253,10 @@ class DownloadCorrupt(TransferError):
         super().__init__(f"digest mismatch, file must be downloaded again: want {expected}, got {actual}")
         self.expected = expected
         self.actual = actual
+
+
+class HubRefusal(TransferError):
+    """The text says what is missing, and what its reader can do about it."""
 
 
 class NeedsMLX(TransferError):

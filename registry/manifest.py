@@ -38,6 +38,8 @@ class MediaType(StrEnum):
     EMBED = "application/vnd.ollama.image.embed"
     TENSOR = "application/vnd.ollama.image.tensor"
     JSON = "application/vnd.ollama.image.json"
+    HUB_SOURCE = "application/vnd.puna.image.hub-source"
+    """Which files of the Hugging Face Hub the model was made of: ours alone, others read over it."""
 
 
 @dataclass(frozen=True, slots=True)

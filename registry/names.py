@@ -13,11 +13,15 @@ from registry.gojson import quote
 DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
+HUB_HOSTS = ("hf.co", "huggingface.co")
+REVISION_MARK = "--"
+"""Between tag and revision in a name on the Hugging Face Hub; `parse` reads `@` as well, which no tag may have."""
 
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
 _MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _FORMS = (_HOST, _NAMESPACE, _MODEL, _MODEL)
+_HUB_REVISION = re.compile(rf"((?:[^/]*://)?(?:{'|'.join(map(re.escape, HUB_HOSTS))})/[^@]+)@([^@:/]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,15 @@ class ModelName:
     def parse(cls, text: str) -> ModelName:
         """Read `[scheme://][host/][namespace/]model[:tag]`, filling in the defaults; a scheme is read over.
 
+        On the Hugging Face Hub alone `@revision` may follow, which becomes a part of the tag.
         Raises: InvalidName.
         # Compat: registry-store-cli 1.1, 1.2; types/model/name.go ParseName 0.33.
         """
-        rest, tag = text, DEFAULT_TAG
-        if text.rfind(":") > text.rfind("/"):
-            rest, tag = _cut_last(text, ":")
+        rest, revision = _cut_revision(text)
+        tag = DEFAULT_TAG
+        if rest.rfind(":") > rest.rfind("/"):
+            rest, tag = _cut_last(rest, ":")
+        tag += revision
         if "/" not in rest:
             return cls._checked(text, DEFAULT_HOST, DEFAULT_NAMESPACE, rest, tag)
         rest, model = _cut_last(rest, "/")
@@ -87,6 +94,12 @@ class ModelName:
 def matches(a: ModelName, b: ModelName) -> bool:
     """Whether both are one model: names differ in nothing but the case of their letters."""
     return a.full.lower() == b.full.lower()
+
+
+def _cut_revision(text: str) -> tuple[str, str]:
+    """The name as others write it, and what its tag has more for a revision on the Hub."""
+    match = _HUB_REVISION.fullmatch(text)
+    return (match[1], f"{REVISION_MARK}{match[2]}") if match else (text, "")
 
 
 def _cut_last(text: str, separator: str) -> tuple[str, str]:

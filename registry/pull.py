@@ -41,7 +41,7 @@ async def pull(
     client = registries.client(name, insecure=insecure)
     raw = await _get_manifest(client, name.tag)
     manifest = await in_thread(_checked, raw, client.repository.path)
-    async with _leased(store) as lease:
+    async with leased(store) as lease:
         for layer in manifest.blobs:
             async with aclosing(_pull_layer(layer, client, registries, store)) as steps:
                 async for step in steps:
@@ -90,7 +90,7 @@ async def _pull_layer(
     layer: Layer, client: RegistryClient, registries: Registries, store: Store
 ) -> AsyncGenerator[Progress, None]:
     status = f"pulling {layer.digest.short}"
-    size_bytes = await in_thread(_renewed_size, store, layer)
+    size_bytes = await in_thread(renewed_size, store, layer)
     if size_bytes is not None:
         yield Progress(status, str(layer.digest), size_bytes, size_bytes)
         return
@@ -105,7 +105,7 @@ async def _pull_layer(
         raise
 
 
-def _renewed_size(store: Store, layer: Layer) -> int | None:
+def renewed_size(store: Store, layer: Layer) -> int | None:
     """The size of the blob if the store has it, which then stays there for us; None if it has to be fetched."""
     try:
         size_bytes = store.blobs.size(layer.digest)
@@ -118,7 +118,7 @@ def _renewed_size(store: Store, layer: Layer) -> int | None:
 
 
 @asynccontextmanager
-async def _leased(store: Store) -> AsyncIterator[Lease]:
+async def leased(store: Store) -> AsyncIterator[Lease]:
     """A lease that ends in any case, also when the task is cancelled while it begins."""
     begun: list[Lease] = []
     try:

@@ -6,8 +6,9 @@ import functools
 import platform
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from registry.auth import Authorizer, load_key
+from registry.auth import Authorizer, BearerToken, load_key
 from registry.client import RegistryClient, Repository
 from registry.credentials import find_credentials
 from registry.downloads import Downloads
@@ -39,6 +40,11 @@ class Registries:
         authorizer = Authorizer(self._wire, self._load_key, self._find_credentials)
         repository = Repository.of(name, insecure=insecure)
         return RegistryClient(self._wire, repository, authorizer, sleep=self.pace.sleep, clock=self.pace.clock)
+
+    def file_client(self, endpoint: str, token: str | None) -> RegistryClient:
+        """For files that no registry serves: only `endpoint` hears the token."""
+        parts = urlsplit(endpoint)
+        return RegistryClient(self._wire, Repository(parts.scheme, parts.netloc, ""), BearerToken(token))
 
     async def close(self) -> None:
         await self._wire.close()

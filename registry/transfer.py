@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from registry.attempt import Attempt
-from registry.client import RegistryClient
+from registry.attempt import Attempt, BlobSource
 from registry.digest import Digest
 from registry.errors import BadAnswer, BlobNotFound, ConnectionFailed, DownloadCorrupt, SizeMismatch
 from registry.pace import Pace
@@ -22,11 +21,11 @@ log = logging.getLogger(__name__)
 class Download:
     """One blob on its way. `completed_bytes` of `total_bytes` are here; neither ever goes back."""
 
-    def __init__(self, store: Store, client: RegistryClient, digest: Digest, size_bytes: int, pace: Pace) -> None:
+    def __init__(self, store: Store, source: BlobSource, digest: Digest, size_bytes: int, pace: Pace) -> None:
         self.total_bytes = size_bytes
         self.completed_bytes = 0
         self._store = store
-        self._client = client
+        self._source = source
         self._digest = digest
         self._size_bytes = size_bytes
         self._pace = pace
@@ -86,12 +85,12 @@ class Download:
             parts = plan_parts(await self._measure(), self._pace.part_bytes)
         self.total_bytes = sum(part.size_bytes for part in parts)
         await in_thread(self._partial.begin, parts, planned_now=planned_now)
-        attempt = Attempt(self._client, self._digest, self._partial, parts, self._pace, self._report, is_resumed)
+        attempt = Attempt(self._source, self._digest, self._partial, parts, self._pace, self._report, is_resumed)
         return await attempt.run()
 
     async def _measure(self) -> int:
         """The blob's size, on which manifest and registry must agree."""
-        measured = await self._client.measure_blob(self._digest)
+        measured = await self._source.measure_blob(self._digest)
         if measured is not None and self._size_bytes and measured != self._size_bytes:
             raise BadAnswer(f"{self._digest}: {SizeMismatch(self._size_bytes, measured)}")
         return self._size_bytes if measured is None else measured

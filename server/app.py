@@ -96,7 +96,7 @@ def build_parts(settings: Settings) -> Parts:
         builtin=builtin,
         scheduler=scheduler,
         generation=generation,
-        transfers=Transfers(store, builtin, home=settings.home, prune=not settings.no_prune),
+        transfers=Transfers(store, library, builtin, home=settings.home, prune=not settings.no_prune),
         cloud_is_off_by_config=_is_cloud_off(settings),
     )
 

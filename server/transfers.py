@@ -9,28 +9,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.create.request import Progress as CreateProgress
+from models.library import Library
 from registry.errors import InvalidName, ManifestNotFound
+from registry.hub.reference import is_on_hub
 from registry.names import ModelName
 from registry.progress import Progress
 from registry.store import Store
 from server.builtin import Builtin
 from server.errors import TransferFailed
+from server.hub import HubPull
 from server.threads import iterate_in_thread, iterate_on_loop
 from server.version import VERSION
 
 if TYPE_CHECKING:
+    from registry.hub.source import Hub, HubSettings
     from registry.registries import Registries
 
 
 class Transfers:
     """Pull and push, for routes. `home` has the key and the passwords that registries ask for.
 
+    `hub` is the Hugging Face Hub to ask; without it the one that the user's environment names, as whom that says.
     Nothing that speaks HTTP is imported before the first transfer: most servers serve what they have.
     """
 
-    def __init__(self, store: Store, builtin: Builtin, *, home: Path, prune: bool = True) -> None:
+    def __init__(
+        self,
+        store: Store,
+        library: Library,
+        builtin: Builtin,
+        *,
+        home: Path,
+        prune: bool = True,
+        hub: HubSettings | None = None,
+    ) -> None:
         self._store = store
+        self._library = library
         self._builtin = builtin
+        self._hub = hub
         self._home = home
         self._prune = prune
         self._registries: Registries | None = None
@@ -44,6 +60,8 @@ class Transfers:
         """Bring a model into the store. Raises: RegistryError."""
         if self._builtin.is_meant_by(name):
             steps = iterate_in_thread(lambda: self._install(name))
+        elif is_on_hub(name):
+            steps = (await self._opened_hub()).pull(name, insecure=insecure)
         else:
             registries = await self._opened()
             from registry.pull import pull
@@ -92,6 +110,12 @@ class Transfers:
         yield Progress("writing manifest")
         yield Progress("success")
 
+    async def _opened_hub(self) -> HubPull:
+        """Anew for each pull: the access token may have been stored since the last."""
+        registries = await self._opened()
+        hub = await asyncio.to_thread(_open_hub, self._hub)
+        return HubPull(hub, registries, self._store, self._library, prune=self._prune)
+
     async def _opened(self) -> Registries:
         if self._registries is None:
             await asyncio.to_thread(_import_transfers)
@@ -106,6 +130,13 @@ def _import_transfers() -> None:
     """It takes a while, during which other requests go on."""
     import registry.pull
     import registry.push  # noqa: F401  # to be found loaded by those who use it
+
+
+def _open_hub(settings: HubSettings | None) -> Hub:
+    """The first time this imports a lot."""
+    from registry.hub.source import Hub, HubSettings
+
+    return Hub(settings or HubSettings.of_user())
 
 
 def _full_form(text: str) -> str:

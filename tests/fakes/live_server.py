@@ -56,7 +56,7 @@ def fake_parts(folder: Path, generation: FakeGeneration, environment: Mapping[st
         builtin=builtin,
         scheduler=cast(Scheduler, FakeScheduler()),
         generation=cast(Generation, generation),
-        transfers=Transfers(store, builtin, home=folder),
+        transfers=Transfers(store, library, builtin, home=folder),
     )
 
 

@@ -25,8 +25,9 @@ class Case:
         self.store.maintain()
         self.n_installed = 0
         self._weights = weights.read_bytes()
-        self.builtin = Builtin(self.store, Library(self.store), enabled=enabled, install=self._install)
-        self.transfers = Transfers(self.store, self.builtin, home=folder)
+        library = Library(self.store)
+        self.builtin = Builtin(self.store, library, enabled=enabled, install=self._install)
+        self.transfers = Transfers(self.store, library, self.builtin, home=folder)
 
     def _install(self, store: Store) -> None:
         self.n_installed += 1
