@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -99,6 +100,7 @@ class _Serving:
         app, paths = await asyncio.to_thread(self._bring_up)
         async with app.router.lifespan_context(app):
             self._gate.open(app, paths)
+            gc.freeze()  # the application stays: no collection need look at it, while streams wait
             await self._stopping.wait()
 
     def _bring_up(self) -> tuple[FastAPI, Iterable[tuple[str, Iterable[str]]]]:

@@ -9,6 +9,7 @@ needed, prepares requests that take long to prepare. The process ends with the s
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import queue
@@ -86,6 +87,7 @@ def _serve(config: RunnerConfig, courier: Courier, inbox: queue.SimpleQueue[Any]
         return
     desk, outbox = Desk(service, model.vocab, inbox), Outbox(courier.post)
     service.when_computed(outbox.flush)
+    gc.freeze()  # what is loaded stays: no collection need ever look at it, between two tokens
     outbox.put([ready])
     while True:
         if not desk.has_work:
