@@ -400,10 +400,10 @@ class Struct:
         return self._body()
 
     def unknown_members(self, node: Node) -> dict[str, Node]:
-        """What `decode` skips: the members of an object that are no fields of the struct."""
+        """What `decode` skips: the members of an object that are no fields of the struct, but for nulls."""
         if not isinstance(node, Object):
             return {}
-        return {k: v for k, v in node if k not in self._exact and _fold(k) not in self._folded}
+        return {k: v for k, v in node if k not in self._exact and _fold(k) not in self._folded and v is not None}
 
     def decode(self, node: Node, state: State, current: Any) -> Any:
         if not isinstance(node, Object):

@@ -23,6 +23,13 @@ def count_logprobs(wanted: bool, top: int) -> int | None:
     return top if wanted else None
 
 
+def check_one_constraint(format_: bytes, grammar: str, regex: str) -> None:
+    """Raises: BadField where a reply would have to match several things at once."""
+    said = [name for name, value in (("format", format_), ("grammar", grammar), ("regex", regex)) if value]
+    if len(said) > 1:
+        raise BadField(f"{' and '.join(said)} cannot be combined")
+
+
 def parse_inputs(value: Any) -> tuple[str, ...]:
     """The texts to embed. Raises: BadField.
 

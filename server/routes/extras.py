@@ -1,6 +1,7 @@
-"""Fields of the native API that the dialects under /v1 take as well, for clients that can send fields of their own.
+"""Fields that the dialects under /v1 take besides their own: the native API's, options by name, and Puna's.
 
-Ollama ignores them there. What a dialect's own fields say wins over what is said here.
+Ollama ignores them there. What a dialect's own fields say wins over what is said here, and a field over the same option
+in `options`.
 """
 
 from __future__ import annotations
@@ -8,9 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from models.errors import OptionTypeError
+from models.options import NAMES, parse_options
 from models.templates.chat import Think
-from server.json_decoding.kinds import FLOAT64, INT, Pointer, member
+from server.errors import BadField
+from server.json_decoding.kinds import ANY, BOOL, FLOAT64, INT, STRING, Map, Pointer, Struct, decode, member
+from server.json_decoding.nodes import Node
+from server.routes.checks import check_one_constraint
 from server.routes.values import KEEP_ALIVE, OPTIONS, THINK
+
+MAX_BIASES = 1024
+MAX_BUDGET = 2**31 - 1
+
+
+@dataclass(slots=True)
+class UsageBody:
+    include: bool = member(BOOL)
 
 
 @dataclass(slots=True)
@@ -30,14 +44,63 @@ class ExtraTextFields(ExtraFields):
     top_k: int | None = member(Pointer(INT))
     min_p: float | None = member(Pointer(FLOAT64))
     repeat_penalty: float | None = member(Pointer(FLOAT64))
+    grammar: str = member(STRING)
+    regex: str = member(STRING)
+    reasoning_budget_tokens: int | None = member(Pointer(INT))
+    chat_template_kwargs: dict[str, Any] = member(Map(ANY))
+    truncate: bool | None = member(Pointer(BOOL))
+    usage: UsageBody | None = member(Pointer(Struct("puna.Usage", UsageBody)))
+
+
+def adopt_options(body: ExtraFields, members: dict[str, Node]) -> list[str]:
+    """Take those of the unknown members that are called like an option as one; returns the names of the others."""
+    body.options = body.options | {k: decode(ANY, v) for k, v in members.items() if k in NAMES}
+    return [name for name in members if name not in NAMES]
 
 
 def extra_options(body: ExtraFields) -> dict[str, Any]:
-    """The options that these fields come to."""
+    """The options that these fields come to. Raises: BadField."""
     named: dict[str, Any] = {"num_ctx": body.num_ctx}
     if isinstance(body, ExtraTextFields):
         named |= {"top_k": body.top_k, "min_p": body.min_p, "repeat_penalty": body.repeat_penalty}
+    if body.options:
+        _check_options(body.options)
     return body.options | said(named)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    try:
+        found = parse_options({name: value for name, value in options.items() if name in NAMES})
+    except OptionTypeError as error:
+        raise BadField(str(error)) from error
+    if found.logit_bias and len(found.logit_bias) > MAX_BIASES:
+        raise BadField(f"logit_bias has {len(found.logit_bias)} entries, at most {MAX_BIASES} are possible")
+
+
+def extra_members(body: ExtraTextFields, format_: bytes, budget: int | None = None) -> dict[str, Any]:
+    """What of a request these fields come to, besides options. `budget`: the dialect's own word on thoughts.
+
+    # Compat: the prompt is not cut unless the request says so; Ollama cuts it silently. Raises: BadField.
+    """
+    check_one_constraint(format_, body.grammar, body.regex)
+    return {
+        "keep_alive_ns": body.keep_alive,
+        "format": format_,
+        "grammar": body.grammar,
+        "regex": body.regex,
+        "thinking_budget": _budget(body.reasoning_budget_tokens) if budget is None else budget,
+        "template_kwargs": body.chat_template_kwargs,
+        "truncate": body.truncate is True,
+    }
+
+
+def _budget(n_tokens: int | None) -> int | None:
+    """-1, as llama-server has it, is no limit."""
+    if n_tokens is None or n_tokens == -1:
+        return None
+    if not 0 <= n_tokens <= MAX_BUDGET:
+        raise BadField("reasoning_budget_tokens must be a number of tokens, or -1 for no limit")
+    return n_tokens
 
 
 def said(options: dict[str, Any]) -> dict[str, Any]:

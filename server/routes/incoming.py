@@ -62,10 +62,14 @@ PartsDep = Annotated[Parts, Depends(parts_of)]
 
 @dataclass(frozen=True, slots=True)
 class Incoming(Generic[B]):
-    """A decoded body; `arrived_ns` is when its handling began, on the monotonic clock."""
+    """A decoded body; `arrived_ns` is when its handling began, on the monotonic clock.
+
+    `wants_details`: the client reads, of the usage, more than Ollama tells (see `routes.usage`).
+    """
 
     body: B
     arrived_ns: int
+    wants_details: bool = False
 
 
 def incoming(struct: Struct) -> Callable[[Request], Awaitable[Incoming[Any]]]:

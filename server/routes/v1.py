@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -25,12 +25,16 @@ from server.json_decoding.errors import DecodeError
 from server.json_decoding.kinds import Struct, decode
 from server.json_decoding.nodes import Node, Object
 from server.routes.compression import UnreadableBody, decompress_zstd
-from server.routes.events import Event
-from server.routes.incoming import Incoming, decode_raw, read_raw
+from server.routes.extras import adopt_options
+from server.routes.ignored import tell_ignored, unknown_options
+from server.routes.incoming import Incoming, decode_raw, parts_of, read_raw
+from server.routes.usage import wants_details
 from server.streaming import CompleteResponse, Encoder, EventResponse, UnreadBodyResponse, report
 from server.transport.answers import BARE_JSON, JSON, Answer
 from server.transport.asgi import Headers, header
 from server.transport.bodies import BodyTooLarge
+
+E = TypeVar("E")
 
 SSE = (b"content-type", b"text/event-stream")
 UNCACHED: Headers = ((b"cache-control", b"no-cache"),)
@@ -68,22 +72,29 @@ def refused_line(error: Exception, value: Any, headers: Headers = (), *, stream:
 # ---- bodies --------------------------------------------------------------------------------------------------------
 
 
-def incoming_v1(struct: Struct) -> Callable[[Request], Awaitable[Incoming[Any]]]:
-    """A dependency that reads the body as this struct.
+def incoming_v1(
+    struct: Struct, without_effect: frozenset[str] = frozenset()
+) -> Callable[[Request], Awaitable[Incoming[Any]]]:
+    """A dependency that reads the body as this struct. `without_effect`: fields that are no news to anybody.
 
-    Raises: DecodeError (also for an empty body), UnreadableBody, CloudDisabled, BodyTooLarge, ClientGone.
+    Raises: DecodeError (also for an empty body), UnreadableBody, CloudDisabled, BodyTooLarge, ClientGone; BadField for
+    unknown fields, if the server is strict.
     """
 
-    def decode_local(node: Node) -> Any:
+    def decode_local(node: Node) -> tuple[Any, list[str]]:
         refuse_cloud_model(node)
-        return decode(struct, node)
+        body = decode(struct, node)
+        unknown = adopt_options(body, struct.unknown_members(node))
+        return body, [name for name in unknown if name not in without_effect] + unknown_options(body.options)
 
     async def read(request: Request) -> Incoming[Any]:
         arrived_ns = time.monotonic_ns()
         raw = await read_raw(request)
         if header(request.scope, b"content-encoding") == b"zstd":
             raw = await asyncio.to_thread(decompress_zstd, raw)
-        return Incoming(await decode_raw(raw, decode_local), arrived_ns)
+        body, ignored = await decode_raw(raw, decode_local)
+        tell_ignored(request.scope, ignored, strict=parts_of(request).settings.strict)
+        return Incoming(body, arrived_ns, wants_details(request.scope, body))
 
     return read
 
@@ -131,9 +142,7 @@ def routes_that_refuse(refusal: Callable[[Exception], Answer]) -> type[APIRoute]
     return DialectRoute
 
 
-def reply(
-    events: AsyncGenerator[Event, None], encoder: Encoder[Event], *, stream: bool, check: Callable[[], None]
-) -> Response:
+def reply(events: AsyncGenerator[E, None], encoder: Encoder[E], *, stream: bool, check: Callable[[], None]) -> Response:
     """Answer with the events, unless `check` finds something wrong with the translated request."""
     try:
         check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from models.errors import ContextExceeded
 from registry.gojson import encode
 from server.errors import status_of
 from server.routes.v1 import is_about_translation, json_line, native_answer, refused_line, routes_that_refuse
@@ -30,7 +31,13 @@ def new_id(prefix: str) -> str:
 def stream_error_body(error: Exception) -> dict[str, Any]:
     """As an event tells it."""
     kind = TYPES.get(status_of(error), "api_error")
-    return {"type": "error", "error": {"type": kind, "message": str(error) or type(error).__name__}}
+    return {"type": "error", "error": {"type": kind, "message": _text(error)}}
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, ContextExceeded):  # in the words of Anthropic, which programs look for
+        return f"prompt is too long: {error.n_prompt} tokens > {error.n_ctx} maximum"
+    return str(error) or type(error).__name__
 
 
 def error_body(error: Exception) -> dict[str, Any]:

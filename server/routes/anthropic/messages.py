@@ -11,7 +11,7 @@ from starlette.responses import Response
 from server.routes.anthropic.errors import AnthropicRoute
 from server.routes.anthropic.estimate import estimate_tokens
 from server.routes.anthropic.replies import MessageEncoder
-from server.routes.anthropic.schema import MESSAGES, MessagesBody
+from server.routes.anthropic.schema import MESSAGES, WITHOUT_EFFECT, MessagesBody
 from server.routes.anthropic.search import SearchEncoder
 from server.routes.anthropic.translate import is_search, to_chat_request, to_prompt_request
 from server.routes.checks import require_model
@@ -21,7 +21,7 @@ from server.streaming import CompleteResponse, unless_client_leaves
 
 router = APIRouter(route_class=AnthropicRoute)
 
-Asked = Annotated[Incoming[MessagesBody], Depends(incoming_v1(MESSAGES))]
+Asked = Annotated[Incoming[MessagesBody], Depends(incoming_v1(MESSAGES, WITHOUT_EFFECT))]
 
 
 @router.post("/v1/messages")
@@ -29,7 +29,8 @@ async def messages(asked: Asked, parts: PartsDep) -> Response:
     body = asked.body
     events = parts.generation.chat(to_chat_request(body, asked.arrived_ns))
     kind = SearchEncoder if any(map(is_search, body.tools)) else MessageEncoder
-    encoder = kind(body.model, estimate_tokens(body) if body.stream else 0)
+    n_estimated = estimate_tokens(body) if body.stream else 0
+    encoder = kind(body.model, n_estimated, with_details=asked.wants_details)
     return reply(events, encoder, stream=body.stream, check=partial(require_model, body.model))
 
 

@@ -13,6 +13,7 @@ from registry.gojson import encode
 from server.routes.anthropic.errors import new_id, refusal_of_reply, stream_error_body
 from server.routes.events import Event, merge_events
 from server.routes.tools import arguments_text, sorted_arguments
+from server.routes.usage import has_details
 from server.routes.v1 import SSE, UNCACHED, json_line
 from server.transport.answers import Answer
 from server.transport.asgi import Headers
@@ -23,12 +24,17 @@ OTHER_REASON = "stop_sequence"
 
 
 class MessageEncoder:
-    """Writes one reply. `n_estimated`: tokens of the prompt, told until they are known."""
+    """Writes one reply.
+
+    `n_estimated`: tokens of the prompt, told until they are known. `with_details`: of the usage, also where little was
+    cached.
+    """
 
     stream_headers: Headers = (SSE, *UNCACHED)
 
-    def __init__(self, model: str, n_estimated: int) -> None:
+    def __init__(self, model: str, n_estimated: int, *, with_details: bool = False) -> None:
         self._model = model
+        self._with_details = with_details
         self._n_estimated = n_estimated
         self._id = new_id("msg")
         self._has_begun = False
@@ -122,7 +128,7 @@ class MessageEncoder:
         yield message_event("message_start", message=message)
 
     def _end(self, finished: Finished, reason: str) -> Iterator[bytes]:
-        yield message_event("message_delta", delta={"stop_reason": reason}, usage=_usage_fields(finished.usage))
+        yield message_event("message_delta", delta={"stop_reason": reason}, usage=self._usage_fields(finished.usage))
         yield message_event("message_stop")
 
     # ---- one object ------------------------------------------------------------------------------------------------
@@ -135,7 +141,18 @@ class MessageEncoder:
             "model": self._model,
             "content": blocks,
         }
-        return found | ({"stop_reason": reason} if reason else {}) | {"usage": _usage_fields(finished.usage)}
+        return found | ({"stop_reason": reason} if reason else {}) | {"usage": self._usage_fields(finished.usage)}
+
+    def _usage_fields(self, usage: Usage) -> dict[str, int]:
+        """What was cached is no input anew: Anthropic's numbers add up."""
+        if not has_details(usage, wanted=self._with_details):
+            return {"input_tokens": usage.n_prompt, "output_tokens": usage.n_generated}
+        return {
+            "input_tokens": usage.n_prompt - usage.n_cached,
+            "output_tokens": usage.n_generated,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": usage.n_cached,
+        }
 
 
 def message_event(kind: str, **members: Any) -> bytes:
@@ -158,7 +175,3 @@ def _stop_reason(finished: Finished, *, has_calls: bool) -> str:
     if has_calls:
         return "tool_use"
     return STOP_REASONS.get(finished.reason, OTHER_REASON) if finished.reason else ""
-
-
-def _usage_fields(usage: Usage) -> dict[str, int]:
-    return {"input_tokens": usage.n_prompt, "output_tokens": usage.n_generated}

@@ -23,7 +23,7 @@ from server.json_decoding.kinds import (
     member,
 )
 from server.json_decoding.nodes import Node
-from server.routes.extras import ExtraFields
+from server.routes.extras import ExtraTextFields
 from server.routes.tools import ARGUMENTS
 
 
@@ -134,7 +134,7 @@ class OutputConfigBody:
 
 
 @dataclass(slots=True)
-class MessagesBody(ExtraFields):
+class MessagesBody(ExtraTextFields):
     model: str = member(STRING)
     max_tokens: int = member(INT)
     messages: list[MessageBody] = member(Slice(_MessageKind()))
@@ -150,5 +150,8 @@ class MessagesBody(ExtraFields):
     metadata: MetadataBody | None = member(Pointer(Struct("anthropic.Metadata", MetadataBody)))
     output_config: OutputConfigBody | None = member(Pointer(Struct("anthropic.OutputConfig", OutputConfigBody)))
 
+
+WITHOUT_EFFECT = frozenset(("service_tier", "betas", "inference_geo"))
+"""Fields of Anthropic's for its machines: they would change no reply, and go without saying."""
 
 MESSAGES = Struct("anthropic.MessagesRequest", MessagesBody)

@@ -11,11 +11,11 @@ from typing import Any
 from models.templates.chat import Message, Think, Tool
 from registry.gojson import quote
 from server.json_decoding.errors import DecodeError
-from server.requests import ChatRequest
+from server.requests import ChatRequest, ToolChoice, ToolUse
 from server.routes.anthropic.blocks import to_messages
-from server.routes.anthropic.schema import MessagesBody, ToolBody
+from server.routes.anthropic.schema import MessagesBody, ThinkingBody, ToolBody, ToolChoiceBody
 from server.routes.checks import MODEL_REQUIRED
-from server.routes.extras import extra_options, said
+from server.routes.extras import MAX_BUDGET, extra_members, extra_options, said
 from server.routes.tools import ParametersBody, ToolFunctionBody, parse_parameters, to_tool
 from server.routes.tools import ToolBody as NativeToolBody
 from server.routes.v1 import Untranslatable
@@ -32,21 +32,24 @@ def to_chat_request(body: MessagesBody, arrived_ns: int) -> ChatRequest:
 
 
 def to_prompt_request(body: MessagesBody, arrived_ns: int) -> ChatRequest:
-    """The same where nothing is to be generated. Raises: Untranslatable."""
+    """The same where nothing is to be generated. Raises: Untranslatable, BadField."""
     _require(bool(body.model), MODEL_REQUIRED)
     _require(bool(body.messages), "messages is required")
     messages = _system(body.system)
     for message in body.messages:
         messages += to_messages(message)
+    choice = body.tool_choice
     return ChatRequest(
+        **extra_members(body, b"", _budget(body.thinking)),
         model=body.model,
         options=_options(body),
-        keep_alive_ns=body.keep_alive,
         arrived_ns=arrived_ns,
-        think=_think(body),
+        think=_think(body) or body.think,
         think_if_able=True,
         messages=tuple(messages),
         tools=tuple(_tools(body.tools)),
+        tool_choice=_tool_choice(choice) if choice else ToolChoice(),
+        parallel_tool_calls=choice is None or not choice.disable_parallel_tool_use,
     )
 
 
@@ -87,6 +90,29 @@ def _think(body: MessagesBody) -> Think | None:
             return Think(False)
         case _:
             return EFFORTS.get(body.output_config.effort.strip().lower()) if body.output_config else None
+
+
+def _budget(thinking: ThinkingBody | None) -> int | None:
+    """Tokens that a reply may think; None where nothing is said of it. Ollama ignores it."""
+    if thinking is None or thinking.type != "enabled" or not thinking.budget_tokens:
+        return None
+    _require(0 < thinking.budget_tokens <= MAX_BUDGET, "thinking.budget_tokens must be a number of tokens")
+    return thinking.budget_tokens
+
+
+def _tool_choice(body: ToolChoiceBody) -> ToolChoice:
+    """Ollama ignores it."""
+    match body.type:
+        case "auto":
+            return ToolChoice()
+        case "none":
+            return ToolChoice(ToolUse.NONE)
+        case "any":
+            return ToolChoice(ToolUse.REQUIRED)
+        case "tool" if body.name:
+            return ToolChoice(ToolUse.REQUIRED, body.name)
+        case _:
+            raise Untranslatable('invalid tool_choice (must be "auto", "any", "none", or "tool" with a name)')
 
 
 # ---- tools ---------------------------------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob, Too
 from registry.gojson import encode
 from server.requests import Rendered
 from server.routes.events import LOADING, Event, logprob_fields, merge_events
+from server.routes.openai.choices import ChoiceEvent, by_choice, of_choice, total_usage
 from server.routes.openai.errors import error_body, refusal_of_reply
 from server.routes.tools import arguments_text
+from server.routes.usage import has_details
 from server.routes.v1 import SSE, json_line
 from server.transport.answers import Answer
 from server.transport.asgi import Headers
@@ -25,42 +27,42 @@ FINGERPRINT = "fp_ollama"
 
 
 class ChatEncoder:
-    """Writes one reply."""
+    """Writes one reply, of one or several choices."""
 
     stream_headers: Headers = (SSE,)
 
-    def __init__(self, model: str, *, stream: bool, with_usage: bool) -> None:
+    def __init__(
+        self, model: str, *, stream: bool, with_usage: bool, with_details: bool = False, n_choices: int = 1
+    ) -> None:
+        """`with_usage`: at the end of a stream. `with_details`: of the usage, also where little was cached."""
         self._model = model
         self._stream = stream
         self._with_usage = with_usage
+        self._with_details = with_details
         self._id = f"chatcmpl-{random.randrange(999)}"
         self._head = b"data: " + encode(self._fields("chat.completion.chunk"))[:-1] + b',"choices":['
-        self._has_begun = False
-        self._has_calls = False
+        self._writers = [_ChoiceWriter(index, self._head) for index in range(n_choices)]
+        self._ends: list[Finished] = []
 
     # ---- what streaming.Encoder asks for ---------------------------------------------------------------------------
 
-    def alone(self, event: Event) -> Answer | None:
+    def alone(self, event: ChoiceEvent) -> Answer | None:
+        _, event = of_choice(event)
         if isinstance(event, Rendered) and not self._stream:
-            return json_line(200, self._completion("", Delta(), Finished(None), event))
+            return json_line(200, self._completion([_choice(0, "", Delta(), Finished(None))], Usage(), event))
         if isinstance(event, Rendered) or (isinstance(event, Finished) and event.reason in LOADING):
             return Answer(200, self.stream_headers, self.record(event)) if self._stream else None
         return None
 
-    def record(self, event: Event) -> bytes:
-        match event:
-            case Delta():
-                return b"".join(self._chunks(event))
-            case Finished(reason=None):
-                return b""  # Compat: http-api 4.7: the repetition guard's end is not told
-            case Finished():
-                return b"".join(self._last_chunks(event))
-            case Rendered():
-                return b"".join(self._chunks(Delta()))
+    def record(self, event: ChoiceEvent) -> bytes:
+        index, event = of_choice(event)
+        record = b"".join(self._writers[index].chunks(event))
+        return record + self._finish(event) if isinstance(event, Finished) else record
 
-    def collect(self, events: list[Event]) -> Answer:
-        together, finished = merge_events(events)
-        return json_line(200, self._completion("assistant", together, finished))
+    def collect(self, events: list[ChoiceEvent]) -> Answer:
+        merged = [merge_events(own) for own in by_choice(events, len(self._writers))]
+        choices = [_choice(index, "assistant", *one) for index, one in enumerate(merged)]
+        return json_line(200, self._completion(choices, total_usage([finished for _, finished in merged])))
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:
         return refusal_of_reply(error, stream=stream)
@@ -69,49 +71,26 @@ class ChatEncoder:
         """Ollama's stream just ends here, which a client cannot tell from a complete reply."""
         return b"data: " + encode(error_body(error)) + b"\n\n"
 
-    # ---- chunks ----------------------------------------------------------------------------------------------------
+    # ---- parts -----------------------------------------------------------------------------------------------------
 
-    def _chunks(self, delta: Delta) -> Iterator[bytes]:
-        """One, or two where thoughts and what follows them came together; log-probabilities go with the first."""
-        said = {"content": delta.content} | _calls(delta.tool_calls)
-        if not delta.thinking:
-            yield self._chunk(said, None, delta.logprobs)
-        elif not delta.content and not delta.tool_calls:
-            yield self._chunk(said | {"reasoning": delta.thinking}, None, delta.logprobs)
-        else:
-            yield self._chunk({"reasoning": delta.thinking}, None, delta.logprobs)
-            yield self._chunk(said, None)
-        self._has_calls = self._has_calls or bool(delta.tool_calls)
+    def _finish(self, end: Finished) -> bytes:
+        """What comes after the last choice.
 
-    def _last_chunks(self, finished: Finished) -> Iterator[bytes]:
-        """The reason stands in a chunk of its own; a reply that said nothing has an empty one before it."""
-        if finished.delta or not self._has_begun:
-            yield from self._chunks(finished.delta)
-        yield self._chunk({}, _finish_reason(finished, has_calls=self._has_calls))
-        if self._with_usage:
-            yield self._head + b'],"usage":' + encode(usage_fields(finished.usage)) + b"}\n\n"
-        yield DONE
-
-    def _chunk(self, delta: dict[str, Any], reason: str | None, logprobs: Iterable[TokenLogprob] = ()) -> bytes:
-        if not self._has_begun:
-            self._has_begun = True
-            delta = {"role": "assistant"} | delta
-        choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": reason} | _logprobs(logprobs)
-        return self._head + encode(choice) + b"]}\n\n"
-
-    # ---- one object ------------------------------------------------------------------------------------------------
+        # Compat: http-api 4.7: the repetition guard's end is not told.
+        """
+        self._ends.append(end)
+        if len(self._ends) < len(self._writers) or end.reason is None:
+            return b""
+        if not self._with_usage:
+            return DONE
+        usage = usage_fields(total_usage(self._ends), with_details=self._with_details)
+        return self._head + b'],"usage":' + encode(usage) + b"}\n\n" + DONE
 
     def _completion(
-        self, role: str, delta: Delta, finished: Finished, rendered: Rendered | None = None
+        self, choices: list[dict[str, Any]], usage: Usage, rendered: Rendered | None = None
     ) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": role, "content": delta.content}
-        if delta.thinking:
-            message["reasoning"] = delta.thinking
-        message |= _calls(delta.tool_calls)
-        reason = _finish_reason(finished, has_calls=bool(delta.tool_calls))
-        choice = {"index": 0, "message": message, "finish_reason": reason} | _logprobs(delta.logprobs)
-        found = self._fields("chat.completion") | {"choices": [choice]}
-        found["usage"] = usage_fields(finished.usage)
+        found = self._fields("chat.completion") | {"choices": choices}
+        found["usage"] = usage_fields(usage, with_details=self._with_details)
         if rendered is not None:
             found["_debug_info"] = _debug_fields(rendered)
         return found
@@ -126,12 +105,72 @@ class ChatEncoder:
         }
 
 
-def usage_fields(usage: Usage) -> dict[str, int]:
-    return {
+class _ChoiceWriter:
+    """Writes the chunks of one choice; `head` is what all chunks begin with."""
+
+    def __init__(self, index: int, head: bytes) -> None:
+        self._index = index
+        self._head = head
+        self._has_begun = False
+        self._has_calls = False
+
+    def chunks(self, event: Event) -> Iterator[bytes]:
+        match event:
+            case Delta():
+                yield from self._delta_chunks(event)
+            case Finished(reason=None):
+                pass
+            case Finished():
+                yield from self._last_chunks(event)
+            case Rendered():
+                yield from self._delta_chunks(Delta())
+
+    def _delta_chunks(self, delta: Delta) -> Iterator[bytes]:
+        """One, or two where thoughts and what follows them came together; log-probabilities go with the first."""
+        said = {"content": delta.content} | _calls(delta.tool_calls)
+        if not delta.thinking:
+            yield self._chunk(said, None, delta.logprobs)
+        elif not delta.content and not delta.tool_calls:
+            yield self._chunk(said | {"reasoning": delta.thinking}, None, delta.logprobs)
+        else:
+            yield self._chunk({"reasoning": delta.thinking}, None, delta.logprobs)
+            yield self._chunk(said, None)
+        self._has_calls = self._has_calls or bool(delta.tool_calls)
+
+    def _last_chunks(self, finished: Finished) -> Iterator[bytes]:
+        """The reason stands in a chunk of its own; a reply that said nothing has an empty one before it."""
+        if finished.delta or not self._has_begun:
+            yield from self._delta_chunks(finished.delta)
+        yield self._chunk({}, _finish_reason(finished, has_calls=self._has_calls))
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None, logprobs: Iterable[TokenLogprob] = ()) -> bytes:
+        if not self._has_begun:
+            self._has_begun = True
+            delta = {"role": "assistant"} | delta
+        choice: dict[str, Any] = {"index": self._index, "delta": delta, "finish_reason": reason} | _logprobs(logprobs)
+        return self._head + encode(choice) + b"]}\n\n"
+
+
+def _choice(index: int, role: str, delta: Delta, finished: Finished) -> dict[str, Any]:
+    """Of a reply that is not streamed."""
+    message: dict[str, Any] = {"role": role, "content": delta.content}
+    if delta.thinking:
+        message["reasoning"] = delta.thinking
+    message |= _calls(delta.tool_calls)
+    reason = _finish_reason(finished, has_calls=bool(delta.tool_calls))
+    return {"index": index, "message": message, "finish_reason": reason} | _logprobs(delta.logprobs)
+
+
+def usage_fields(usage: Usage, *, with_details: bool = False) -> dict[str, Any]:
+    found: dict[str, Any] = {
         "prompt_tokens": usage.n_prompt,
         "completion_tokens": usage.n_generated,
         "total_tokens": usage.n_prompt + usage.n_generated,
     }
+    if has_details(usage, wanted=with_details):
+        found["prompt_tokens_details"] = {"cached_tokens": usage.n_cached}
+        found["completion_tokens_details"] = {"reasoning_tokens": usage.n_thinking}
+    return found
 
 
 def _finish_reason(finished: Finished, *, has_calls: bool) -> str | None:

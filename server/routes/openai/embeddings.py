@@ -16,7 +16,7 @@ from registry.gojson import encode, encode_float32
 from server.requests import Embeddings
 from server.routes.incoming import Incoming, PartsDep
 from server.routes.openai.errors import OpenAIRoute, error_line
-from server.routes.openai.schema import EMBEDDING, EmbeddingBody
+from server.routes.openai.schema import EMBEDDING, WITHOUT_EFFECT, EmbeddingBody
 from server.routes.openai.translate import to_embed_request
 from server.routes.v1 import incoming_v1
 from server.streaming import CompleteResponse, unless_client_leaves
@@ -27,7 +27,9 @@ router = APIRouter(route_class=OpenAIRoute)
 
 @router.post("/v1/embeddings")
 async def embeddings(
-    request: Request, asked: Annotated[Incoming[EmbeddingBody], Depends(incoming_v1(EMBEDDING))], parts: PartsDep
+    request: Request,
+    asked: Annotated[Incoming[EmbeddingBody], Depends(incoming_v1(EMBEDDING, WITHOUT_EFFECT))],
+    parts: PartsDep,
 ) -> Response:
     body = asked.body
     wanted = to_embed_request(body, asked.arrived_ns)

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.errors import ContextExceeded
 from registry.gojson import encode
 from server.errors import status_of
 from server.routes.v1 import is_about_translation, json_line, native_answer, refused_line, routes_that_refuse
 from server.transport.answers import JSON, Answer
 from server.transport.asgi import Headers
 
+CONTEXT_EXCEEDED = "context_length_exceeded"
 TYPES = {400: "invalid_request_error", 404: "not_found_error"}
 
 
 def error_body(error: Exception, status: int | None = None) -> dict[str, Any]:
     kind = TYPES.get(status_of(error) if status is None else status, "api_error")
-    text = str(error) or type(error).__name__
-    return {"error": {"message": text, "type": kind, "param": None, "code": None}}
+    if isinstance(error, ContextExceeded):
+        return _told(_too_long(error), kind, CONTEXT_EXCEEDED)
+    return _told(str(error) or type(error).__name__, kind, None)
+
+
+def _told(text: str, kind: str, code: str | None) -> dict[str, Any]:
+    return {"error": {"message": text, "type": kind, "param": None, "code": code}}
+
+
+def _too_long(error: ContextExceeded) -> str:
+    """In the words of OpenAI, which programs look for."""
+    return (
+        f"This model's maximum context length is {error.n_ctx} tokens. However, your messages resulted in "
+        f"{error.n_prompt} tokens. Please reduce the length of the messages."
+    )
 
 
 def refusal_of_route(error: Exception) -> Answer:

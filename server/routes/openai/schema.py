@@ -18,9 +18,11 @@ from server.json_decoding.kinds import (
     STRING,
     Pointer,
     Slice,
+    State,
     Struct,
     member,
 )
+from server.json_decoding.nodes import Node, kind_of
 from server.routes.extras import ExtraFields, ExtraTextFields
 from server.routes.tools import TOOL, ToolBody
 
@@ -63,7 +65,9 @@ class StreamOptionsBody:
 
 @dataclass(slots=True)
 class JsonSchemaBody:
+    name: str = member(STRING)
     schema: bytes = member(RAW)
+    strict: bool | None = member(Pointer(BOOL))
 
 
 @dataclass(slots=True)
@@ -100,12 +104,51 @@ class ChatBody(ExtraTextFields):
     logprobs: bool | None = member(Pointer(BOOL))
     top_logprobs: int = member(INT)
     debug_render_only: bool = member(BOOL, "_debug_render_only")
+    # Fields of OpenAI's that Ollama ignores
+    max_completion_tokens: int | None = member(Pointer(INT))
+    n: int | None = member(Pointer(INT))
+    tool_choice: Any = member(ANY)
+    parallel_tool_calls: bool | None = member(Pointer(BOOL))
+
+
+Prompt = str | tuple[int, ...]
+"""A text, or the ids of tokens."""
+
+
+def _read_prompt(node: Node) -> Prompt | None:
+    """None for what is no prompt."""
+    if type(node) is str:
+        return node
+    if not isinstance(node, list) or not node:
+        return None
+    tokens = tuple(item for item in node if type(item) is int)
+    return tokens if len(tokens) == len(node) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _PromptsKind:
+    """One prompt or several. # Compat: what is neither is refused as by Ollama, which takes one text."""
+
+    go_type: str = "string"
+
+    def zero(self) -> tuple[Prompt, ...]:
+        return ("",)
+
+    def decode(self, node: Node, state: State, current: Any) -> Any:
+        one = _read_prompt(node)
+        several = [_read_prompt(item) for item in node] if one is None and isinstance(node, list) else [one]
+        prompts = tuple(prompt for prompt in several if prompt is not None)
+        if prompts and len(prompts) == len(several):
+            return prompts
+        if node is not None:
+            state.mismatch(kind_of(node), self.go_type)
+        return current
 
 
 @dataclass(slots=True)
 class CompletionBody(ExtraTextFields):
     model: str = member(STRING)
-    prompt: str = member(STRING)
+    prompt: tuple[Prompt, ...] = member(_PromptsKind())
     frequency_penalty: float = member(FLOAT32)
     max_tokens: int | None = member(Pointer(INT))
     presence_penalty: float = member(FLOAT32)
@@ -118,6 +161,10 @@ class CompletionBody(ExtraTextFields):
     suffix: str = member(STRING)
     logprobs: int | None = member(Pointer(INT))
     debug_render_only: bool = member(BOOL, "_debug_render_only")
+    # Fields of OpenAI's that Ollama ignores
+    n: int | None = member(Pointer(INT))
+    best_of: int | None = member(Pointer(INT))
+    echo: bool = member(BOOL)
 
 
 @dataclass(slots=True)
@@ -127,6 +174,11 @@ class EmbeddingBody(ExtraFields):
     dimensions: int = member(INT)
     encoding_format: str = member(STRING)
 
+
+WITHOUT_EFFECT = frozenset(
+    ("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
+)
+"""Fields of OpenAI's for its accounts and its machines: they would change no reply, and go without saying."""
 
 CHAT = Struct("openai.ChatCompletionRequest", ChatBody)
 COMPLETION = Struct("openai.CompletionRequest", CompletionBody)

@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from models.templates.chat import Think
 from registry.gojson import quote
 from server.requests import ChatRequest, EmbedRequest, GenerateRequest
 from server.routes.checks import count_logprobs, parse_inputs, require_model
-from server.routes.extras import extra_options, said
+from server.routes.extras import extra_members, extra_options, said
+from server.routes.openai.choices import count_choices
+from server.routes.openai.formats import JSON_MODE, named_schema
 from server.routes.openai.messages import go_type_of, to_messages
-from server.routes.openai.schema import ChatBody, CompletionBody, EmbeddingBody, ResponseFormatBody
+from server.routes.openai.schema import ChatBody, CompletionBody, EmbeddingBody, Prompt, ResponseFormatBody
+from server.routes.openai.tool_choice import read_tool_choice
 from server.routes.tools import to_tool
 from server.routes.v1 import Untranslatable
 
-JSON_MODE = b'"json"'
 _EFFORTS = {
     "none": Think(False),
     "minimal": Think(True, "low"),
@@ -31,23 +34,31 @@ _EFFORT_CHOICES = '"minimal", "low", "medium", "high", "xhigh", "ultra", "max", 
 # ---- chat ----------------------------------------------------------------------------------------------------------
 
 
+def to_chat_requests(body: ChatBody, arrived_ns: int) -> list[ChatRequest]:
+    """One for each choice. Raises: Untranslatable, BadField."""
+    request = to_chat_request(body, arrived_ns)
+    return [request, *(replace(request, variant=i) for i in range(1, count_choices(body.n)))]
+
+
 def to_chat_request(body: ChatBody, arrived_ns: int) -> ChatRequest:
-    """Raises: Untranslatable."""
+    """Raises: Untranslatable, BadField."""
     if not body.messages:
         raise Untranslatable("[] is too short - 'messages'")
     messages = to_messages(body.messages)
     effort = body.reasoning_effort if body.reasoning is None else body.reasoning.effort
+    tools, choice = read_tool_choice(body.tool_choice, [to_tool(tool) for tool in body.tools])
     return ChatRequest(
+        **extra_members(body, _format(body.response_format)),
         model=body.model,
         options=_chat_options(body),
-        keep_alive_ns=body.keep_alive,
         arrived_ns=arrived_ns,
-        format=_format(body.response_format),
         think=to_think(effort or "") or body.think,
         n_logprobs=body.top_logprobs if body.logprobs else None,
         debug_render_only=body.debug_render_only,
         messages=messages,
-        tools=tuple(to_tool(tool) for tool in body.tools),
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=body.parallel_tool_calls is not False,
     )
 
 
@@ -61,7 +72,7 @@ def _chat_options(body: ChatBody) -> dict[str, Any]:
     """# Compat: temperature and top_p are 1 unless the request says otherwise, whatever the model's parameters are."""
     named = {
         "stop": [entry for entry in _stops(body.stop) if isinstance(entry, str)] or None,
-        "num_predict": body.max_tokens,
+        "num_predict": _limit(body),
         "temperature": body.temperature,
         "seed": body.seed,
         "frequency_penalty": body.frequency_penalty,
@@ -69,6 +80,15 @@ def _chat_options(body: ChatBody) -> dict[str, Any]:
         "top_p": body.top_p,
     }
     return {"temperature": 1.0, "top_p": 1.0} | extra_options(body) | said(named)
+
+
+def _limit(body: ChatBody) -> int | None:
+    """The newer name wins."""
+    if body.max_completion_tokens is None:
+        return body.max_tokens
+    if body.max_completion_tokens < 1:
+        raise Untranslatable("max_completion_tokens must be at least 1")
+    return body.max_completion_tokens
 
 
 def _stops(value: Any) -> list[Any]:
@@ -86,7 +106,8 @@ def _format(wanted: ResponseFormatBody | None) -> bytes:
         case "json_object":
             return JSON_MODE
         case "json_schema" if wanted and wanted.json_schema:
-            return wanted.json_schema.schema
+            named = wanted.json_schema
+            return named_schema(named.schema, named.name, strict=named.strict is True)
         case _:
             return b""
 
@@ -104,19 +125,49 @@ def to_think(effort: str) -> Think | None:
 # ---- completions ---------------------------------------------------------------------------------------------------
 
 
-def to_generate_request(body: CompletionBody, arrived_ns: int) -> GenerateRequest:
-    """Raises: Untranslatable."""
-    return GenerateRequest(
+def to_generate_requests(body: CompletionBody, arrived_ns: int) -> list[GenerateRequest]:
+    """One for each candidate of each prompt, prompt after prompt. Raises: Untranslatable, BadField."""
+    n_candidates = count_candidates(body)
+    count_choices(n_candidates * len(body.prompt), "prompts times n")
+    shared = GenerateRequest(
+        **extra_members(body, b""),
         model=body.model,
         options=_completion_options(body),
-        keep_alive_ns=body.keep_alive,
         arrived_ns=arrived_ns,
         think=body.think,
-        n_logprobs=body.logprobs if body.logprobs and body.logprobs > 0 else None,
+        n_logprobs=_completion_logprobs(body, is_choosy=n_candidates > count_choices(body.n)),
         debug_render_only=body.debug_render_only,
-        prompt=body.prompt,
         suffix=body.suffix,
     )
+    return [replace(_with_prompt(shared, p), variant=i) for p in body.prompt for i in range(n_candidates)]
+
+
+def _with_prompt(request: GenerateRequest, prompt: Prompt) -> GenerateRequest:
+    if isinstance(prompt, str):
+        return replace(request, prompt=prompt)
+    if request.suffix:
+        raise Untranslatable("a prompt of tokens cannot have a suffix")
+    return replace(request, prompt_tokens=prompt, raw=True)
+
+
+def count_candidates(body: CompletionBody) -> int:
+    """Replies to each prompt, the best of which are told. Raises: Untranslatable."""
+    n, best_of = count_choices(body.n), count_choices(body.best_of, "best_of")
+    if body.best_of is None:
+        return n
+    if best_of < n:
+        raise Untranslatable("best_of must not be less than n")
+    if best_of > n and body.stream:
+        raise Untranslatable("best_of cannot be streamed: which reply is best is known at the end")
+    return best_of
+
+
+def _completion_logprobs(body: CompletionBody, *, is_choosy: bool) -> int | None:
+    if body.logprobs is None or body.logprobs < 0:
+        return 0 if is_choosy else None
+    if body.echo:
+        raise Untranslatable("echo cannot be combined with logprobs: those of a prompt are not computed")
+    return body.logprobs
 
 
 def check_completion(body: CompletionBody) -> None:

@@ -11,6 +11,7 @@ from models.parsers.events import Delta, ToolCall, Usage
 from registry.gojson import Raw, encode_sorted
 from server.routes.openai.responses.schema import ResponseBody, TextFormatBody, ToolBody
 from server.routes.tools import arguments_text
+from server.routes.usage import has_details
 
 
 def response_fields(
@@ -22,6 +23,7 @@ def response_fields(
     status: str,
     output: list[Any] | None,
     usage: Usage | None,
+    with_details: bool = False,
 ) -> dict[str, Any]:
     """All members in the order of OpenAI's; `completed_at`, `error` and the like are None."""
     wanted = body.text.format if body.text else None
@@ -38,9 +40,9 @@ def response_fields(
         "output": output,
         "error": None,
         "tools": [_tool_fields(tool, streamed=streamed) for tool in body.tools],
-        "tool_choice": "auto",
+        "tool_choice": "auto" if body.tool_choice is None else body.tool_choice,
         "truncation": "disabled" if body.truncation is None else body.truncation,
-        "parallel_tool_calls": True,
+        "parallel_tool_calls": body.parallel_tool_calls is not False,
         "text": {"format": _format_fields(wanted) if wanted else {"type": "text"}},
         "top_p": 1 if body.top_p is None else body.top_p,
         "presence_penalty": 0,
@@ -48,7 +50,7 @@ def response_fields(
         "top_logprobs": 0,
         "temperature": 1 if body.temperature is None else body.temperature,
         "reasoning": _reasoning_fields(body, streamed=streamed),
-        "usage": None if usage is None else _usage_fields(usage),
+        "usage": None if usage is None else _usage_fields(usage, with_details=with_details),
         "max_output_tokens": body.max_output_tokens,
         "max_tool_calls": None,
         "store": False,
@@ -92,14 +94,15 @@ def _reasoning_fields(body: ResponseBody, *, streamed: bool) -> dict[str, str | 
     return (found if streamed else said) if said else None
 
 
-def _usage_fields(usage: Usage) -> dict[str, Any]:
-    """# Compat: Ollama tells neither what was cached nor what was thought."""
+def _usage_fields(usage: Usage, *, with_details: bool) -> dict[str, Any]:
+    """# Compat: Ollama tells neither what was cached nor what was thought; who gets to know is in `routes.usage`."""
+    is_told = has_details(usage, wanted=with_details)
     return {
         "input_tokens": usage.n_prompt,
         "output_tokens": usage.n_generated,
         "total_tokens": usage.n_prompt + usage.n_generated,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "input_tokens_details": {"cached_tokens": usage.n_cached if is_told else 0},
+        "output_tokens_details": {"reasoning_tokens": usage.n_thinking if is_told else 0},
     }
 
 

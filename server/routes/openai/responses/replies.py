@@ -38,8 +38,9 @@ class ResponseEncoder:
 
     stream_headers: Headers = (SSE, *UNCACHED)
 
-    def __init__(self, body: ResponseBody) -> None:
+    def __init__(self, body: ResponseBody, *, with_details: bool = False) -> None:
         self._body = body
+        self._with_details = with_details
         self._id = _new_id("resp")
         self._message_id = _new_id("msg")
         self._created_s = int(time.time())
@@ -181,4 +182,5 @@ class ResponseEncoder:
             status=status,
             output=output,
             usage=usage,
+            with_details=self._with_details,
         )

@@ -14,6 +14,7 @@ from server.routes.openai.errors import OpenAIRoute
 from server.routes.openai.responses.replies import ResponseEncoder
 from server.routes.openai.responses.schema import RESPONSE, ResponseBody
 from server.routes.openai.responses.translate import to_chat_request
+from server.routes.openai.schema import WITHOUT_EFFECT
 from server.routes.v1 import incoming_v1, reply
 
 router = APIRouter(route_class=OpenAIRoute)
@@ -21,9 +22,10 @@ router = APIRouter(route_class=OpenAIRoute)
 
 @router.post("/v1/responses")
 async def responses(
-    asked: Annotated[Incoming[ResponseBody], Depends(incoming_v1(RESPONSE))], parts: PartsDep
+    asked: Annotated[Incoming[ResponseBody], Depends(incoming_v1(RESPONSE, WITHOUT_EFFECT))], parts: PartsDep
 ) -> Response:
     body = asked.body
     events = parts.generation.chat(to_chat_request(body, asked.arrived_ns))
     check = partial(require_model, body.model)
-    return reply(events, ResponseEncoder(body), stream=body.stream is True, check=check)
+    encoder = ResponseEncoder(body, with_details=asked.wants_details)
+    return reply(events, encoder, stream=body.stream is True, check=check)

@@ -68,7 +68,6 @@ class TextBody:
 class ResponseBody(ExtraTextFields):
     model: str = member(STRING)
     background: bool = member(BOOL)
-    conversation: bytes = member(RAW)
     include: list[str] = member(Slice(STRING))
     input: str | list[Item] | None = member(Custom("openai.ResponsesInput", read_input))
     instructions: str = member(STRING)
@@ -80,6 +79,9 @@ class ResponseBody(ExtraTextFields):
     truncation: str | None = member(Pointer(STRING))
     tools: list[ToolBody] = member(Slice(TOOL))
     stream: bool | None = member(Pointer(BOOL))
+    # Fields of OpenAI's that Ollama ignores
+    tool_choice: Any = member(ANY)
+    parallel_tool_calls: bool | None = member(Pointer(BOOL))
 
 
 RESPONSE = Struct("openai.ResponsesRequest", ResponseBody)

@@ -14,7 +14,8 @@ from models.templates.chat import Message, Tool
 from registry.gojson import encode_sorted
 from server.json_decoding.errors import DecodeError
 from server.requests import ChatRequest
-from server.routes.extras import extra_options, said
+from server.routes.extras import extra_members, extra_options, said
+from server.routes.openai.formats import JSON_MODE, named_schema
 from server.routes.openai.images import decode_image
 from server.routes.openai.responses.items import (
     CallItem,
@@ -29,6 +30,7 @@ from server.routes.openai.responses.items import (
     TextPart,
 )
 from server.routes.openai.responses.schema import ResponseBody, ToolBody
+from server.routes.openai.tool_choice import read_tool_choice
 from server.routes.openai.translate import to_think
 from server.routes.tools import ParametersBody, ToolFunctionBody, parse_arguments, parse_parameters, to_tool
 from server.routes.tools import ToolBody as NativeToolBody
@@ -38,19 +40,22 @@ WEB_SEARCH = "web_search"
 
 
 def to_chat_request(body: ResponseBody, arrived_ns: int) -> ChatRequest:
-    """Raises: Untranslatable."""
+    """Raises: Untranslatable, BadField."""
     messages = _messages(body)
     think = to_think(body.reasoning.effort) or body.think
-    return ChatRequest(
+    tools, choice = read_tool_choice(body.tool_choice, list(_tools(body.tools)))
+    request = ChatRequest(
+        **extra_members(body, _format(body)),
         model=body.model,
         options=_options(body),
-        keep_alive_ns=body.keep_alive,
         arrived_ns=arrived_ns,
-        format=_format(body),
         think=think,
         messages=messages,
-        tools=tuple(_tools(body.tools)),
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=body.parallel_tool_calls is not False,
     )
+    return replace(request, truncate=True) if body.truncation == "auto" else request
 
 
 def _options(body: ResponseBody) -> dict[str, Any]:
@@ -61,7 +66,13 @@ def _options(body: ResponseBody) -> dict[str, Any]:
 
 def _format(body: ResponseBody) -> bytes:
     wanted = body.text.format if body.text else None
-    return wanted.schema if wanted and wanted.type == "json_schema" else b""
+    match wanted.type if wanted else "":
+        case "json_object":
+            return JSON_MODE
+        case "json_schema" if wanted:
+            return named_schema(wanted.schema, wanted.name, strict=wanted.strict is True)
+        case _:
+            return b""
 
 
 # ---- messages ------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from server.routes.openai.translate import (
     check_completion,
     to_chat_request,
     to_embed_request,
-    to_generate_request,
+    to_generate_requests,
     to_think,
 )
 from server.routes.v1 import Untranslatable
@@ -36,7 +36,11 @@ def chat(**fields: Any) -> ChatRequest:
 
 
 def completion(**fields: Any) -> GenerateRequest:
-    return to_generate_request(read(COMPLETION, {"model": "m", "prompt": "p"} | fields), 7)
+    return completions(**fields)[0]
+
+
+def completions(**fields: Any) -> list[GenerateRequest]:
+    return to_generate_requests(read(COMPLETION, {"model": "m", "prompt": "p"} | fields), 7)
 
 
 CHAT_OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -48,7 +52,8 @@ CHAT_OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"stop": ["a", 1, "b", None]}, {"stop": ["a", "b"]}),
     ({"stop": [1]}, {}),
     ({"stop": 5}, {}),
-    ({"max_completion_tokens": 1, "n": 3, "tool_choice": "none"}, {}),
+    ({"max_completion_tokens": 1, "max_tokens": 5}, {"num_predict": 1}),
+    ({"n": 3, "tool_choice": "none"}, {}),
     ({"options": {"top_k": 3, "temperature": 0.1}}, {"top_k": 3, "temperature": 0.1}),
     ({"options": {"top_k": 3, "temperature": 0.1}, "top_k": 4, "temperature": 2}, {"top_k": 4, "temperature": 2}),
     ({"min_p": 0.1, "repeat_penalty": 1.5, "num_ctx": 99}, {"min_p": 0.1, "repeat_penalty": 1.5, "num_ctx": 99}),
@@ -126,7 +131,9 @@ def test_logprobs_are_counted() -> None:
     assert chat(top_logprobs=3).n_logprobs is None
     assert chat(logprobs=True).n_logprobs == 0
     assert chat(logprobs=True, top_logprobs=3).n_logprobs == 3
-    assert completion(logprobs=0).n_logprobs is None
+    assert completion().n_logprobs is None
+    assert completion(logprobs=-1).n_logprobs is None
+    assert completion(logprobs=0).n_logprobs == 0
     assert completion(logprobs=2).n_logprobs == 2
 
 
@@ -188,7 +195,7 @@ DECODE_ERRORS: list[tuple[Struct, Any, str]] = [
         "number into Go struct field ToolCall.messages.tool_calls.function of type "
         'struct { Name string "json:\\"name\\""; Arguments string "json:\\"arguments\\"" }',
     ),
-    (COMPLETION, {"prompt": ["a"]}, "array into Go struct field CompletionRequest.prompt of type string"),
+    (COMPLETION, {"prompt": [{}]}, "array into Go struct field CompletionRequest.prompt of type string"),
     (COMPLETION, {"top_p": "a"}, "string into Go struct field CompletionRequest.top_p of type float32"),
     (COMPLETION, {"top_p": 1e39}, "number 1e+39 into Go struct field CompletionRequest.top_p of type float32"),
     (EMBEDDING, {"dimensions": 1.5}, "number 1.5 into Go struct field EmbedRequest.dimensions of type int"),
