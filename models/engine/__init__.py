@@ -1,7 +1,9 @@
 """Continuous batching: many sequences, one llama_decode per step.
 
 loop.py       Engine: admit, plan, decode, sample, one step at a time
-slots.py      the places where sequences run, and what their cells hold     prefix.py   reuse of computed prefixes
+slots.py      the places where sequences run, what their cells hold         slot.py     one of them
+prefix.py     which computed prefix a new sequence starts from              radix.py    who begins like a prompt
+saved.py      computed states in host memory
 batch.py      which tokens the next step computes                          pace.py     how many fit the time
 sequence.py   one generation                prepare.py  request → tokens, limits, sampler
 context_end.py  what to cut when a prompt or a generation outgrows the context

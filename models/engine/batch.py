@@ -7,10 +7,12 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
 class Place(Protocol):
-    """What planning reads of a slot."""
+    """What planning reads of a slot: `n_next` of its pending tokens may be computed in one step."""
 
     @property
     def n_pending(self) -> int: ...
+    @property
+    def n_next(self) -> int: ...
 
 
 P = TypeVar("P", bound=Place)
@@ -44,12 +46,12 @@ def _shares(prompts: Sequence[Place], n_room: int) -> list[int]:
     shares = [0] * len(prompts)
     n_quick = n_room // 2
     for index, slot in enumerate(prompts[1:], start=1):
-        if slot.n_pending <= n_quick:
-            shares[index] = slot.n_pending
-            n_quick -= slot.n_pending
+        if slot.n_next <= n_quick:
+            shares[index] = slot.n_next
+            n_quick -= slot.n_next
     n_room -= sum(shares)
     for index, slot in enumerate(prompts):
-        extra = min(n_room, slot.n_pending - shares[index])
+        extra = min(n_room, slot.n_next - shares[index])
         shares[index] += extra
         n_room -= extra
     return shares

@@ -12,8 +12,10 @@ from models.engine.context_end import ContextRules, plan_shift
 from models.engine.failures import to_failed
 from models.engine.pace import Pace
 from models.engine.ports import Context, Floats, Vocabulary
+from models.engine.saved import SavedStates
 from models.engine.sequence import Sequence, Task
-from models.engine.slots import Slot, Slots
+from models.engine.slot import Slot
+from models.engine.slots import Admission, Slots
 from models.errors import ContextLost, ModelError
 from models.llama.outcome import Outcome
 from models.runner.messages import Chunk, Failed, Finished, Reason
@@ -37,6 +39,7 @@ class Engine:
         rules: ContextRules,
         *,
         n_slots: int,
+        prompt_cache_bytes: int = 0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._context = context
@@ -44,10 +47,13 @@ class Engine:
         self._rules = rules
         self._shifts = rules.shift and context.can_shift
         self._clock_ns = clock_ns
-        self._slots = Slots(context, n_slots, rules.n_ctx_seq)
         self._waiting: deque[Sequence] = deque()
         self._pace = Pace()
+        saved = SavedStates(prompt_cache_bytes, token_s=lambda: self._pace.token_s, clock_ns=clock_ns)
+        self._slots = Slots(context, n_slots, rules.n_ctx_seq, saved)
         self._events: list[Event] = []
+        self.when_computed: Callable[[], None] = _nothing
+        """Called when a batch is computed, before anything is sampled from it."""
 
     @property
     def has_work(self) -> bool:
@@ -87,18 +93,24 @@ class Engine:
     # ---- before computing ------------------------------------------------------------------------------------------
 
     def _admit_waiting(self) -> None:
-        """Waiting sequence → free slot with the longest computed prefix. Those that must wait do not hold up others."""
+        """Waiting sequence → free slot with the longest computed prefix.
+
+        One that waits for another's prefix does not hold up those behind it; one without room does, or it would starve.
+        """
         now_ns = self._clock_ns()
         still_waiting: deque[Sequence] = deque()
         while self._waiting:
             sequence = self._waiting.popleft()
             if len(sequence.task.prompt) == 0:  # Compat: llama.cpp's server answers an empty prompt with nothing
                 self._events.append(sequence.finish(Reason.STOP))
-            elif not self._slots.admit(sequence, now_ns):
+                continue
+            admission = self._slots.admit(sequence, now_ns)
+            if admission is not Admission.ADMITTED:
                 still_waiting.append(sequence)
-                if not self._slots.has_free:
-                    break
+            if admission is Admission.NO_ROOM:
+                break
         self._waiting.extendleft(reversed(still_waiting))
+        self._slots.trim_idle(sum(len(sequence.task.prompt) for sequence in self._waiting))
 
     def _make_room(self) -> None:
         """Shift the sequences whose next token has no place. Compat: llama.cpp's server, when n_tokens + 1 ≥ n_ctx."""
@@ -129,6 +141,7 @@ class Engine:
                 self._lose_context(plan, error)
                 return False
             if outcome is Outcome.DONE:
+                self.when_computed()
                 self._advance(plan)
                 return True
             if outcome is Outcome.REFUSED:
@@ -149,7 +162,7 @@ class Engine:
         logits = None
         row = 0
         for slot, n, output in plan:
-            slot.n_computed += n
+            self._slots.advance(slot, n)
             if output:
                 logits = self._context.logits() if logits is None else logits
                 self._sample(slot, logits[row])
@@ -181,8 +194,8 @@ class Engine:
     def _reduce(self, plan: Plan) -> Plan:
         """There were no cells: what can be computed instead.
 
-        What idle slots hold goes first; then prompts wait for those who decode; then the youngest sequence waits for
-        another to end. One that is alone and still has no room fails.
+        What idle slots hold goes first, bit by bit; then prompts wait for those who decode; then the youngest sequence
+        waits for another to end. One that is alone and still has no room fails.
         """
         if self._slots.evict_idle():
             return plan
@@ -224,3 +237,6 @@ class Engine:
         self._events.append(to_failed(slot.sequence.request_id, error))
         self._slots.release(slot)
         self._slots.clear(slot)
+
+
+def _nothing() -> None: ...

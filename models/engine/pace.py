@@ -22,6 +22,11 @@ class Pace:
         self._token_s: float | None = None
         self._decode_s = 0.0
 
+    @property
+    def token_s(self) -> float | None:
+        """Seconds per prompt token; None before anything was measured."""
+        return self._token_s
+
     def n_prefill(self, n_decoding: int, n_batch: int) -> int:
         """Prompt tokens that the next step may compute."""
         if self._token_s is None:

@@ -5,29 +5,28 @@ The rules are pure; `slots.py` carries the decision out and checks that the memo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-Tokens = npt.NDArray[np.int32]
+from models.engine.saved import SavedState
 
 WORTH_WAITING = 64
 """Tokens that another sequence must be about to compute for a new one to wait for them."""
+WORTH_RESTORING = 32
+"""Tokens that a saved state must have more than the context for a look at what they cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
     """What one slot's cells hold, or will hold when the sequence that runs there has come so far.
 
-    The first `n_computed` of `tokens` have cells, of which `n_reusable` are what a fresh computation would give.
-    `low`: from this position on the state is complete (above 0 where a sliding window has moved on).
+    The first `n_computed` of `n_tokens` tokens have cells, of which `n_reusable` are what a fresh computation would
+    give. `low`: from this position on the state is complete (above 0 where a sliding window has moved on).
     """
 
     slot: int
     is_free: bool
-    tokens: Tokens
+    n_tokens: int
     n_computed: int
     n_reusable: int
     low: int
@@ -41,67 +40,104 @@ class MemoryRules:
     can_trim: bool
     n_swa: int
 
+    @property
+    def can_go_back(self) -> bool:
+        """Whether a state holds that of every shorter prefix, too; others are only good for what they are."""
+        return self.can_trim and self.n_swa == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Run in `slot`, starting from `n_reused` tokens of `source` (the slot itself, or one to copy from)."""
+    """Run in `slot`, starting from `n_reused` tokens of `source`: a slot (perhaps this one), or a state to restore.
+
+    `n_alike` tokens are those of another sequence, whose state is past them: there they part.
+    """
 
     slot: int
-    source: int
+    source: int | SavedState
     n_reused: int
+    n_alike: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """No slot is free, or another sequence is about to compute what this one needs."""
+    """Another sequence, in `slot`, is about to compute what this one needs: its first `n` tokens."""
+
+    slot: int
+    n: int
 
 
-def place(prompt: Tokens, holdings: Sequence[Holding], rules: MemoryRules) -> Placement | NotYet:
-    """Where a prompt should run. At least its last token is left to compute: its logits are needed."""
-    free = [holding for holding in holdings if holding.is_free]
-    if not free:
-        return NotYet()
-    usable = {holding.slot: usable_prefix(prompt, holding, rules) for holding in holdings}
-    best = max(holdings, key=lambda holding: (usable[holding.slot], holding.is_free, holding.last_used))
-    n_reused = usable[best.slot]
-    if rules.can_trim and _longest_coming(prompt, holdings) >= n_reused + WORTH_WAITING:
-        return NotYet()
+Match = tuple[int, Holding | SavedState]
+
+
+def place(
+    n_prompt: int,
+    matches: Iterable[Match],
+    free: Sequence[Holding],
+    rules: MemoryRules,
+    *,
+    is_worth: Callable[[SavedState, int], bool] = lambda state, n_gained: True,
+) -> Placement | NotYet:
+    """Where a prompt should run; `free` are the slots that it may have, at least one.
+
+    `matches` are the sequences that begin like it, with the number of tokens in common, longest first. At least the
+    last token is left to compute: its logits are needed. `is_worth`: whether restoring saves time.
+    """
+    best, coming = _Best(), None
+    saved, n_saved, n_alike = None, 0, 0
+    for n_common, holder in matches:
+        if n_common < best.n:
+            break  # and so are all that follow
+        n_alike = max(n_alike, n_common)
+        n = usable_prefix(n_prompt, n_common, holder, rules)
+        if isinstance(holder, SavedState):
+            saved, n_saved = (holder, n) if n > n_saved else (saved, n_saved)
+        else:
+            best = max(best, _Best(n, holder.is_free, holder.last_used, holder.slot))
+            coming = coming or _coming(n_prompt, n_common, holder)
+    if saved is not None and n_saved >= best.n + WORTH_RESTORING and is_worth(saved, n_saved - best.n):
+        source: int | SavedState = saved
+        n_reused = n_saved
+    else:
+        source, n_reused = best.slot, best.n
+    if coming is not None and coming.n >= n_reused + WORTH_WAITING:
+        return coming
+    n_alike = min(n_alike, n_prompt - 1)
     if n_reused == 0:
-        return Placement(_least_wanted(free).slot, _least_wanted(free).slot, 0)
-    if best.is_free and (len(free) == 1 or n_reused * 2 >= best.n_computed):
-        return Placement(best.slot, best.slot, n_reused)  # goes on where it was, or loses little
-    others = [holding for holding in free if holding is not best]
-    return Placement(_least_wanted(others).slot, best.slot, n_reused)
+        slot = _least_wanted(free).slot
+        return Placement(slot, slot, 0, n_alike)
+    if isinstance(source, int) and (holding := next((h for h in free if h.slot == source), None)):
+        if len(free) == 1 or n_reused * 2 >= holding.n_computed:
+            return Placement(source, source, n_reused, n_alike)  # goes on where it was, or loses little
+        free = [other for other in free if other is not holding]
+    return Placement(_least_wanted(free).slot, source, n_reused, n_alike)
 
 
-def usable_prefix(prompt: Tokens, holding: Holding, rules: MemoryRules) -> int:
-    """How many leading tokens of the prompt a slot's state can stand for."""
-    n_common = common_prefix(prompt, holding.tokens[: holding.n_computed])
-    n = min(n_common, holding.n_reusable, len(prompt) - 1)
-    if n < holding.n_computed and not rules.can_trim:
+@dataclass(frozen=True, slots=True, order=True)
+class _Best:
+    """The best slot to go on from, as far as was looked; of equal ones a free one, used lately."""
+
+    n: int = 0
+    is_free: bool = False
+    last_used: int = 0
+    slot: int = 0
+
+
+def usable_prefix(n_prompt: int, n_common: int, holder: Holding | SavedState, rules: MemoryRules) -> int:
+    """How many leading tokens of the prompt a state can stand for, which has `n_common` in common with it."""
+    n = min(n_common, holder.n_computed, holder.n_reusable, n_prompt - 1)
+    if n < holder.n_computed and not rules.can_trim:
         return 0
-    if rules.n_swa and holding.low > max(0, n - rules.n_swa):
+    if rules.n_swa and holder.low > max(0, n - rules.n_swa):
         return 0
-    return n
+    return max(n, 0)
 
 
-def common_prefix(a: Tokens, b: Tokens) -> int:
-    """Length of the longest common prefix."""
-    n = min(len(a), len(b))
-    if n == 0 or a[0] != b[0]:
-        return 0
-    differs = a[:n] != b[:n]
-    first = int(differs.argmax())
-    return first if differs[first] else n
-
-
-def _longest_coming(prompt: Tokens, holdings: Sequence[Holding]) -> int:
-    """The longest prefix of the prompt that some running sequence has computed or is about to compute."""
-    longest = 0
-    for holding in holdings:
-        if len(holding.tokens) - holding.n_computed >= WORTH_WAITING:
-            longest = max(longest, common_prefix(prompt[:-1], holding.tokens))
-    return longest
+def _coming(n_prompt: int, n_common: int, holding: Holding) -> NotYet | None:
+    """What the slot has not computed yet of the common part, if it is about to do so."""
+    n = min(n_common, n_prompt - 1)
+    is_busy = holding.n_tokens - holding.n_computed >= WORTH_WAITING
+    return NotYet(holding.slot, n) if is_busy and n > holding.n_computed else None
 
 
 def _least_wanted(free: Sequence[Holding]) -> Holding:

@@ -1,102 +1,72 @@
-"""The places where sequences run, and what their cells hold."""
+"""The places where sequences run, what their cells hold, and what is kept beside them."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+from enum import Enum
 
 from models.engine.context_end import Shift
 from models.engine.ports import Context, Tokens
-from models.engine.prefix import Holding, MemoryRules, NotYet, Placement, place
+from models.engine.prefix import Holding, MemoryRules, NotYet, Placement, place, usable_prefix
+from models.engine.radix import RadixTree
+from models.engine.saved import LEAST_TOKENS, SavedState, SavedStates
 from models.engine.sequence import Sequence
+from models.engine.slot import Slot
+
+BEFORE_END = 16
+"""A checkpoint lies so far before a prompt's end: what a template adds there for the reply may be gone in the next."""
+FEW_IDLE_CELLS = 512
+"""Idle sequences may keep as many cells as running ones use, or this many: attention passes over them, but not for
+nothing (some 5 % of what a cell in use costs, measured with llama.cpp's CPU kernels)."""
+_GROWTH = 64
+"""Cells that a running sequence is counted to need soon."""
 
 
-class Slot:
-    """One place in the context: the tokens of its sequence, how many of them have cells, and who runs there.
-
-    When a sequence ends its cells stay, for one that begins alike.
-    """
-
-    def __init__(self, seq_id: int, n_ctx: int) -> None:
-        self.seq_id = seq_id
-        self.sequence: Sequence | None = None
-        self.n_tokens = 0
-        self.n_computed = 0
-        self.n_reusable = n_ctx
-        """Beyond so many tokens the state came about otherwise than by computing the tokens (see `shift`)."""
-        self.n_shared = 0
-        """So many of the first cells may belong to other sequences too."""
-        self.is_parked = False
-        """Waits for cells, until another sequence ends."""
-        self.last_used = 0
-        self._tokens = np.zeros(n_ctx + 1, dtype=np.int32)
-
-    @property
-    def tokens(self) -> Tokens:
-        return self._tokens[: self.n_tokens]
-
-    @property
-    def pending(self) -> Tokens:
-        """Tokens to compute; one while decoding, many during prefill."""
-        return self._tokens[self.n_computed : self.n_tokens]
-
-    @property
-    def n_pending(self) -> int:
-        return self.n_tokens - self.n_computed
-
-    def set_tokens(self, tokens: Tokens, n_computed: int) -> None:
-        self._tokens[: len(tokens)] = tokens
-        self.n_tokens, self.n_computed = len(tokens), n_computed
-
-    def append(self, token: int) -> None:
-        self._tokens[self.n_tokens] = token
-        self.n_tokens += 1
-
-    def cut(self, start: int, end: int) -> None:
-        """Drop the tokens start … end - 1; the rest moves up."""
-        self._tokens[start : self.n_tokens - (end - start)] = self._tokens[end : self.n_tokens].copy()
-        self.n_tokens -= end - start
-
-    def holding(self, low: int) -> Holding:
-        return Holding(
-            slot=self.seq_id,
-            is_free=self.sequence is None,
-            tokens=self.tokens,
-            n_computed=self.n_computed,
-            n_reusable=self.n_reusable,
-            low=low,
-            last_used=self.last_used,
-        )
+class Admission(Enum):
+    ADMITTED = "admitted"
+    WAITS = "waits"
+    """Another sequence computes what this one needs."""
+    NO_ROOM = "no room"
+    """No slot, or no cells: nobody else is admitted either, or this one would never be."""
 
 
 class Slots:
-    """All slots of a context; carries out what the prefix rules decide."""
+    """All slots of a context, more than may run at once; carries out what the prefix rules decide."""
 
-    def __init__(self, context: Context, n_slots: int, n_ctx: int) -> None:
+    def __init__(self, context: Context, n_running: int, n_ctx: int, saved: SavedStates | None = None) -> None:
         self._context = context
+        self._n_running = n_running
         self._n_ctx = n_ctx
         self._rules = MemoryRules(can_trim=context.can_trim, n_swa=context.n_swa)
+        self._saved = SavedStates(0) if saved is None else saved
+        self._index: RadixTree[Slot | SavedState] = RadixTree()
         self._clock = 0
-        self.all = [Slot(seq_id, n_ctx) for seq_id in range(n_slots)]
+        self.all = [Slot(seq_id, n_ctx) for seq_id in range(max(n_running, context.n_seq_max))]
         self.running: list[Slot] = []
         """Those with a sequence, in the order in which these came."""
 
-    @property
-    def has_free(self) -> bool:
-        return len(self.running) < len(self.all)
+    # ---- beginnings and ends ---------------------------------------------------------------------------------------
 
-    def admit(self, sequence: Sequence, now_ns: int) -> bool:
-        """Give the sequence a slot, with as much of its prompt as is computed already. False: not yet."""
-        holdings = [slot.holding(self._low(slot)) for slot in self.all]
-        placement = place(sequence.task.prompt, holdings, self._rules)
+    def admit(self, sequence: Sequence, now_ns: int) -> Admission:
+        """Give the sequence a slot, with as much of its prompt as is computed already."""
+        if len(self.running) >= self._n_running:
+            return Admission.NO_ROOM
+        prompt = sequence.task.prompt
+        placement = self._place(prompt)
         if isinstance(placement, NotYet):
-            return False
-        n_reused = self._adopt(placement)
+            if not self._rules.can_go_back:
+                self.all[placement.slot].stop_at(placement.n)  # so that its state can be copied there
+            return Admission.WAITS
+        if not self._has_cells(len(prompt) - placement.n_reused):
+            return Admission.NO_ROOM
         slot = self.all[placement.slot]
-        slot.set_tokens(sequence.task.prompt, n_reused)
-        slot.sequence = sequence
+        n_reused = self._take_over(placement)
+        slot.start(sequence, n_reused)
+        self._plan_checkpoints(slot, placement.n_alike)
+        self._reindex(slot)
         self.running.append(slot)
         sequence.begin(n_reused, now_ns)
-        return True
+        return Admission.ADMITTED
 
     def release(self, slot: Slot) -> None:
         """The sequence has ended; its cells stay."""
@@ -104,9 +74,18 @@ class Slots:
         slot.last_used = self._clock
         slot.n_tokens = slot.n_computed
         slot.sequence = None
+        self._reindex(slot)
         self.running.remove(slot)
-        for other in self.all:
-            other.is_parked = False
+        for other in self.running:
+            if other.is_parked:
+                self._resume(other)
+
+    def advance(self, slot: Slot, n: int) -> None:
+        """The next `n` tokens of a slot are computed."""
+        if slot.advance(n):
+            self._save(slot)
+
+    # ---- giving up cells -------------------------------------------------------------------------------------------
 
     def clear(self, slot: Slot) -> None:
         """Forget the cells; a sequence that runs there will compute all of its tokens again."""
@@ -115,7 +94,7 @@ class Slots:
 
     def park(self, slot: Slot) -> None:
         """Give up a running sequence's cells; it goes on, from its tokens, when another one has ended."""
-        self.clear(slot)
+        self._evict(slot)
         slot.is_parked = True
 
     def clear_all(self) -> None:
@@ -124,11 +103,23 @@ class Slots:
             self._reset(slot)
 
     def evict_idle(self) -> bool:
-        """Forget what free slots hold. False: they held nothing."""
+        """Forget what the free slot holds that was used longest ago. False: they hold nothing."""
         idle = [slot for slot in self.all if slot.sequence is None and slot.n_computed]
-        for slot in idle:
-            self.clear(slot)
+        if idle:
+            self._evict(min(idle, key=lambda slot: slot.last_used))
         return bool(idle)
+
+    def trim_idle(self, n_waiting: int) -> None:
+        """Move an idle sequence's state to host memory, if idle ones hold more cells than those who run will use.
+
+        `n_waiting`: tokens of the sequences that will run next. One in each step: copies should not add up.
+        """
+        if not self._saved.is_on or not self.running:
+            return
+        n_idle = sum(slot.n_computed - slot.n_shared for slot in self.all if slot.sequence is None)
+        n_busy = n_waiting + sum(slot.n_tokens for slot in self.running)
+        if n_idle > max(FEW_IDLE_CELLS, n_busy):
+            self.evict_idle()
 
     def shift(self, slot: Slot, shift: Shift) -> None:
         """Drop a part of the sequence; what comes after it moves up and keeps its computed state if it may.
@@ -146,20 +137,60 @@ class Slots:
         else:
             self._trim(slot, start)
 
+    def _evict(self, slot: Slot) -> None:
+        """Forget the cells, but not without a copy of what they hold if that is worth its room."""
+        if slot.n_computed:
+            self._save(slot)
+        self.clear(slot)
+
     def _reset(self, slot: Slot) -> None:
         slot.n_computed = slot.n_shared = 0
         slot.n_reusable = self._n_ctx
         if slot.sequence is None:
             slot.n_tokens = 0
+            self._reindex(slot)
+
+    # ---- finding ---------------------------------------------------------------------------------------------------
+
+    def _place(self, prompt: Tokens) -> Placement | NotYet:
+        for slot in self.running:
+            if slot.n_indexed != slot.n_tokens:
+                self._reindex(slot)
+        free = [slot.holding(0) for slot in self.all if slot.sequence is None]
+        is_worth = self._saved.is_worth_restoring
+        return place(len(prompt), self._matches(prompt), free, self._rules, is_worth=is_worth)
+
+    def _matches(self, prompt: Tokens) -> Iterator[tuple[int, Holding | SavedState]]:
+        for n_common, holder in self._index.matches(prompt):
+            yield n_common, holder if isinstance(holder, SavedState) else holder.holding(self._low(holder))
+
+    def _reindex(self, slot: Slot) -> None:
+        if slot.n_tokens:
+            self._index.put(slot, slot.tokens)
+        else:
+            self._index.discard(slot)
+        slot.n_indexed = slot.n_tokens
 
     def _low(self, slot: Slot) -> int:
         return self._context.span(slot.seq_id)[0] if self._rules.n_swa and slot.n_computed else 0
 
-    def _adopt(self, placement: Placement) -> int:
+    def _has_cells(self, n_new: int) -> bool:
+        """Whether so many tokens more have room beside what runs; what idle slots hold does not count."""
+        n_taken = sum(slot.n_tokens - slot.n_shared + _GROWTH for slot in self.running)
+        n_shared = max((slot.n_shared for slot in self.running), default=0)
+        return not self.running or n_taken + n_shared + n_new + _GROWTH <= self._context.n_cells
+
+    # ---- taking over -----------------------------------------------------------------------------------------------
+
+    def _take_over(self, placement: Placement) -> int:
         """Bring the prefix into the slot; returns how many tokens it has, 0 where the memory could not do it."""
-        slot, source = self.all[placement.slot], self.all[placement.source]
+        slot = self.all[placement.slot]
+        if isinstance(placement.source, SavedState):
+            self._evict(slot)
+            return self._restore(slot, placement.source, placement.n_reused)
+        source = self.all[placement.source]
         if source is not slot or placement.n_reused == 0:
-            self.clear(slot)
+            self._evict(slot)
         if source is not slot:
             self._context.copy(source.seq_id, slot.seq_id)
             source.n_shared = max(source.n_shared, placement.n_reused)
@@ -177,3 +208,73 @@ class Slots:
                 return n
         self.clear(slot)
         return 0
+
+    # ---- host memory -----------------------------------------------------------------------------------------------
+
+    def _plan_checkpoints(self, slot: Slot, n_alike: int) -> None:
+        """Where a state that cannot go back is saved on its way: before the prompt's end, and where others part."""
+        if self._rules.can_go_back or not self._saved.is_on:
+            return
+        for n in (n_alike, slot.n_tokens - BEFORE_END):
+            if n >= slot.n_computed + LEAST_TOKENS:
+                slot.stop_at(n)
+
+    def _save(self, slot: Slot) -> None:
+        """Copy the slot's state to host memory, if nothing else holds most of it."""
+        n = min(slot.n_computed, slot.n_reusable)
+        if not self._saved.is_on or n < LEAST_TOKENS:
+            return
+        n_lost = n - self._n_elsewhere(slot, n)
+        size_bytes = self._context.state_size(slot.seq_id)
+        if not self._saved.is_worth_saving(n_lost, size_bytes):
+            return
+        if n < slot.n_computed and self._trim(slot, n) == 0:
+            return
+        started_ns = self._saved.now_ns()
+        if (blob := self._context.save(slot.seq_id)) is not None:
+            self._saved.measure(len(blob), started_ns)
+            low = max(self._low(slot), n - self._rules.n_swa) if self._rules.n_swa else 0  # only the window is copied
+            self._keep(SavedState(slot.tokens[:n].copy(), blob, low))
+
+    def _n_elsewhere(self, slot: Slot, n: int) -> int:
+        """How much of the slot's first `n` tokens something else holds the state of."""
+        tokens = slot.tokens[:n]
+        found = (
+            usable_prefix(n + 1, n_common, holder, self._rules)
+            for n_common, holder in self._matches(tokens)
+            if isinstance(holder, SavedState) or holder.slot != slot.seq_id
+        )
+        return max(found, default=0)
+
+    def _keep(self, state: SavedState) -> None:
+        if self._rules.can_go_back:  # then it holds what those hold that end on its way
+            on_its_way = [(n, other) for n, other in self._index.matches(state.tokens) if isinstance(other, SavedState)]
+            for n, other in on_its_way:
+                if n == other.n_computed:
+                    self._saved.drop(other)
+                    self._index.discard(other)
+        for gone in self._saved.add(state):
+            self._index.discard(gone)
+        self._index.put(state, state.tokens)
+
+    def _restore(self, slot: Slot, state: SavedState, n: int) -> int:
+        """Copy a state into an empty slot and keep its first `n` tokens; returns how many there are, perhaps 0."""
+        if state in self._index:
+            self._saved.touch(state)
+        started_ns = self._saved.now_ns()
+        while not self._context.restore(slot.seq_id, state.blob):
+            if not self.evict_idle():
+                self.clear(slot)
+                return 0
+        self._saved.measure(state.size_bytes, started_ns)
+        slot.n_computed = state.n_computed
+        return self._trim(slot, n)
+
+    def _resume(self, slot: Slot) -> None:
+        """Let a parked sequence go on, from a saved state if there is one."""
+        slot.is_parked = False
+        states = [(n, s) for n, s in self._index.matches(slot.tokens) if isinstance(s, SavedState)]
+        usable = [(usable_prefix(slot.n_tokens, n, state, self._rules), state) for n, state in states]
+        n, state = max(usable, key=lambda pair: pair[0], default=(0, None))
+        if state is not None and n >= LEAST_TOKENS and self._saved.is_worth_restoring(state, n):
+            self._restore(slot, state, n)

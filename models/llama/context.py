@@ -17,7 +17,10 @@ from models.llama.model import Model, load_failure
 from models.llama.outcome import Outcome
 
 Logits = npt.NDArray[np.float32]
+Blob = npt.NDArray[np.uint8]
 
+MAX_SEQUENCES = 256
+"""llama.cpp's own limit (LLAMA_MAX_SEQ)."""
 _KV_TYPES = {"f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
 _FLASH_ATTENTION = {None: -1, False: 0, True: 1}  # Source: llama.h, llama_flash_attn_type
 
@@ -75,6 +78,10 @@ def _apply_adapters(handle: Any, model: Model) -> None:
         raise load_failure("unable to apply adapters")
 
 
+def _bytes_of(blob: Blob) -> Any:
+    return blob.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+
+
 _logits_address = address_function("llama_get_logits")
 
 
@@ -95,6 +102,7 @@ class Context:
         self.batch = BatchArrays(int(lib.llama_n_batch(self._handle)))
         self.n_batch = self.batch.capacity
         self.n_cells = int(lib.llama_n_ctx(self._handle))
+        self.n_seq_max = params.n_seq_max
         self.can_shift = bool(lib.llama_memory_can_shift(self._memory))
         self.can_trim = not model.is_recurrent
         self.n_swa = model.n_swa
@@ -173,6 +181,23 @@ class Context:
         """Smallest and largest position whose state is complete; (-1, -1) when empty."""
         low = lib.llama_memory_seq_pos_min(self._memory, seq_id)
         return int(low), int(lib.llama_memory_seq_pos_max(self._memory, seq_id))
+
+    def state_size(self, seq_id: int) -> int:
+        """Bytes that `save` would take."""
+        return int(lib.llama_state_seq_get_size(self._handle, seq_id))
+
+    def save(self, seq_id: int) -> Blob | None:
+        """A copy of everything that the sequence has, in host memory; None where llama.cpp cannot make one."""
+        blob = np.empty(self.state_size(seq_id), dtype=np.uint8)
+        n = int(lib.llama_state_seq_get_data(self._handle, _bytes_of(blob), len(blob), seq_id))
+        return blob if n == len(blob) > 0 else None
+
+    def restore(self, seq_id: int, blob: Blob) -> bool:
+        """Give a sequence what was saved, in place of what it has. False: there were no cells; now it has nothing."""
+        if int(lib.llama_state_seq_set_data(self._handle, _bytes_of(blob), len(blob), seq_id)) == len(blob):
+            return True
+        self.forget(seq_id)
+        return False
 
     def close(self) -> None:
         """Free the context; the model stays."""

@@ -32,12 +32,13 @@ class Model:
         n_gpu_layers: int,
         main_gpu: int | None = None,
         use_mmap: bool = True,
+        use_mlock: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
         """Load the file. Raises: LoadError, OutOfMemory."""
         params = lib.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
-        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if use_mmap else lib.LLAMA_LOAD_MODE_NONE
+        params.load_mode = _load_mode(use_mmap=use_mmap, use_mlock=use_mlock)
         if main_gpu is not None:
             params.main_gpu = main_gpu
             params.split_mode = lib.LLAMA_SPLIT_MODE_NONE
@@ -124,6 +125,13 @@ class Model:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _load_mode(*, use_mmap: bool, use_mlock: bool) -> int:
+    """Source: llama.h, llama_load_mode."""
+    if use_mlock:
+        return int(lib.LLAMA_LOAD_MODE_MMAP_MLOCK if use_mmap else lib.LLAMA_LOAD_MODE_MLOCK)
+    return int(lib.LLAMA_LOAD_MODE_MMAP if use_mmap else lib.LLAMA_LOAD_MODE_NONE)
 
 
 def _encode_path(path: str) -> bytes:

@@ -11,7 +11,7 @@ from models.engine.prepare import Preparer
 from models.errors import LoadError
 from models.llama.binding import start_backends
 from models.llama.chain import NativeChain
-from models.llama.context import Context, ContextParams
+from models.llama.context import MAX_SEQUENCES, Context, ContextParams
 from models.llama.embedder import Embedder
 from models.llama.logs import native_log
 from models.llama.model import Model, OnProgress
@@ -34,6 +34,7 @@ def load(config: RunnerConfig, on_progress: OnProgress) -> tuple[Model, Service,
         n_gpu_layers=config.n_gpu_layers,
         main_gpu=config.main_gpu,
         use_mmap=config.use_mmap,
+        use_mlock=config.use_mlock,
         on_progress=on_progress,
     )
     if model.has_encoder and model.has_decoder:
@@ -48,10 +49,23 @@ def load(config: RunnerConfig, on_progress: OnProgress) -> tuple[Model, Service,
 def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
     n_cells = -(-n_ctx // _CELLS_STEP) * _CELLS_STEP
     n_ctx_seq = min(n_cells, model.n_ctx_train or n_cells)
-    context = Context(model, _params(config, n_ctx=n_cells * config.n_parallel, n_seq_max=config.n_parallel))
+    n_parallel = min(config.n_parallel, MAX_SEQUENCES)
+    n_seq_max = n_parallel + _spare_sequences(model, n_parallel)
+    context = Context(model, _params(config, n_ctx=config.n_cells or n_cells * n_parallel, n_seq_max=n_seq_max))
     rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)
-    engine = Engine(context, model.vocab, rules, n_slots=config.n_parallel)
+    engine = Engine(context, model.vocab, rules, n_slots=n_parallel, prompt_cache_bytes=config.prompt_cache_bytes)
     return Generation(engine, Preparer(model.vocab, rules, special_sampler=_single_sampler(config, context)))
+
+
+def _spare_sequences(model: Model, n_parallel: int) -> int:
+    """How many sequences may stay in the context beside those that run.
+
+    With attention to everything they cost a row of logits each. A window and a recurrent state have memory of their
+    own for every sequence: there, finished ones go to the prompt cache.
+    """
+    if model.is_recurrent or model.n_swa:
+        return 0
+    return max(0, min(max(n_parallel, 4), 16, MAX_SEQUENCES - n_parallel))
 
 
 def _single_sampler(config: RunnerConfig, context: Context) -> Callable[[Sampling], NativeChain | None]:

@@ -18,6 +18,7 @@ from models.llama.outcome import Outcome
 
 Tokens = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+Blob = npt.NDArray[np.uint8]
 
 END, BOS, CALL = 256, 257, 258
 N_VOCAB = 272
@@ -117,6 +118,9 @@ class FakeContext:
     can_shift: bool = True
     can_trim: bool = True
     n_swa: int = 0
+    n_seq_max: int = 0
+    n_saved: int = 0
+    n_restored: int = 0
     steps: list[dict[int, int]] = field(default_factory=list)
     """What was computed: for each decode, tokens by sequence."""
     failures: list[Outcome | ContextLost] = field(default_factory=list)
@@ -183,6 +187,25 @@ class FakeContext:
         if not positions:
             return -1, -1
         return (min(positions) if self.can_trim else max(positions)), max(positions)
+
+    def state_size(self, seq_id: int) -> int:
+        return 8 * len(self._of(seq_id))
+
+    def save(self, seq_id: int) -> Blob | None:
+        self.n_saved += 1
+        rows = [(cell.token, cell.position) for cell in self._of(seq_id)]
+        if self.n_swa:  # cells behind the window are not copied
+            rows = rows[-self.n_swa :]
+        return np.array(rows, dtype=np.int32).view(np.uint8).reshape(-1)
+
+    def restore(self, seq_id: int, blob: Blob) -> bool:
+        self.forget(seq_id)
+        rows = blob.view(np.int32).reshape(-1, 2)
+        if len(self.cells) + len(rows) > self.n_cells:
+            return False
+        self.n_restored += 1
+        self.cells += [Cell(int(token), int(position), {seq_id}) for token, position in rows]
+        return True
 
     def tokens_of(self, seq_id: int) -> tuple[int, ...]:
         """What a sequence's state stands for; every position must be there once."""

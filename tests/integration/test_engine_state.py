@@ -14,7 +14,7 @@ import pytest
 
 from models.engine.context_end import ContextRules
 from models.engine.loop import Engine
-from models.engine.ports import Floats, Tokens
+from models.engine.ports import Blob, Floats, Tokens
 from models.engine.prepare import Preparer
 from models.llama.binding import start_backends
 from models.llama.context import Context, ContextParams
@@ -39,7 +39,10 @@ class CheckedContext(Context):
         super().__init__(model, params)
         self._reference = Context(model, params)
         self._believed: dict[int, list[int]] = {}
+        self._added: list[tuple[int, int]] = []
         self._outputs: list[int] = []
+        self._saved: list[tuple[Blob, list[int]]] = []
+        self.n_restored = 0
         self.n_checked = 0
         self.n_computed = 0
         self._add = self.batch.add
@@ -49,12 +52,19 @@ class CheckedContext(Context):
         believed = self._believed.setdefault(seq_id, [])
         assert len(believed) == position
         believed += tokens.tolist()
+        self._added.append((seq_id, len(tokens)))
         if output:
             self._outputs.append(seq_id)
         self._add(seq_id, tokens, position, output=output)
 
     def decode(self) -> Outcome:
+        added, self._added = self._added, []
         outcome = super().decode()
+        if outcome is Outcome.NO_ROOM:
+            for seq_id, n in added:
+                del self._believed[seq_id][-n:]
+            self._outputs = []
+            return outcome
         assert outcome is Outcome.DONE
         self.n_computed += self.batch.n_tokens
         for row, seq_id in zip(self.logits() if self._outputs else (), self._outputs, strict=True):
@@ -88,6 +98,19 @@ class CheckedContext(Context):
         super().copy(source, target)
         self._believed[target] = list(self._believed[source])
 
+    def save(self, seq_id: int) -> Blob | None:
+        blob = super().save(seq_id)
+        assert blob is not None
+        self._saved.append((blob, list(self._believed[seq_id])))
+        return blob
+
+    def restore(self, seq_id: int, blob: Blob) -> bool:
+        restored = super().restore(seq_id, blob)
+        (tokens,) = (tokens for saved, tokens in self._saved if saved is blob)
+        self._believed[seq_id] = list(tokens) if restored else []
+        self.n_restored += restored
+        return restored
+
     def close(self) -> None:
         super().close()
         self._reference.close()
@@ -113,9 +136,18 @@ def context(model: Model) -> Iterator[CheckedContext]:
 class Driver:
     """An engine on a checked context."""
 
-    def __init__(self, model: Model, context: CheckedContext, *, shift: bool = False, n_ctx: int = N_CTX) -> None:
+    def __init__(
+        self,
+        model: Model,
+        context: CheckedContext,
+        *,
+        shift: bool = False,
+        n_ctx: int = N_CTX,
+        prompt_cache_bytes: int = 0,
+        n_slots: int = N_SLOTS,
+    ) -> None:
         rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx, shift=shift, adds_bos=False)
-        self.engine = Engine(context, model.vocab, rules, n_slots=N_SLOTS)
+        self.engine = Engine(context, model.vocab, rules, n_slots=n_slots, prompt_cache_bytes=prompt_cache_bytes)
         self._preparer = Preparer(model.vocab, rules)
         self.text: dict[int, str] = {}
         self.ends: dict[int, Finished] = {}
@@ -139,13 +171,32 @@ class Driver:
             self.step()
 
 
+@pytest.fixture
+def crowded(model: Model) -> Iterator[CheckedContext]:
+    """More sequences than run, and cells for fewer."""
+    context = CheckedContext(model, ContextParams(n_ctx=N_CTX, n_batch=64, n_seq_max=N_SLOTS + 2, n_threads=1))
+    yield context
+    context.close()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_random_conversations_never_see_a_wrong_state(model: Model, context: CheckedContext, seed: int) -> None:
-    source = random.Random(seed)
-    driver = Driver(model, context)
-    roots = ["".join(source.choices("abcdef ", k=source.randint(20, 350))) for _ in range(3)]
+    converse_at_random(Driver(model, context), random.Random(seed))
+    assert context.n_checked > 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nor_when_states_are_saved_and_restored(model: Model, crowded: CheckedContext, seed: int) -> None:
+    converse_at_random(
+        Driver(model, crowded, prompt_cache_bytes=10**8), random.Random(seed), n_prompt=600, n_requests=30
+    )
+    assert crowded.n_checked > 100 and crowded.n_restored > 0
+
+
+def converse_at_random(driver: Driver, source: random.Random, *, n_prompt: int = 350, n_requests: int = 20) -> None:
+    roots = ["".join(source.choices("abcdef ", k=source.randint(20, n_prompt))) for _ in range(3)]
     prompts: list[str] = []
-    for request_id in range(20):
+    for request_id in range(n_requests):
         root = source.choice([*roots, *prompts])
         prompt = root[: source.randint(1, len(root))] + "".join(source.choices("xyz", k=source.randint(0, 12)))
         prompts.append(prompt)
@@ -154,7 +205,10 @@ def test_random_conversations_never_see_a_wrong_state(model: Model, context: Che
         if source.random() < 0.25:
             driver.engine.cancel(request_id)
     driver.run()
-    assert context.n_checked > 100
+    for round_number in range(2):  # by now nothing of them is in the context, or too much
+        for number, root in enumerate(roots):
+            driver.submit(1000 + 10 * round_number + number, root + "and once more", 3)
+            driver.run()
 
 
 def test_one_that_outgrows_the_window_can_be_continued(model: Model, context: CheckedContext) -> None:
@@ -189,6 +243,30 @@ def test_a_generation_past_the_context_shifts_or_ends(model: Model) -> None:
     assert driver.ends[1].reason in ((Reason.LIMIT, Reason.STOP) if context.can_shift else (Reason.CONTEXT,))
     assert driver.ends[2].reason in (Reason.LIMIT, Reason.STOP)
     context.close()
+
+
+def test_greedy_replies_are_the_same_with_and_without_the_cache(model: Model) -> None:
+    """One after the other in one slot, so that every conversation finds its place taken: turns of three chats."""
+    chats = {name: f"{name} begins a long conversation about the weather. " * 3 for name in "abc"}
+
+    def talk(prompt_cache_bytes: int) -> tuple[list[str], int]:
+        context = Context(model, ContextParams(n_ctx=N_CTX, n_batch=64, n_seq_max=1, n_threads=1))
+        driver = Driver(model, context, prompt_cache_bytes=prompt_cache_bytes, n_slots=1)  # type: ignore[arg-type]
+        texts, n_cached = dict(chats), 0
+        for turn in range(3):
+            for number, name in enumerate(texts):
+                request_id = 10 * turn + number
+                driver.submit(request_id, texts[name] + "<reply>", 20)
+                driver.run()
+                n_cached += driver.ends[request_id].n_cached
+                texts[name] += driver.text[request_id] + f" That was turn {turn} of {name}, and now for the next. "
+        context.close()
+        return list(texts.values()), n_cached
+
+    with_cache, n_cached = talk(10**8)
+    without, n_cached_without = talk(0)
+    assert with_cache == without
+    assert n_cached > 4 * 150 and n_cached_without < 20, "turns 2 and 3 of all three go on from saved states"
 
 
 def test_the_test_would_notice(model: Model, context: CheckedContext) -> None:

@@ -23,6 +23,7 @@ class EngineCase:
     shift: bool = True
     vocabulary: ByteVocabulary = field(default_factory=ByteVocabulary)
     context: FakeContext | None = None
+    prompt_cache_bytes: int = 0
     heard: dict[int, list[Chunk | Finished | Failed]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -31,11 +32,18 @@ class EngineCase:
             n_ctx=self.n_ctx, n_ctx_seq=self.n_ctx, shift=self.shift, adds_bos=self.vocabulary.adds_bos
         )
         self.preparer = Preparer(self.vocabulary, rules)
-        self.engine = Engine(self.fake, self.vocabulary, rules, n_slots=self.n_slots, clock_ns=self._tick)
+        self.engine = Engine(
+            self.fake,
+            self.vocabulary,
+            rules,
+            n_slots=self.n_slots,
+            prompt_cache_bytes=self.prompt_cache_bytes,
+            clock_ns=self._tick,
+        )
         self._now_ns = 0
 
     def _tick(self) -> int:
-        self._now_ns += 1000
+        self._now_ns += 1_000_000
         return self._now_ns
 
     def submit(self, request_id: int, prompt: str, **fields: object) -> None:

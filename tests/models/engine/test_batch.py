@@ -12,6 +12,11 @@ from models.engine.batch import plan_batch
 @dataclass(frozen=True)
 class Waiting:
     n_pending: int
+    n_stop: int = 10_000
+
+    @property
+    def n_next(self) -> int:
+        return min(self.n_pending, self.n_stop)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +48,10 @@ def test_the_next_step(pending: list[int], n_prefill: int, expected: list[int]) 
 def test_logits_are_wanted_of_a_sequences_last_token_only() -> None:
     parts = plan_batch([Waiting(1), Waiting(50), Waiting(5)], n_batch=64, n_prefill=20)
     assert [(part.n, part.output) for part in parts] == [(1, True), (15, False), (5, True)]
+
+
+def test_a_prompt_is_not_computed_past_its_stop() -> None:
+    parts = plan_batch([Waiting(50, n_stop=12), Waiting(30)], n_batch=64, n_prefill=40)
+    assert [(part.n, part.output) for part in parts] == [(12, False), (28, False)]
+    (last,) = plan_batch([Waiting(50, n_stop=50)], n_batch=64, n_prefill=64)
+    assert (last.n, last.output) == (50, True)

@@ -270,21 +270,26 @@ def test_requests_that_arrive_together_compute_their_common_part_once() -> None:
     assert len({case.text(request_id) for request_id in range(4)}) > 1
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_cells", [4096, 420])
+@pytest.mark.parametrize("prompt_cache_bytes", [0, 4000, 10**6])
 @pytest.mark.parametrize(
     ("can_trim", "n_swa", "can_shift"), [(True, 0, True), (False, 0, True), (True, 8, False), (True, 0, False)]
 )
 def test_whatever_the_memory_is_replies_do_not_depend_on_what_was_cached(
-    seed: int, can_trim: bool, n_swa: int, can_shift: bool
+    seed: int, n_cells: int, prompt_cache_bytes: int, can_trim: bool, n_swa: int, can_shift: bool
 ) -> None:
     """Random conversations, beside and after each other, against the same ones in a fresh engine."""
 
-    def memory() -> FakeContext:
-        return FakeContext(hashes, can_trim=can_trim, n_swa=n_swa, can_shift=can_shift)
+    def memory(n_seq_max: int = 0) -> FakeContext:
+        kind = {"can_trim": can_trim, "n_swa": n_swa, "can_shift": can_shift}
+        return FakeContext(hashes, n_cells=n_cells, n_seq_max=n_seq_max, **kind)  # type: ignore[arg-type]
 
     source = random.Random(seed)
-    case = EngineCase(hashes, n_slots=3, n_ctx=200, shift=False, context=memory())
-    prompts = ["".join(source.choices("ab", k=source.randint(1, 12))) for _ in range(4)]
+    case = EngineCase(
+        hashes, n_slots=3, n_ctx=200, shift=False, context=memory(5), prompt_cache_bytes=prompt_cache_bytes
+    )
+    prompts = ["".join(source.choices("ab", k=source.randint(1, 120))) for _ in range(4)]
     asked: dict[int, tuple[str, int]] = {}
     for request_id in range(25):
         earlier = [prompt + case.text(i) for i, (prompt, _) in asked.items()]
@@ -296,6 +301,7 @@ def test_whatever_the_memory_is_replies_do_not_depend_on_what_was_cached(
             case.engine.cancel(request_id)
             asked.pop(request_id)
     case.run()
+    assert prompt_cache_bytes or case.fake.n_saved == 0
     for request_id, (prompt, n) in asked.items():
         fresh = EngineCase(hashes, n_ctx=200, shift=False, context=memory())
         fresh.submit(0, prompt, n_predict=n)

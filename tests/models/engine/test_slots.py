@@ -7,11 +7,14 @@ import pytest
 
 from models.engine.context_end import Shift
 from models.engine.ports import Tokens
+from models.engine.saved import SavedStates
 from models.engine.sequence import Sequence, Task
-from models.engine.slots import Slot, Slots
+from models.engine.slot import Slot
+from models.engine.slots import BEFORE_END, Admission, Slots
+from models.llama.outcome import Outcome
 from models.runner.messages import Sampling
+from models.sampling.broad import Scratch
 from models.sampling.sampler import Sampler
-from models.sampling.shortlist import Scratch
 from tests.fakes.context import N_VOCAB, ByteVocabulary, FakeContext, hashes
 
 
@@ -25,17 +28,17 @@ def sequence(prompt: str) -> Sequence:
 
 
 def admit(slots: Slots, prompt: str) -> Slot:
-    assert slots.admit(sequence(prompt), 0)
+    assert slots.admit(sequence(prompt), 0) is Admission.ADMITTED
     return slots.running[-1]
 
 
-def compute(context: FakeContext, slot: Slot) -> None:
+def compute(slots: Slots, context: FakeContext, slot: Slot) -> None:
     """Give every token of the slot a cell."""
     context.batch.clear()
     context.batch.n_batch = 1000
     context.batch.add(slot.seq_id, slot.pending, slot.n_computed, output=True)
     context.decode()
-    slot.n_computed = slot.n_tokens
+    slots.advance(slot, slot.n_pending)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +50,11 @@ def test_a_common_prefix_is_kept_where_the_memory_can(can_trim: bool, n_swa: int
     context = FakeContext(hashes, can_trim=can_trim, n_swa=n_swa)
     slots = Slots(context, 1, 100)
     first = admit(slots, "commonOLD")
-    compute(context, first)
+    compute(slots, context, first)
     slots.release(first)
     second = admit(slots, "commonNEW!")
     assert second.n_computed == n_reused
-    compute(context, second)
+    compute(slots, context, second)
     assert bytes(context.tokens_of(0)[-4:]) == b"NEW!"
 
 
@@ -59,7 +62,7 @@ def test_a_window_that_has_moved_on_is_not_gone_back_to() -> None:
     context = FakeContext(hashes, n_swa=2)
     slots = Slots(context, 1, 100)
     first = admit(slots, "commonOLDOLDOLDOLD")
-    compute(context, first)
+    compute(slots, context, first)
     slots.release(first)
     assert admit(slots, "commonNEW").n_computed == 0
     assert context.cells == []
@@ -68,9 +71,9 @@ def test_a_window_that_has_moved_on_is_not_gone_back_to() -> None:
 def test_a_copied_prefix_shares_its_cells() -> None:
     context = FakeContext(hashes)
     slots = Slots(context, 2, 100)
-    compute(context, admit(slots, "common one"))
+    compute(slots, context, admit(slots, "common one"))
     second = admit(slots, "common two")
-    compute(context, second)
+    compute(slots, context, second)
     assert second.n_computed == 10 and len(context.cells) == 10 + 3
     assert bytes(context.tokens_of(0)) == b"common one" and bytes(context.tokens_of(1)) == b"common two"
 
@@ -79,7 +82,7 @@ def test_a_released_slot_remembers_what_was_computed_only() -> None:
     context = FakeContext(hashes)
     slots = Slots(context, 1, 100)
     slot = admit(slots, "abc")
-    compute(context, slot)
+    compute(slots, context, slot)
     slot.append(ord("d"))
     slots.release(slot)
     assert bytes(slot.tokens.tolist()) == b"abc" and slots.running == []
@@ -89,7 +92,7 @@ def test_cells_that_nobody_shares_move() -> None:
     context = FakeContext(hashes)
     slots = Slots(context, 1, 100)
     slot = admit(slots, "keepDROPtail")
-    compute(context, slot)
+    compute(slots, context, slot)
     slot.append(ord("!"))
     slots.shift(slot, Shift(4, 4))
     assert bytes(slot.tokens.tolist()) == b"keeptail!" and slot.n_computed == 8
@@ -101,8 +104,8 @@ def test_shared_cells_stay_and_the_rest_is_computed_again(can_shift: bool) -> No
     context = FakeContext(hashes, can_shift=can_shift)
     slots = Slots(context, 2, 100)
     first = admit(slots, "keepDROPtail1")
-    compute(context, first)
-    compute(context, admit(slots, "keepDROPtail2"))
+    compute(slots, context, first)
+    compute(slots, context, admit(slots, "keepDROPtail2"))
     slots.shift(first, Shift(4, 4))
     assert bytes(first.tokens.tolist()) == b"keeptail1" and first.n_computed == 4
     assert bytes(context.tokens_of(1)) == b"keepDROPtail2"
@@ -112,6 +115,178 @@ def test_a_state_that_cannot_go_back_is_computed_anew_after_a_shift() -> None:
     context = FakeContext(hashes, can_trim=False)
     slots = Slots(context, 1, 100)
     slot = admit(slots, "keepDROPtail")
-    compute(context, slot)
+    compute(slots, context, slot)
     slots.shift(slot, Shift(4, 4))
     assert bytes(slot.tokens.tolist()) == b"keeptail" and slot.n_computed == 0 and context.cells == []
+
+
+# ---- more sequences than run at once ---------------------------------------------------------------------------------
+
+
+def run(slots: Slots, context: FakeContext, *prompts: str) -> None:
+    """One after the other, each computed to its end."""
+    for prompt in prompts:
+        slot = admit(slots, prompt)
+        while slot.n_pending:
+            context.batch.clear()
+            context.batch.n_batch = 1000
+            n = slot.n_next
+            context.batch.add(slot.seq_id, slot.pending[:n], slot.n_computed, output=True)
+            assert context.decode() is Outcome.DONE
+            slots.advance(slot, n)
+        slots.release(slot)
+
+
+def test_finished_sequences_stay_in_spare_slots() -> None:
+    context = FakeContext(hashes, n_seq_max=4)
+    slots = Slots(context, 1, 100)
+    run(slots, context, "first conversation", "second one", "third one")
+    assert admit(slots, "first conversation goes on").n_computed == len("first conversation")
+    assert slots.admit(sequence("another"), 0) is Admission.NO_ROOM
+
+
+def test_the_one_used_longest_ago_makes_room() -> None:
+    context = FakeContext(hashes, n_seq_max=2)
+    slots = Slots(context, 1, 100)
+    run(slots, context, "aaaa", "bbbb", "aaaa+", "cccc")
+    assert {bytes(context.tokens_of(seq_id)) for seq_id in range(2)} == {b"aaaa+", b"cccc"}
+
+
+def test_idle_cells_go_one_sequence_after_the_other() -> None:
+    context = FakeContext(hashes, n_seq_max=3)
+    slots = Slots(context, 1, 100)
+    run(slots, context, "aaaa", "bbbb", "cccc")
+    assert [slots.evict_idle() for _ in range(4)] == [True, True, True, False]
+    assert context.cells == []
+
+
+def test_nobody_is_admitted_whom_the_cells_would_not_hold() -> None:
+    context = FakeContext(hashes, n_cells=300)
+    slots = Slots(context, 3, 200)
+    admit(slots, "a" * 100)
+    assert slots.admit(sequence("b" * 100), 0) is Admission.NO_ROOM
+    admit(slots, "c" * 20)
+
+
+def test_one_that_is_alone_is_admitted_in_any_case() -> None:
+    slots = Slots(FakeContext(hashes, n_cells=10), 2, 200)
+    assert slots.admit(sequence("a" * 100), 0) is Admission.ADMITTED
+
+
+# ---- host memory -----------------------------------------------------------------------------------------------------
+
+PROMPT = "a prompt that is long enough to be worth a copy, which takes some text to say, as you see here. "
+MEMORIES = pytest.mark.parametrize(
+    ("can_trim", "n_swa"), [(True, 0), (False, 0), (True, 8)], ids=["attention", "recurrent", "window"]
+)
+
+
+def slots_with_cache(context: FakeContext, *, limit_bytes: int = 10**6, token_s: float | None = None) -> Slots:
+    return Slots(context, 1, 1000, SavedStates(limit_bytes, token_s=lambda: token_s, clock_ns=lambda: 0))
+
+
+@MEMORIES
+def test_what_loses_its_slot_comes_back(can_trim: bool, n_swa: int) -> None:
+    context = FakeContext(hashes, can_trim=can_trim, n_swa=n_swa)
+    slots = slots_with_cache(context)
+    run(slots, context, PROMPT, "b" * 100)
+    assert context.cells and context.n_restored == 0
+    slot = admit(slots, PROMPT + "and more")
+    assert slot.n_computed >= len(PROMPT) - BEFORE_END and context.n_restored == 1
+    compute(slots, context, slot)
+    assert bytes(context.tokens_of(0)[-8:]) == b"and more"
+
+
+@MEMORIES
+def test_a_prompt_that_parts_near_the_end_of_another_is_not_computed_anew(can_trim: bool, n_swa: int) -> None:
+    context = FakeContext(hashes, can_trim=can_trim, n_swa=n_swa)
+    slots = slots_with_cache(context)
+    run(slots, context, PROMPT + "<think>", PROMPT + "no thoughts, and a reply", "b" * 100)
+    assert admit(slots, PROMPT + "x").n_computed >= len(PROMPT) - BEFORE_END
+
+
+@MEMORIES
+def test_the_third_of_a_kind_starts_where_the_first_two_parted(can_trim: bool, n_swa: int) -> None:
+    context = FakeContext(hashes, can_trim=can_trim, n_swa=n_swa)
+    slots = slots_with_cache(context)
+    run(slots, context, PROMPT + "x" * 50, PROMPT + "y" * 50)
+    assert admit(slots, PROMPT + "z" * 50).n_computed == len(PROMPT)
+
+
+def test_without_host_memory_nothing_is_copied() -> None:
+    context = FakeContext(hashes, can_trim=False)
+    slots = slots_with_cache(context, limit_bytes=0)
+    run(slots, context, PROMPT, "b" * 100, PROMPT)
+    assert (context.n_saved, context.n_restored) == (0, 0)
+
+
+@pytest.mark.parametrize(("token_s", "n_saved"), [(1.0, 1), (1e-12, 0), (None, 1)])
+def test_a_copy_is_made_only_where_computing_takes_longer(token_s: float | None, n_saved: int) -> None:
+    context = FakeContext(hashes)
+    slots = slots_with_cache(context, token_s=token_s)
+    run(slots, context, PROMPT, "b" * 10)
+    assert context.n_saved == n_saved
+
+
+def test_what_another_slot_holds_is_not_copied() -> None:
+    context = FakeContext(hashes, n_seq_max=2)
+    slots = slots_with_cache(context)
+    run(slots, context, PROMPT + "x", PROMPT + "yy", "b", "c")
+    assert context.n_saved == 1  # of the first there is only a letter that the second has not
+
+
+def test_the_longer_of_two_states_replaces_the_shorter() -> None:
+    context = FakeContext(hashes)
+    slots = slots_with_cache(context)
+    run(slots, context, PROMPT, "b" * 10, PROMPT * 2, "c" * 10)
+    assert context.n_saved == 2 and len(slots._saved) == 1
+
+
+def test_a_state_without_cells_to_go_to_is_computed_anew() -> None:
+    context = FakeContext(hashes, n_cells=150)
+    slots = slots_with_cache(context)
+    run(slots, context, PROMPT, "b" * 10)
+    context.n_cells = 50
+    assert admit(slots, PROMPT + "x").n_computed == 0 and context.cells == []
+
+
+def test_a_parked_sequence_goes_on_from_its_copy() -> None:
+    context = FakeContext(hashes)
+    slots = Slots(context, 2, 1000, SavedStates(10**6, clock_ns=lambda: 0))
+    other, parked = admit(slots, "other"), admit(slots, PROMPT)
+    compute(slots, context, other)
+    compute(slots, context, parked)
+    parked.append(ord("!"))
+    slots.park(parked)
+    assert parked.n_computed == 0 and len(context.cells) == 5
+    slots.release(other)
+    assert not parked.is_parked and parked.n_computed == len(PROMPT)
+    assert bytes(context.tokens_of(parked.seq_id)) == PROMPT.encode()
+
+
+def test_idle_states_move_out_while_they_are_more_than_what_runs() -> None:
+    context = FakeContext(hashes, n_seq_max=3)
+    slots = slots_with_cache(context)
+    run(slots, context, "a" * 400, "b" * 400)
+    slots.trim_idle(0)
+    assert len(context.cells) == 800, "nothing runs, nothing is in anybody's way"
+    admit(slots, "c" * 10)
+    slots.trim_idle(800)
+    assert len(context.cells) == 800, "as many will be needed as there are"
+    slots.trim_idle(0)
+    slots.trim_idle(0)
+    assert len(context.cells) == 400 and context.n_saved == 1
+
+
+def test_two_that_arrive_together_share_a_state_that_cannot_go_back() -> None:
+    context = FakeContext(hashes, can_trim=False)
+    slots = Slots(context, 2, 1000)
+    first = admit(slots, PROMPT + "one")
+    assert slots.admit(sequence(PROMPT + "two"), 0) is Admission.WAITS
+    assert first.n_next == len(PROMPT)
+    context.batch.clear()
+    context.batch.n_batch = 1000
+    context.batch.add(first.seq_id, first.pending[: first.n_next], 0, output=False)
+    context.decode()
+    slots.advance(first, first.n_next)
+    assert admit(slots, PROMPT + "two").n_computed == len(PROMPT)
