@@ -34,7 +34,9 @@ def admit_generate(spec: ModelSpec, request: GenerateRequest) -> Think | None:
 def _thinking(spec: ModelSpec, request: TextRequest) -> Think | None:
     """# Compat: http-api 4.1, 4.3: a model that can think does, unless told not to."""
     if "thinking" in spec.capabilities:
-        return request.think if request.think is not None else Think(True)
+        # A template's own switch counts, where the request says nothing plainer.
+        switch = request.template_kwargs.get("enable_thinking", True)
+        return request.think if request.think is not None else Think(bool(switch))
     if request.think_if_able:
         return None
     if request.think is not None and request.think.enabled:

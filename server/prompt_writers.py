@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from models.capabilities import DEFAULT_TEMPLATE, PromptSource
 from models.gguf.facts import GGUFFacts
@@ -29,6 +30,7 @@ from models.templates.native import NativeModel, NativePrompt, render_native
 from models.templates.renderers.conversation import Conversation
 from models.templates.renderers.table import choose_renderer, find_renderer
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 HARMONY_THOUGHT = Thought("<|channel|>", "final<|message|>")
 
 
@@ -70,11 +72,13 @@ class Writer(Protocol):
         ...
 
 
-def writer_of(spec: ModelSpec, tools: Sequence[Tool], think: Think | None) -> Writer:
-    """Who writes the chats of this model."""
+def writer_of(
+    spec: ModelSpec, tools: Sequence[Tool], think: Think | None, variables: Mapping[str, Any] = NOTHING
+) -> Writer:
+    """Who writes the chats of this model; only its own chat template has a use for `variables`."""
     match spec.prompt_source:
         case PromptSource.CHAT_TEMPLATE:
-            return NativeWriter(spec, tools, think)
+            return NativeWriter(spec, tools, think, variables)
         case PromptSource.HARMONY if think is not None and think.level == "max":
             high = replace(think, level="high")  # Compat: prompting 5.1
             return RenderedWriter(spec, tools, high, expected=high)
@@ -94,6 +98,7 @@ class NativeWriter:
     spec: ModelSpec
     tools: Sequence[Tool]
     think: Think | None
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, messages: Sequence[Message]) -> str:
         """The prompt alone. Raises: TemplateError, InvalidChat."""
@@ -134,7 +139,7 @@ class NativeWriter:
             adds_eos=bool(facts.add_eos),
             takes_media=bool(self.spec.projectors),
         )
-        return render_native(model, messages, self.tools, self.think)
+        return render_native(model, messages, self.tools, self.think, variables=self.variables)
 
 
 @dataclass(frozen=True, slots=True)

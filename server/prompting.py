@@ -45,7 +45,8 @@ async def for_chat(spec: ModelSpec, request: ChatRequest, think: Think | None, r
     """The prompt of a chat. Raises: TemplateError, InvalidChat, RunnerError."""
     messages = (*_opening(spec, request.messages), *request.messages)
     messages = without_old_thoughts(messages, spec.config.model_family, spec.name.model)
-    return await _fitting(messages, writer_of(spec, offered_tools(request), think), spec, request, runner)
+    writer = writer_of(spec, offered_tools(request), think, request.template_kwargs)
+    return await _fitting(messages, writer, spec, request, runner)
 
 
 async def for_generate(spec: ModelSpec, request: GenerateRequest, think: Think | None, runner: RunnerProcess) -> Prompt:
@@ -72,7 +73,8 @@ def _completion(spec: ModelSpec, request: GenerateRequest, think: Think | None) 
         return Prompt(override.render(messages, (), think), PlainParser(), len(request.images))
     if spec.prompt_source.is_native and spec.chat_template:
         # Compat: http-api 6.11: thoughts of models served through their own template stay in the text.
-        return Prompt(NativeWriter(spec, (), think).text(messages), PlainParser(), len(request.images))
+        writer = NativeWriter(spec, (), think, request.template_kwargs)
+        return Prompt(writer.text(messages), PlainParser(), len(request.images))
     # Compat: prompting 1.9: here, the parser is told what the request says, not what it then defaults to.
     return RenderedWriter(spec, (), think, expected=request.think).prompt(messages)
 

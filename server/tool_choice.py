@@ -32,7 +32,7 @@ def required_call(request: ChatRequest, prompt: Prompt) -> Constraint:
     """What a reply must match that has to be a call, after thoughts, if any. Raises: Unsupported."""
     if prompt.calls is None:
         raise Unsupported("tool_choice cannot be enforced: it is not known how this model writes tool calls")
-    many, thinks = not request.tool_choice.name, prompt.thought is not None
+    many, thinks = request.parallel_tool_calls and not request.tool_choice.name, prompt.thought is not None
     grammar = call_grammar(prompt.calls, _wanted_tools(request), many=many, thinks=thinks)
     thought = None if grammar.has_thoughts else prompt.thought
     return Constraint("lark", grammar.text, thought, grammar.tags)

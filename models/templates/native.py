@@ -7,11 +7,13 @@ prompt comes its primer: what of it the reply's parser must know.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
+from models.errors import BadRequest
 from models.parsers.native_harmony import ANSWER
 from models.parsers.syntax import AddressedCalls, HarmonyCalls
 from models.parsers.text import shared_start
@@ -19,6 +21,7 @@ from models.templates.chat import Message, Think, Tool
 from models.templates.errors import InvalidChat, TemplateError, UnsupportedChat
 from models.templates.go_json import compact
 from models.templates.jinja import chat_template
+from models.templates.limits import n_chars, walks_values
 from models.templates.probe import TemplateTraits, probe
 
 CHATML = (
@@ -28,6 +31,9 @@ CHATML = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 )
 """For a model that has no template of its own."""
+
+MAX_VARIABLES_CHARS = 64 * 1024
+_OWN_VARIABLES = frozenset(("messages", "tools", "add_generation_prompt", "bos_token", "eos_token"))
 
 MEDIA_MARKER = "<__media__>"
 """Where a medium goes in the prompt; the engine replaces the markers in order."""
@@ -58,23 +64,31 @@ class NativePrompt:
     traits: TemplateTraits
 
 
+@walks_values
 def render_native(
     model: NativeModel,
     messages: Sequence[Message],
     tools: Sequence[Tool] = (),
     think: Think | None = None,
     *,
+    variables: Mapping[str, Any] = MappingProxyType({}),
     now: datetime | None = None,
 ) -> NativePrompt:
-    """Raises: TemplateError, UnsupportedChat, InvalidChat.
+    """`variables`: more that the template sees by name, as far as the names are free.
+
+    Raises: TemplateError, UnsupportedChat, InvalidChat, BadRequest.
 
     # Compat: prompting 2.4; llama.cpp, common/chat.cpp: common_chat_templates_apply_jinja.
     """
+    if n_chars(variables) > MAX_VARIABLES_CHARS:
+        raise BadRequest("chat_template_kwargs is too long")
     source = _amended(model.chat_template) or CHATML
     traits = probe(source)
     continued = _continued(messages)
     earlier = messages[:-1] if continued else messages
-    names = _variables(model, traits, earlier, tools, think, now or datetime.now())
+    now = now or datetime.now()
+    free = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
+    names = _defaults(traits, now) | free | _variables(model, traits, earlier, tools, think)
     opened = _bare(model, chat_template(source).render(names | {"add_generation_prompt": True}, now=now))
     has_primer = traits.reasoning is not None or isinstance(traits.calls, (AddressedCalls, HarmonyCalls))
     if continued is None and not has_primer:
@@ -146,22 +160,27 @@ def _primer(opening: str, traits: TemplateTraits) -> str:
 # ---- what the template sees ----------------------------------------------------------------------------------------
 
 
+def _defaults(traits: TemplateTraits, now: datetime) -> dict[str, Any]:
+    """What a request may say otherwise."""
+    return {
+        "enable_thinking": traits.reasoning is not None,
+        "datetime": now.strftime("%b %d %Y"),
+        "date_string": now.strftime("%d %b %Y"),
+    }
+
+
 def _variables(
     model: NativeModel,
     traits: TemplateTraits,
     messages: Sequence[Message],
     tools: Sequence[Tool],
     think: Think | None,
-    now: datetime,
 ) -> dict[str, Any]:
     shaped = [shaped_message(message, model, traits) for message in messages]
     names = {
         "messages": shaped if traits.has_system_role else _without_system(shaped),
         "bos_token": model.bos_token,
         "eos_token": model.eos_token,
-        "enable_thinking": traits.reasoning is not None,
-        "datetime": now.strftime("%b %d %Y"),
-        "date_string": now.strftime("%d %b %Y"),
         **thinking_arguments(think),
     }
     if tools:

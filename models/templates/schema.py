@@ -14,10 +14,12 @@ from models.errors import BadRequest
 from models.parsers.events import ToolCall
 from models.templates.chat import Message, Think, Tool
 from models.templates.go_json import sorted_keys
+from models.templates.limits import walks_values
 
 _LEVELS = ("low", "medium", "high", "max")
 
 
+@walks_values
 def parse_message(raw: Mapping[str, Any] | None) -> Message:
     """A message; members are matched without regard to case, unknown ones are dropped."""
     fields = _folded(raw)
@@ -32,6 +34,7 @@ def parse_message(raw: Mapping[str, Any] | None) -> Message:
     )
 
 
+@walks_values
 def parse_call(raw: Mapping[str, Any], index: int = 0) -> ToolCall:
     """A tool call; maps inside an argument are sorted, the arguments themselves keep their order."""
     fields = _folded(raw)
@@ -42,6 +45,7 @@ def parse_call(raw: Mapping[str, Any], index: int = 0) -> ToolCall:
     return ToolCall(function.get("name") or "", arguments, function.get("index", index), fields.get("id") or "")
 
 
+@walks_values
 def parse_tool(raw: Mapping[str, Any]) -> Tool:
     """A tool in the key order of prompting.md 0.5; every other member is dropped."""
     fields = _folded(raw)

@@ -11,6 +11,7 @@ from models.capabilities import PromptSource
 from models.errors import BadRequest, Unsupported
 from models.parsers.events import Finished
 from models.runner.messages import Thought
+from models.templates.chat import Think
 from registry.manifest import ModelConfig
 from server.requests import ToolChoice, ToolUse
 from tests.models.parsers.toolbox import tool
@@ -65,6 +66,25 @@ def test_a_call_can_be_demanded_of_any_tool_or_of_one() -> None:
     assert told[-1].delta.tool_calls[0].arguments == {"city": "Rome"}
     asked, _ = ask(named("add"))
     assert "get_weather" not in asked["constraint"].text and "get_weather" in asked["prompt"]
+
+
+def test_a_client_that_wants_one_call_at_a_time_gets_no_second_one() -> None:
+    both, one = ask(REQUIRED)[0]["constraint"].text, ask(REQUIRED, parallel_tool_calls=False)[0]["constraint"].text
+    assert ")*" in both.partition("\ncall_0")[0] and ")*" not in one.partition("\ncall_0")[0]
+    _, told = ask(ToolChoice(), reply=CALL * 2, parallel_tool_calls=False)
+    assert len(told[-1].delta.tool_calls) == 1
+
+
+def test_variables_for_a_chat_template_reach_it_and_switch_thoughts_off() -> None:
+    source = "{% if enable_thinking %}<think>{% endif %}{{ mood }}{# </think> #}"
+    served = spec(chat_template=source, capabilities=("completion", "thinking"))
+    for kwargs, think, prompt in (
+        ({"mood": "glad"}, None, "<think>glad"),
+        ({"enable_thinking": False}, None, ""),
+        ({"enable_thinking": False}, Think(True), "<think>"),
+    ):
+        asked, _ = ask(ToolChoice(), served, template_kwargs=kwargs, think=think, tools=())
+        assert asked["prompt"] == prompt
 
 
 def test_a_demanded_call_may_come_after_thoughts() -> None:

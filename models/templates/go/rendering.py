@@ -16,7 +16,7 @@ from models.templates.go.interpreter import execute
 from models.templates.go.nodes import Action, Block, Command, Field, If, Node, Operand, Pipe, Range, Template, With
 from models.templates.go.parser import parse_template
 from models.templates.go.values import TextList, Value
-from models.templates.limits import Budget, n_chars
+from models.templates.limits import Budget, n_chars, walks_values
 
 
 class GoTemplate:
@@ -45,6 +45,7 @@ class GoTemplate:
         """The prompt of a chat. Raises: TemplateError."""
         return self.fill(messages, tools, thinking_values(think), today=today)
 
+    @walks_values
     def fill(
         self,
         messages: Sequence[Message],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from models.templates.chat import Message, Think, Tool
+from models.templates.limits import walks_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +32,10 @@ class Conversation:
 class Renderer:
     """`leading_bos`: the token text a prompt begins with, which the tokenizer may add itself."""
 
-    render: Callable[[Conversation], str]
+    write: Callable[[Conversation], str]
     leading_bos: str = ""
+
+    @walks_values
+    def render(self, conversation: Conversation) -> str:
+        """The prompt. Raises: TemplateError for a chat that the format cannot say, BadRequest."""
+        return self.write(conversation)

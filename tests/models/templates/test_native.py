@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from models.errors import BadRequest
 from models.templates.chat import Message, Think
 from models.templates.errors import InvalidChat, TemplateError, UnsupportedChat
 from models.templates.native import NativeModel, render_native
@@ -136,3 +137,21 @@ def test_refusals_that_do_no_good_are_taken_out() -> None:
         '"<|channel|>final<|message|>" in message.content %}{{ raise_exception("no") }}{% endif %}{% endfor %}ok'
     )
     assert render(source, Message("user", "<|channel|>final<|message|>")) == "ok"
+
+
+def test_more_variables_reach_the_template_but_not_in_the_place_of_its_own() -> None:
+    source = PLAIN + "{{ mood }}{{ bos_token }}{{ enable_thinking }}{{ tools is defined }}"
+    variables = {"mood": "glad", "enable_thinking": "no", "bos_token": "x", "messages": [], "tools": [1],
+                 "add_generation_prompt": False, "raise_exception": 1}  # fmt: skip
+    model = NativeModel(source, "<s>")
+    assert render_native(model, [USER], variables=variables).text == "[user:Hi]>glad<s>noFalse"
+    assert render_native(model, [USER], think=Think(True), variables=variables).text == "[user:Hi]>glad<s>TrueFalse"
+
+
+def test_variables_of_a_request_have_a_bound() -> None:
+    deep: Any = []
+    for _ in range(3000):
+        deep = [deep]
+    for value in ("x" * 70_000, deep):
+        with pytest.raises(BadRequest):
+            render_native(NativeModel(PLAIN), [USER], variables={"v": value})
