@@ -1,0 +1,54 @@
+"""Weights of eight bits with a scale for each block of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from models.create.convert.config import Config
+from models.create.convert.numbers import F32, Array, to_floats
+from models.create.convert.tensors import Tensor
+from models.errors import CreateFailed
+
+SCALES: Final = "_scale_inv"
+UNUSED: Final = (".activation_scale", "_activation_scale")
+
+
+def dequantized(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """The tensors with scales applied, and without the scales. Raises: CreateFailed for quantisations not known."""
+    quantization = config.object("quantization_config")
+    method = quantization.find_text("quant_method")
+    if method in (None, "mxfp4"):  # the latter is an architecture's own business
+        return tensors
+    if method != "fp8":
+        raise CreateFailed(f"Quant method is not yet supported: {method}")
+    block = quantization.integers("weight_block_size")
+    found = {name: tensor for name, tensor in tensors.items() if not name.endswith((SCALES, *UNUSED))}
+    for name, scale in tensors.items():
+        if name.endswith(SCALES):
+            weight = name.removesuffix(SCALES)
+            if weight not in found:
+                raise CreateFailed(f"{name} is the scale of nothing")
+            found[weight] = _scaled(found[weight], scale, block)
+    return found
+
+
+def _scaled(weight: Tensor, scale: Tensor, block: list[int]) -> Tensor:
+    if len(block) > scale.n_dims or any(size <= 0 for size in block):
+        raise CreateFailed("scales that do not fit their weights")
+    blocks = (1,) * (scale.n_dims - len(block)) + tuple(block)
+    if block and any(n * size < of for n, size, of in zip(scale.shape, blocks, weight.shape, strict=True)):
+        raise CreateFailed("scales that do not fit their weights")
+
+    def load() -> Array:
+        scales = to_floats(scale.load(), scale.kind).astype(np.float32)
+        if block:
+            for axis, size in enumerate(blocks):
+                scales = scales.repeat(size, axis)
+            scales = scales[tuple(slice(0, n) for n in weight.shape)]
+        scales = scales.reshape(scales.shape + (1,) * (weight.n_dims - scales.ndim))
+        result: Array = to_floats(weight.load(), weight.kind).astype(np.float32) * scales
+        return result
+
+    return Tensor(F32, weight.shape, (load,))

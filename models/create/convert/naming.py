@@ -1,0 +1,57 @@
+"""What llama.cpp calls the tensors of a model: the tables of its `gguf` package, and what those do not know yet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import gguf
+from gguf import MODEL_ARCH, MODEL_TENSOR
+
+from models.errors import CreateFailed
+
+log = logging.getLogger(__name__)
+
+SUFFIXES: Final = (".weight", ".bias")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTensor:
+    """A tensor's name in the file, and which of llama.cpp's tensors it is; None for one that its tables lack."""
+
+    name: str
+    kind: MODEL_TENSOR | None
+
+
+class TensorNames:
+    """Names by architecture; `extra` are patterns of source names with `{bid}` for the block, without suffix."""
+
+    def __init__(self, architecture: str, n_blocks: int, extra: Mapping[str, str]) -> None:
+        self._map = gguf.get_tensor_name_map(_architecture(architecture), n_blocks)
+        blocks = range(n_blocks)
+        self._extra = {
+            source.format(bid=block): target.format(bid=block)
+            for source, target in extra.items()
+            for block in (blocks if "{bid}" in source else (0,))
+        }
+
+    def named(self, source: str) -> NamedTensor:
+        """Raises: CreateFailed for a tensor that the architecture does not have."""
+        stem, suffix = _split(source)
+        if stem in self._extra:
+            return NamedTensor(self._extra[stem] + suffix, None)
+        found = self._map.get_type_and_name(source, try_suffixes=SUFFIXES)
+        if found is None:
+            raise CreateFailed(f"the model has a tensor that its architecture does not know: {source}")
+        return NamedTensor(found[1], found[0])
+
+
+def _split(source: str) -> tuple[str, str]:
+    suffix = next((s for s in SUFFIXES if source.endswith(s)), "")
+    return source.removesuffix(suffix), suffix
+
+
+def _architecture(name: str) -> MODEL_ARCH:
+    return next(number for number, known in gguf.MODEL_ARCH_NAMES.items() if known == name)

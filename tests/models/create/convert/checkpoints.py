@@ -1,0 +1,229 @@
+"""Tiny models as their authors would publish them: configuration, random weights, tokenizer; the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model. `tensors`: shapes by name; a name may end in `:F32` and the like where it differs from `dtype`."""
+
+    name: str
+    config: dict[str, Any]
+    tensors: dict[str, Shape]
+    tokenizer: Callable[[Path, dict[str, Any]], None]
+    dtype: str = "BF16"
+    n_shards: int = 1
+    pre: str = "default"
+    files: dict[str, Any] = field(default_factory=dict)
+
+
+def write_case(case: Case, directory: Path) -> None:
+    """The model's files, in a directory that is made for it."""
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text(json.dumps(case.config))
+    case.tokenizer(directory, case.config)
+    for name, content in case.files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    items = [_split(name, shape, case.dtype) for name, shape in case.tensors.items()]
+    if case.n_shards == 1:
+        write_safetensors(directory / "model.safetensors", items)
+        return
+    weight_map: dict[str, str] = {}
+    for number in range(case.n_shards):
+        file_name = f"model-{number + 1:05}-of-{case.n_shards:05}.safetensors"
+        part = items[number :: case.n_shards]
+        write_safetensors(directory / file_name, part)
+        weight_map |= {name: file_name for name, _, _ in part}
+    (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def _split(name: str, shape: Shape, dtype: str) -> tuple[str, Shape, str]:
+    stem, _, other = name.partition(":")
+    return stem, shape, other or dtype
+
+
+# ---- weights
+
+ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "U8": 1, "I64": 8}
+
+
+def write_safetensors(path: Path, items: list[tuple[str, Shape, str]]) -> None:
+    head: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    chunks: list[bytes] = []
+    at = 0
+    for name, shape, dtype in items:
+        raw = random_bytes(name, shape, dtype)
+        head[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + len(raw)]}
+        chunks.append(raw)
+        at += len(raw)
+    text = json.dumps(head).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(chunks))
+
+
+def random_bytes(name: str, shape: Shape, dtype: str) -> bytes:
+    """Numbers between -0.5 and 0.5 that depend on the name alone."""
+    n_elements = int(np.prod(shape, dtype=np.int64))
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    raw = np.random.PCG64(seed).random_raw(max(n_elements, 1))[:n_elements]
+    if dtype == "U8":
+        return (raw >> np.uint64(56)).astype(np.uint8).tobytes()
+    if dtype == "F8_E4M3":
+        codes = (raw >> np.uint64(56)).astype(np.uint8)
+        return np.where((codes & 0x7F) == 0x7F, np.uint8(0), codes).astype(np.uint8).tobytes()
+    if dtype == "I64":
+        return np.arange(n_elements, dtype=np.int64).tobytes()
+    floats = ((raw >> np.uint64(40)).astype(np.float64) / 2**24 - 0.5).astype(np.float32)
+    if dtype == "BF16":
+        return (floats.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+    return floats.astype(np.float16 if dtype == "F16" else np.float32).tobytes()
+
+
+# ---- tokenizers
+
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+QWEN2 = LLAMA3.replace("{1,3}", "")
+N_BYTE_TOKENS = 256
+WORDS = ("he", "ll", "lo", "wo", "rl", "Ġh", "Ġw")
+
+
+def byte_letters() -> list[str]:
+    """GPT-2's letter for each byte."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in plain]
+    letters = {b: chr(b) for b in plain} | {b: chr(256 + i) for i, b in enumerate(others)}
+    return [letters[b] for b in range(256)]
+
+
+def byte_pair_tokenizer(
+    regex: str = LLAMA3, specials: tuple[str, ...] = ("<|begin|>", "<|end|>"), template: bool = False, **settings: Any
+) -> Callable[[Path, dict[str, Any]], None]:
+    """A tokenizer of byte pairs; the first special token is BOS, the second EOS."""
+
+    def write(directory: Path, config: Mapping[str, Any]) -> None:
+        texts = [*byte_letters(), *WORDS]
+        vocab = {text: i for i, text in enumerate(texts)}
+        merges = [[text[:1], text[1:]] for text in WORDS]
+        added = [
+            {"id": len(texts) + i, "content": text, "special": True, "normalized": False, "single_word": False,
+             "lstrip": False, "rstrip": False}
+            for i, text in enumerate(specials)
+        ]  # fmt: skip
+        added.append({**added[0], "id": len(texts) + len(specials), "content": "<tool>", "special": False})
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+        split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}
+        start = {"SpecialToken": {"id": specials[0], "type_id": 0}}
+        processor: dict[str, Any] = byte_level
+        if template:
+            processor = {
+                "type": "TemplateProcessing",
+                "single": [start, {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [
+                    start,
+                    {"Sequence": {"id": "A", "type_id": 0}},
+                    start,
+                    {"Sequence": {"id": "B", "type_id": 1}},
+                ],
+                "special_tokens": {specials[0]: {"id": specials[0], "ids": [len(texts)], "tokens": [specials[0]]}},
+            }
+        tokenizer = {
+            "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
+            "post_processor": processor, "decoder": byte_level,
+            "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                      "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                      "vocab": vocab, "merges": merges},
+        }  # fmt: skip
+        (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
+        own = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": specials[0], "eos_token": specials[1]}
+        (directory / "tokenizer_config.json").write_text(json.dumps(own | settings))
+
+    return write
+
+
+def sentencepiece_tokenizer(n_letters: int = 40, **settings: Any) -> Callable[[Path, dict[str, Any]], None]:
+    """`tokenizer.model` with bytes, letters and some added tokens."""
+
+    def write(directory: Path, config: Mapping[str, Any]) -> None:
+        (directory / "tokenizer.model").write_bytes(sentencepiece_model(n_letters))
+        own = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "add_bos_token": True}
+        (directory / "tokenizer_config.json").write_text(json.dumps(own | settings))
+
+    return write
+
+
+def sentencepiece_model(n_letters: int) -> bytes:
+    pieces: list[tuple[str, float, int]] = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3), ("<user>", 0.0, 4)]
+    pieces += [(f"<0x{b:02X}>", 0.0, 6) for b in range(256)]
+    pieces += [("\u2581", -1.0, 1)] + [(chr(ord("A") + i), -2.0 - i, 1) for i in range(n_letters)]
+    out = bytearray()
+    for text, score, kind in pieces:
+        body = _bytes_field(1, text.encode()) + bytes([0x15]) + struct.pack("<f", score) + _int_field(3, kind)
+        out += _bytes_field(1, body)
+    out += _bytes_field(2, _int_field(3, 2) + _int_field(35, 1))
+    out += _bytes_field(3, _bytes_field(1, b"identity") + _int_field(3, 1) + _int_field(4, 0) + _int_field(5, 1))
+    return bytes(out)
+
+
+N_SENTENCE_PIECES = 4 + 256 + 1 + 40
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def _int_field(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _bytes_field(number: int, value: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def word_tokenizer(directory: Path, config: Mapping[str, Any]) -> None:
+    """BERT's kind: whole words and parts of words."""
+    texts = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "##lo", "world", "##s", *"abcdefghij", "."]
+    added = [
+        {"id": i, "content": text, "special": True, "normalized": False, "single_word": False, "lstrip": False,
+         "rstrip": False}
+        for i, text in enumerate(texts[:5])
+    ]  # fmt: skip
+    cls, sep = {"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}}
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+                       "strip_accents": None, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing", "single": [cls, {"Sequence": {"id": "A", "type_id": 0}}, sep],
+                           "pair": [cls, {"Sequence": {"id": "A", "type_id": 0}}, sep,
+                                    {"Sequence": {"id": "B", "type_id": 1}}, sep],
+                           "special_tokens": {t: {"id": t, "ids": [texts.index(t)], "tokens": [t]}
+                                              for t in ("[CLS]", "[SEP]")}},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100, "vocab": {text: i for i, text in enumerate(texts)}},
+    }  # fmt: skip
+    (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "unk_token": "[UNK]", "sep_token": "[SEP]",
+                "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}  # fmt: skip
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))

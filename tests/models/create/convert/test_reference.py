@@ -1,0 +1,42 @@
+"""Converted models equal those of llama.cpp's own converter, which `record_golden.py` ran once."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.create.convert.checkpoint import Checkpoint
+from models.create.convert.output import OutputFile, write_plan
+from models.create.convert.plan import plan_model
+from tests.models.create.convert.cases import CASES
+from tests.models.create.convert.checkpoints import Case, write_case
+from tests.models.create.convert.describe import describe
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_converted_model_equals_upstreams(case: Case, tmp_path: Path) -> None:
+    expected = json.loads((GOLDEN / f"{case.name}.json").read_text())
+    made = converted(case, tmp_path)
+    assert made["keys"] == expected["keys"]
+    assert made["tensors"] == expected["tensors"]
+
+
+def converted(case: Case, tmp_path: Path) -> dict[str, Any]:
+    directory = tmp_path / case.name
+    write_case(case, directory)
+    files = {str(p.relative_to(directory)): p for p in directory.rglob("*") if p.is_file()}
+    out = tmp_path / "out.gguf"
+    descriptor = os.open(out, os.O_RDWR | os.O_CREAT)
+    try:
+        file = OutputFile(descriptor)
+        write_plan(plan_model(Checkpoint(files, case.name)), file, lambda done, total: None)
+        file.finish()
+    finally:
+        os.close(descriptor)
+    return describe(out)
