@@ -94,6 +94,16 @@ def extra_members(body: ExtraTextFields, format_: bytes, budget: int | None = No
     }
 
 
+def extra_think(body: ExtraTextFields) -> Think | None:
+    """Whether to think, said in either way; None where nothing is said of it.
+
+    A template's variable that turns thoughts off means the same for models whose prompts are no templates.
+    """
+    if body.think is None and body.chat_template_kwargs.get("enable_thinking") is False:
+        return Think(False)
+    return body.think
+
+
 def _budget(n_tokens: int | None) -> int | None:
     """-1, as llama-server has it, is no limit."""
     if n_tokens is None or n_tokens == -1:

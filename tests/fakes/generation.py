@@ -46,6 +46,9 @@ class FakeGeneration:
         async for event in self._play(request):
             yield event
 
+    async def prompt_text(self, request: GenerateRequest) -> str:
+        return request.prompt if request.prompt_tokens is None else bytes(request.prompt_tokens).decode()
+
     async def embed(self, request: EmbedRequest) -> Embeddings:
         self.requests.append(request)
         self.open += 1

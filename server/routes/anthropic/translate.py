@@ -15,7 +15,7 @@ from server.requests import ChatRequest, ToolChoice, ToolUse
 from server.routes.anthropic.blocks import to_messages
 from server.routes.anthropic.schema import MessagesBody, ThinkingBody, ToolBody, ToolChoiceBody
 from server.routes.checks import MODEL_REQUIRED
-from server.routes.extras import MAX_BUDGET, extra_members, extra_options, said
+from server.routes.extras import MAX_BUDGET, extra_members, extra_options, extra_think, said
 from server.routes.tools import ParametersBody, ToolFunctionBody, parse_parameters, to_tool
 from server.routes.tools import ToolBody as NativeToolBody
 from server.routes.v1 import Untranslatable
@@ -44,7 +44,7 @@ def to_prompt_request(body: MessagesBody, arrived_ns: int) -> ChatRequest:
         model=body.model,
         options=_options(body),
         arrived_ns=arrived_ns,
-        think=_think(body) or body.think,
+        think=_think(body) or extra_think(body),
         think_if_able=True,
         messages=tuple(messages),
         tools=tuple(_tools(body.tools)),

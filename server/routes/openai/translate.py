@@ -12,7 +12,7 @@ from models.templates.chat import Think
 from registry.gojson import quote
 from server.requests import ChatRequest, EmbedRequest, GenerateRequest
 from server.routes.checks import count_logprobs, parse_inputs, require_model
-from server.routes.extras import extra_members, extra_options, said
+from server.routes.extras import extra_members, extra_options, extra_think, said
 from server.routes.openai.choices import count_choices
 from server.routes.openai.formats import JSON_MODE, named_schema
 from server.routes.openai.messages import go_type_of, to_messages
@@ -52,7 +52,7 @@ def to_chat_request(body: ChatBody, arrived_ns: int) -> ChatRequest:
         model=body.model,
         options=_chat_options(body),
         arrived_ns=arrived_ns,
-        think=to_think(effort or "") or body.think,
+        think=to_think(effort or "") or extra_think(body),
         n_logprobs=body.top_logprobs if body.logprobs else None,
         debug_render_only=body.debug_render_only,
         messages=messages,
@@ -134,7 +134,7 @@ def to_generate_requests(body: CompletionBody, arrived_ns: int) -> list[Generate
         model=body.model,
         options=_completion_options(body),
         arrived_ns=arrived_ns,
-        think=body.think,
+        think=extra_think(body),
         n_logprobs=_completion_logprobs(body, is_choosy=n_candidates > count_choices(body.n)),
         debug_render_only=body.debug_render_only,
         suffix=body.suffix,

@@ -14,7 +14,7 @@ from models.templates.chat import Message, Tool
 from registry.gojson import encode_sorted
 from server.json_decoding.errors import DecodeError
 from server.requests import ChatRequest
-from server.routes.extras import extra_members, extra_options, said
+from server.routes.extras import extra_members, extra_options, extra_think, said
 from server.routes.openai.formats import JSON_MODE, named_schema
 from server.routes.openai.images import decode_image
 from server.routes.openai.responses.items import (
@@ -42,7 +42,7 @@ WEB_SEARCH = "web_search"
 def to_chat_request(body: ResponseBody, arrived_ns: int) -> ChatRequest:
     """Raises: Untranslatable, BadField."""
     messages = _messages(body)
-    think = to_think(body.reasoning.effort) or body.think
+    think = to_think(body.reasoning.effort) or extra_think(body)
     tools, choice = read_tool_choice(body.tool_choice, list(_tools(body.tools)))
     request = ChatRequest(
         **extra_members(body, _format(body)),

@@ -18,6 +18,7 @@ from server.routes.openai.translate import (
     check_chat,
     check_completion,
     to_chat_request,
+    to_chat_requests,
     to_embed_request,
     to_generate_requests,
     to_think,
@@ -127,6 +128,13 @@ def test_the_effort_of_reasoning_wins_and_both_win_over_think() -> None:
     assert chat(reasoning={}, reasoning_effort="bogus", think="low").think == Think(True, "low")
 
 
+def test_turning_thoughts_off_in_a_template_turns_them_off() -> None:
+    asked = chat(chat_template_kwargs={"enable_thinking": False, "a": 1})
+    assert (asked.think, asked.template_kwargs) == (Think(False), {"enable_thinking": False, "a": 1})
+    assert chat(chat_template_kwargs={"enable_thinking": True}).think is None
+    assert chat(chat_template_kwargs={"enable_thinking": False}, think="high").think == Think(True, "high")
+
+
 def test_logprobs_are_counted() -> None:
     assert chat(top_logprobs=3).n_logprobs is None
     assert chat(logprobs=True).n_logprobs == 0
@@ -143,6 +151,99 @@ def test_logprobs_have_limits() -> None:
     with pytest.raises(BadField, match="between 0 and 20"):
         check_completion(read(COMPLETION, {"model": "m", "logprobs": 21}))
     check_completion(read(COMPLETION, {"logprobs": -1}))
+
+
+# ---- what Ollama ignores --------------------------------------------------------------------------------------------
+
+
+def test_several_choices_are_several_variants_of_one_request() -> None:
+    wanted = to_chat_requests(read(CHAT, {"model": "m", "messages": MESSAGES, "n": 3, "seed": 5}), 7)
+    assert [request.variant for request in wanted] == [0, 1, 2]
+    assert {request.options["seed"] for request in wanted} == {5}
+
+
+PROMPTS: list[tuple[dict[str, Any], list[tuple[str, tuple[int, ...] | None, int]]]] = [
+    ({}, [("p", None, 0)]),
+    ({"prompt": None}, [("", None, 0)]),
+    ({"prompt": ["a", "b"], "n": 2}, [("a", None, 0), ("a", None, 1), ("b", None, 0), ("b", None, 1)]),
+    ({"prompt": [1, 2]}, [("", (1, 2), 0)]),
+    ({"prompt": [[1], "a", [2, 3]]}, [("", (1,), 0), ("a", None, 0), ("", (2, 3), 0)]),
+    ({"n": 1, "best_of": 2}, [("p", None, 0), ("p", None, 1)]),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), PROMPTS)
+def test_prompts(fields: dict[str, Any], expected: list[tuple[str, tuple[int, ...] | None, int]]) -> None:
+    found = completions(**fields)
+    assert [(request.prompt, request.prompt_tokens, request.variant) for request in found] == expected
+    assert [request.raw for request in found] == [tokens is not None for _, tokens, _ in expected]
+
+
+def test_candidates_are_ranked_by_their_logprobs() -> None:
+    assert completion(best_of=2).n_logprobs == 0
+    assert completion(best_of=2, n=2).n_logprobs is None
+    assert completion(best_of=2, logprobs=3).n_logprobs == 3
+
+
+REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str]] = [
+    ({"n": 0}, "n must be between 1 and 128"),
+    ({"n": 129}, "n must be between 1 and 128"),
+    ({"best_of": 129}, "best_of must be between 1 and 128"),
+    ({"n": 3, "best_of": 2}, "best_of must not be less than n"),
+    ({"best_of": 2, "stream": True}, "best_of cannot be streamed: which reply is best is known at the end"),
+    ({"prompt": ["a"] * 43, "n": 3}, "prompts times n must be between 1 and 128"),
+    ({"prompt": [1], "suffix": "x"}, "a prompt of tokens cannot have a suffix"),
+    ({"echo": True, "logprobs": 1}, "echo cannot be combined with logprobs: those of a prompt are not computed"),
+    ({"grammar": "a", "regex": "b"}, "grammar and regex cannot be combined"),
+]
+
+
+@pytest.mark.parametrize(("fields", "text"), REFUSED_COMPLETIONS)
+def test_completions_that_are_refused(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadField) as caught:
+        completions(**fields)
+    assert str(caught.value) == text
+
+
+REFUSED_CHATS: list[tuple[dict[str, Any], str]] = [
+    ({"max_completion_tokens": 0}, "max_completion_tokens must be at least 1"),
+    ({"n": -1}, "n must be between 1 and 128"),
+    ({"response_format": {"type": "json_object"}, "grammar": "g"}, "format and grammar cannot be combined"),
+    ({"reasoning_budget_tokens": -2}, "reasoning_budget_tokens must be a number of tokens, or -1 for no limit"),
+    ({"reasoning_budget_tokens": 2**31}, "reasoning_budget_tokens must be a number of tokens, or -1 for no limit"),
+    ({"options": {"top_k": "x"}}, 'option "top_k" must be of type integer'),
+    (
+        {"options": {"logit_bias": {str(i): 1 for i in range(1025)}}},
+        "logit_bias has 1025 entries, at most 1024 are possible",
+    ),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}, "strict": True}}},
+        "a strict json_schema needs a name that matches [A-Za-z0-9_-]{1,64}",
+    ),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": True}}},
+        "a strict json_schema needs a schema",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "text"), REFUSED_CHATS)
+def test_chats_that_are_refused(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadField) as caught:
+        to_chat_requests(read(CHAT, {"model": "m", "messages": MESSAGES} | fields), 7)
+    assert str(caught.value) == text
+
+
+def test_fields_of_puna() -> None:
+    asked = chat(grammar="g", reasoning_budget_tokens=0, truncate=True)
+    assert (asked.grammar, asked.thinking_budget, asked.truncate) == ("g", 0, True)
+    plain = chat(regex="r", reasoning_budget_tokens=-1)
+    assert (plain.regex, plain.thinking_budget, plain.truncate) == ("r", None, False)
+
+
+def test_a_schema_that_is_not_strict_may_have_any_name() -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}
+    assert chat(response_format=wanted).format == b"{}"
 
 
 def test_no_messages_are_refused() -> None:
