@@ -443,3 +443,77 @@ def test_images_that_nobody_would_look_at_are_refused() -> None:
     generation, _ = serving(ScriptedRunner("x"), rendered())
     with pytest.raises(BadRequest, match="Multimodal data provided"):
         events(generation.chat(chat(messages=(Message("user", "see", images=(b"png",)),))))
+
+
+# ---- thoughts, calls, variants -------------------------------------------------------------------------------------
+
+
+def thinking(**changes: Any) -> ModelSpec:
+    return rendered(capabilities=("completion", "thinking"), **changes)
+
+
+def test_tokens_of_thoughts_are_counted() -> None:
+    runner = ScriptedRunner("<think>", "h", "m", "</think>", "yes", " sir")
+    generation, _ = serving(runner, thinking())
+    last = events(generation.chat(chat()))[-1]
+    assert (last.usage.n_thinking, last.usage.n_generated) == (3, 6)  # with the tag at their end
+
+
+def test_a_reply_without_thoughts_has_no_tokens_of_them() -> None:
+    generation, _ = serving(ScriptedRunner("yes", " sir"), thinking())
+    assert events(generation.chat(chat()))[-1].usage.n_thinking == 0
+
+
+def test_thoughts_have_the_budget_of_the_request() -> None:
+    runner = ScriptedRunner("yes")
+    generation, _ = serving(runner, thinking())
+    events(generation.chat(chat(thinking_budget=5)))
+    events(generation.chat(chat()))
+    assert [asked["thought_budget"] for asked in runner.asked] == [
+        wire.ThoughtBudget(Thought("<think>", "</think>"), 5),
+        None,
+    ]
+
+
+def test_a_model_without_thoughts_needs_no_budget() -> None:
+    runner = ScriptedRunner("yes")
+    generation, _ = serving(runner)
+    events(generation.chat(chat(thinking_budget=5)))
+    assert runner.asked[0]["thought_budget"] is None
+
+
+def test_variants_have_seeds_of_their_own_if_one_is_given() -> None:
+    runner = ScriptedRunner("yes")
+    generation, _ = serving(runner)
+    for options in ({"seed": 2**32 - 1}, {}):
+        for variant in (0, 1):
+            events(generation.chat(chat(options=options, variant=variant)))
+    assert [asked["sampling"].seed for asked in runner.asked] == [2**32 - 1, 0, None, None]
+
+
+def test_a_prompt_of_tokens_goes_to_the_runner_as_it_is() -> None:
+    runner = ScriptedRunner("yes")
+    generation, _ = serving(runner)
+    request = generate("", prompt_tokens=(104, 105), raw=True)
+    told = events(generation.generate(request))
+    assert (runner.asked[0]["tokens"], runner.asked[0]["prompt"]) == ((104, 105), "")
+    assert told[-1].context == ()
+    assert run(generation.prompt_text(request)) == "hi"
+    assert run(generation.prompt_text(generate("a text"))) == "a text"
+
+
+CONSTRAINTS: list[tuple[dict[str, Any], str]] = [
+    ({"grammar": 'root ::= "a"'}, "gbnf"),
+    ({"grammar": "# a comment\n  other-rule  ::= [a-z]+\nroot ::= other-rule"}, "gbnf"),
+    ({"grammar": 'start: "a ::= b"'}, "lark"),
+    ({"regex": "a+"}, "regex"),
+    ({"format": b'"json"'}, "json"),
+]
+
+
+@pytest.mark.parametrize(("fields", "kind"), CONSTRAINTS)
+def test_what_a_reply_must_match(fields: dict[str, Any], kind: str) -> None:
+    runner = ScriptedRunner("a")
+    generation, _ = serving(runner)
+    events(generation.chat(chat(**fields)))
+    assert runner.asked[0]["constraint"].kind == kind

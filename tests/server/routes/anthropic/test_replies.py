@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from models.errors import BadRequest, LoadError, ModelNotFound, RunnerCrashed
+from models.errors import BadRequest, ContextExceeded, LoadError, ModelNotFound, RunnerCrashed
 from models.parsers.events import Delta, DoneReason, Finished, ToolCall, Usage
 from server.requests import ChatRequest
 from server.routes.anthropic.errors import error_body
@@ -132,6 +132,21 @@ WHOLE: list[tuple[list[Event], str]] = [
 def test_a_whole_message(events: list[Event], rest: str) -> None:
     body = ID.sub("ID", MessageEncoder("m", 5).collect(events).body.decode())
     assert body == f'{{"id":ID,"type":"message","role":"assistant","model":"m","content":{rest}}}\n'
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_what_was_cached_is_no_input_anew(wanted: bool) -> None:
+    finished = Finished(DoneReason.STOP, Usage(n_prompt=70, n_cached=60, n_generated=3))
+    details = '"cache_creation_input_tokens":0,"cache_read_input_tokens":60'
+    usage = f'{{"input_tokens":10,"output_tokens":3,{details}}}' if wanted else '{"input_tokens":70,"output_tokens":3}'
+    assert f'"usage":{usage}' in MessageEncoder("m", 5, with_details=wanted).collect([finished]).body.decode()
+    told = streamed(finished, encoder=MessageEncoder("m", 5, with_details=wanted))
+    assert f'"usage":{usage}' in told[-2]
+
+
+def test_a_prompt_that_is_too_long_is_told_in_anthropics_words() -> None:
+    error = error_body(ContextExceeded(5000, 4096, "Ollama's text"))["error"]
+    assert error == {"type": "invalid_request_error", "message": "prompt is too long: 5000 tokens > 4096 maximum"}
 
 
 def test_a_failure_is_an_event() -> None:

@@ -12,7 +12,7 @@ from models.templates.chat import Message, Think
 from server.json_decoding.errors import DecodeError
 from server.json_decoding.kinds import decode
 from server.json_decoding.parse import parse
-from server.requests import ChatRequest
+from server.requests import ChatRequest, ToolChoice, ToolUse
 from server.routes.anthropic.estimate import estimate_tokens
 from server.routes.anthropic.schema import MESSAGES, MessagesBody
 from server.routes.anthropic.translate import SEARCH_TOOL, to_chat_request, to_prompt_request
@@ -218,6 +218,60 @@ THINKING: list[tuple[dict[str, Any], Think | None]] = [
 def test_thinking(fields: dict[str, Any], think: Think | None) -> None:
     request = translate(**fields)
     assert (request.think, request.think_if_able) == (think, True)
+
+
+# ---- what Ollama ignores --------------------------------------------------------------------------------------------
+
+BUDGETS: list[tuple[dict[str, Any], int | None]] = [
+    ({}, None),
+    ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, 1024),
+    ({"thinking": {"type": "enabled"}}, None),
+    ({"thinking": {"type": "disabled", "budget_tokens": 1024}}, None),
+    ({"reasoning_budget_tokens": 5}, 5),
+    ({"thinking": {"type": "enabled", "budget_tokens": 7}, "reasoning_budget_tokens": 5}, 7),
+]
+
+
+@pytest.mark.parametrize(("fields", "budget"), BUDGETS)
+def test_budgets_of_thoughts(fields: dict[str, Any], budget: int | None) -> None:
+    assert translate(**fields).thinking_budget == budget
+
+
+CHOICES: list[tuple[Any, ToolChoice, bool]] = [
+    (None, ToolChoice(), True),
+    ({"type": "auto"}, ToolChoice(), True),
+    ({"type": "auto", "disable_parallel_tool_use": True}, ToolChoice(), False),
+    ({"type": "none"}, ToolChoice(ToolUse.NONE), True),
+    ({"type": "any", "disable_parallel_tool_use": True}, ToolChoice(ToolUse.REQUIRED), False),
+    ({"type": "tool", "name": "f"}, ToolChoice(ToolUse.REQUIRED, "f"), True),
+]
+
+
+@pytest.mark.parametrize(("value", "choice", "parallel"), CHOICES)
+def test_tool_choices(value: Any, choice: ToolChoice, parallel: bool) -> None:
+    request = translate(tool_choice=value)
+    assert (request.tool_choice, request.parallel_tool_calls) == (choice, parallel)
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"tool_choice": {"type": "bogus"}}, "invalid tool_choice"),
+    ({"tool_choice": {"type": "tool"}}, "invalid tool_choice"),
+    ({"thinking": {"type": "enabled", "budget_tokens": -1}}, "budget_tokens must be a number of tokens"),
+    ({"thinking": {"type": "enabled", "budget_tokens": 2**31}}, "budget_tokens must be a number of tokens"),
+]
+
+
+@pytest.mark.parametrize(("fields", "said"), REFUSED)
+def test_what_cannot_be_is_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(Untranslatable, match=said):
+        translate(**fields)
+
+
+def test_fields_of_puna() -> None:
+    request = translate(regex="r", min_p=0.5, top_k=3, truncate=True, chat_template_kwargs={"a": 1})
+    assert (request.regex, request.truncate, request.template_kwargs) == ("r", True, {"a": 1})
+    assert request.options == {"num_predict": 9, "min_p": 0.5, "top_k": 3}
+    assert not translate().truncate
 
 
 def test_tools_keep_the_order_of_their_schema() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import orjson
 import pytest
 
-from models.errors import RunnerCrashed
+from models.errors import ContextExceeded, RunnerCrashed
 from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob, ToolCall, Usage
 from server.requests import Rendered
 from server.routes.events import Event
 from server.routes.openai.chat_replies import ChatEncoder
+from server.routes.openai.choices import Choice, ChoiceEvent
 from server.routes.openai.completion_replies import CompletionEncoder
+from server.routes.openai.errors import error_body
 
 USAGE = Usage(n_prompt=7, n_generated=3)
 CALL = ToolCall("f", {"b": {"y": 1, "x": "<"}, "a": 2}, 0, "c1")
@@ -119,6 +123,63 @@ def test_a_failure_is_told_in_the_stream() -> None:
     assert encoder.failure(RunnerCrashed("gone")) == b"data: " + body + b"\n\n"
 
 
+# ---- several choices ------------------------------------------------------------------------------------------------
+
+
+def played(*events: tuple[int, Event]) -> list[ChoiceEvent]:
+    return [Choice(index, event) for index, event in events]
+
+
+TWO = played((1, Delta("x")), (0, Delta("a")), (0, STOP), (1, Delta("y")), (1, Finished(DoneReason.LENGTH, USAGE)))
+
+
+def chunk_fields(body: bytes) -> list[Any]:
+    records = body.removesuffix(b"\n\n").split(b"\n\n")
+    assert records.pop() == b"data: [DONE]"
+    return [orjson.loads(record.removeprefix(b"data: ")) for record in records]
+
+
+def test_chunks_tell_whose_choice_they_are_and_the_usage_comes_once() -> None:
+    encoder = ChatEncoder("m", stream=True, with_usage=True, n_choices=2)
+    chunks = chunk_fields(b"".join(encoder.record(event) for event in TWO))
+    usage = chunks.pop()
+    assert (usage["choices"], usage["usage"]["prompt_tokens"], usage["usage"]["completion_tokens"]) == ([], 7, 6)
+    told = [(c["index"], c["delta"].get("role"), c["delta"].get("content"), c["finish_reason"])
+            for chunk in chunks for c in chunk["choices"]]  # fmt: skip
+    assert told == [
+        (1, "assistant", "x", None),
+        (0, "assistant", "a", None),
+        (0, None, None, "stop"),
+        (1, None, "y", None),
+        (1, None, None, "length"),
+    ]
+
+
+def test_whole_choices_stand_in_the_order_of_their_numbers() -> None:
+    body = orjson.loads(ChatEncoder("m", stream=False, with_usage=False, n_choices=2).collect(TWO).body)
+    told = [(c["index"], c["message"]["content"], c["finish_reason"]) for c in body["choices"]]
+    assert told == [(0, "a", "stop"), (1, "xy", "length")]
+    assert body["usage"] == {"prompt_tokens": 7, "completion_tokens": 6, "total_tokens": 13}
+
+
+@pytest.mark.parametrize(
+    ("usage", "wanted", "is_told"),
+    [
+        (Usage(n_prompt=2000, n_cached=1024, n_thinking=2), False, True),
+        (Usage(n_prompt=2000, n_cached=1023, n_thinking=2), False, False),
+        (Usage(n_prompt=7, n_cached=0, n_thinking=2), True, True),
+    ],
+)
+def test_details_of_the_usage(usage: Usage, wanted: bool, is_told: bool) -> None:
+    encoder = ChatEncoder("m", stream=False, with_usage=False, with_details=wanted)
+    found = orjson.loads(encoder.collect([Finished(DoneReason.STOP, usage)]).body)["usage"]
+    details = {
+        "prompt_tokens_details": {"cached_tokens": usage.n_cached},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }
+    assert (details.items() <= found.items(), "prompt_tokens_details" in found) == (is_told, is_told)
+
+
 # ---- completions ---------------------------------------------------------------------------------------------------
 
 
@@ -158,3 +219,45 @@ def test_a_whole_completion_without_text(reason: DoneReason | None, told: str) -
         f'{{"text_completion","model":"m","system_fingerprint":"fp_ollama","choices":[{{"text":"","index":0,'
         f'"finish_reason":{told}}}],"usage":{{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}}}\n'
     )
+
+
+def likely(text: str, logprob: float) -> Delta:
+    return Delta(text, logprobs=(TokenLogprob(text.encode(), logprob),))
+
+
+def test_the_best_of_several_candidates_are_told() -> None:
+    encoder = CompletionEncoder("m", stream=False, with_usage=False, n_prompts=2, n_candidates=2, n_told=1)
+    events = played(*((i, likely(t, lp)) for i, (t, lp) in enumerate([("a", -2), ("b", -1), ("c", -1), ("d", -3)])))
+    body = orjson.loads(encoder.collect(events + played(*((i, STOP) for i in range(4)))).body)
+    assert [(c["index"], c["text"]) for c in body["choices"]] == [(0, "b"), (1, "c")]
+    assert body["usage"] == {"prompt_tokens": 14, "completion_tokens": 12, "total_tokens": 26}
+
+
+def test_logprobs_of_a_completion_stand_in_each_chunk() -> None:
+    encoder = CompletionEncoder("m", stream=True, with_usage=False, with_logprobs=True)
+    chunks = chunk_fields(b"".join(encoder.record(event) for event in [likely("a", -1), likely("b", -2), STOP]))
+    told = [chunk["choices"][0]["logprobs"] for chunk in chunks]
+    assert [(lp["tokens"], lp["text_offset"]) for lp in told] == [(["a"], [0]), (["b"], [1]), ([], [])]
+
+
+def test_a_streamed_completion_of_several_prompts() -> None:
+    encoder = CompletionEncoder("m", stream=True, with_usage=True, n_prompts=2)
+    chunks = chunk_fields(b"".join(encoder.record(e) for e in played((1, Delta("x")), (1, STOP), (0, STOP))))
+    assert [[(c["index"], c["text"]) for c in chunk["choices"]] for chunk in chunks] == [
+        [(1, "x")],
+        [(1, "")],
+        [(0, "")],
+        [],
+    ]
+    assert chunks[-1]["usage"] == {"prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20}
+
+
+def test_a_prompt_that_is_too_long_is_told_in_openais_words() -> None:
+    error = error_body(ContextExceeded(5000, 4096, "Ollama's text"))["error"]
+    assert error == {
+        "message": "This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 "
+        "tokens. Please reduce the length of the messages.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "context_length_exceeded",
+    }

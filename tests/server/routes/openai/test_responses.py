@@ -14,7 +14,7 @@ from models.templates.chat import Message, Think
 from server.json_decoding.errors import DecodeError
 from server.json_decoding.kinds import decode
 from server.json_decoding.parse import parse
-from server.requests import ChatRequest
+from server.requests import ChatRequest, ToolChoice, ToolUse
 from server.routes.events import Event
 from server.routes.openai.responses.replies import ResponseEncoder
 from server.routes.openai.responses.schema import RESPONSE, ResponseBody
@@ -290,6 +290,41 @@ def test_what_is_echoed() -> None:
     assert echoed.items() <= whole.items()
     assert whole["reasoning"] == {"effort": "high"}
     assert whole["tools"] == [tool | {"tools": [tool | {"type": "function", "name": "f"}]}]
+
+
+def test_choices_of_tools_are_kept_and_echoed() -> None:
+    fields: dict[str, Any] = {
+        "tools": [function("f"), function("g")],
+        "tool_choice": {"type": "function", "name": "f"},
+        "parallel_tool_calls": False,
+    }
+    request = translate(**fields)
+    assert (request.tool_choice, request.parallel_tool_calls) == (ToolChoice(ToolUse.REQUIRED, "f"), False)
+    created = streamed(STOP, **fields)[0]["response"]
+    assert (created["tool_choice"], created["parallel_tool_calls"]) == (fields["tool_choice"], False)
+    plain = streamed(STOP)[0]["response"]
+    assert (plain["tool_choice"], plain["parallel_tool_calls"]) == ("auto", True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_cut"), [({}, False), ({"truncation": "disabled"}, False), ({"truncation": "auto"}, True),
+                           ({"truncate": True}, True)],
+)  # fmt: skip
+def test_a_prompt_is_cut_only_if_the_request_says_so(fields: dict[str, Any], is_cut: bool) -> None:
+    assert translate(**fields).truncate is is_cut
+
+
+@pytest.mark.parametrize(("wanted", "numbers"), [(False, (0, 0)), (True, (4, 2))])
+def test_details_of_the_usage(wanted: bool, numbers: tuple[int, int]) -> None:
+    finished = Finished(DoneReason.STOP, Usage(n_prompt=7, n_cached=4, n_generated=3, n_thinking=2))
+    usage = orjson.loads(ResponseEncoder(body(), with_details=wanted).collect([finished]).body)["usage"]
+    cached, thought = usage["input_tokens_details"], usage["output_tokens_details"]
+    assert (cached["cached_tokens"], thought["reasoning_tokens"]) == numbers
+
+
+def test_a_strict_schema_needs_a_name() -> None:
+    with pytest.raises(Untranslatable, match="needs a name"):
+        translate(text={"format": {"type": "json_schema", "schema": {}, "strict": True}})
 
 
 def test_a_whole_response_drops_text_beside_calls() -> None:
