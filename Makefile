@@ -4,7 +4,7 @@
 BACKEND ?=
 BIN := .venv/bin
 
-.PHONY: help setup serve demo test test-model test-clients conformance check lint type format bench image
+.PHONY: help setup clients serve demo test test-model test-clients conformance check lint type format bench image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -19,13 +19,16 @@ serve: setup ## start the server on 127.0.0.1:11434 (or OLLAMA_HOST), with the b
 demo: setup ## start a server on a free port, ask the built-in model some questions, stop it
 	@$(BIN)/python -m tools.demo
 
-test: setup ## run all tests that need no GPU
+clients: setup ## install the client libraries that the tests try (Node's ones when Node is there)
+	@tools/clients.sh
+
+test: clients ## run all tests that need no GPU
 	@$(BIN)/pytest -m "not gpu"
 
 test-model: setup ## run only the tests that load a model
 	@$(BIN)/pytest -m "model and not gpu"
 
-test-clients: setup ## run only the tests with real client libraries
+test-clients: clients ## run only the tests with real client libraries
 	@$(BIN)/pytest tests/clients
 
 conformance: setup ## replay the recorded exchanges of Ollama, print what differs (SESSIONS="file or folder …" chooses)
