@@ -11,9 +11,9 @@ from models.engine.sequence import Task
 from models.errors import BadRequest
 from models.runner.messages import Constraint, Generate, Sampling
 from models.sampling.after_thought import AfterThought, Constraining
+from models.sampling.broad import Scratch
 from models.sampling.grammar import Grammars
 from models.sampling.sampler import Sampler
-from models.sampling.shortlist import Scratch
 
 _QUICK_CHARS = 16 * 1024
 _MOST = 2**31 - 1

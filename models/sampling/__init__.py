@@ -1,6 +1,7 @@
 """How the next token is picked from its logits.
 
 sampler.py    one sequence's sampler: its options, random numbers, recent tokens
+broad.py      choosing where too many tokens pass to be listed
 shortlist.py  the few tokens that can be picked, found without sorting the vocabulary
 chain.py      the filters in llama.cpp's order, on a short list
 penalties.py  repetition, presence and frequency     rng.py        the random numbers of a seed

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
 
 MANY = 2048
 """Candidates that are not worth sorting."""

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from models.runner.messages import Sampling
 from models.sampling import chain
 from models.sampling.after_thought import Constraining
+from models.sampling.broad import Broad, Scratch
 from models.sampling.chain import Candidates, Floats
 from models.sampling.penalties import Penalties
 from models.sampling.rng import draw, random_source
-from models.sampling.shortlist import Scratch, Shortlist, greedy
+from models.sampling.shortlist import Shortlist, greedy
 
 
 class Sampler:
@@ -35,6 +36,7 @@ class Sampler:
         self._options = options
         self._shortlist = Shortlist(scratch)
         self._random = random_source(options.seed)
+        self._broad = Broad(scratch, self._random)
         self._penalties = _penalties(options, prompt)
         self._suppressed = suppressed if suppressed is not None and len(suppressed) else None
         self._matcher = matcher
@@ -75,21 +77,29 @@ class Sampler:
         options = self._options
         if options.temperature <= 0 and options.typical_p >= 1:
             return greedy(logits)
-        u = draw(self._random)
-        shortlist = self._shortlist
         candidates: Candidates
         if options.top_k > 0:
-            candidates = shortlist.top_k(logits, options.top_k)
+            candidates = self._shortlist.top_k(logits, options.top_k)
             candidates = chain.top_p(chain.typical(candidates, options.typical_p), options.top_p)
+            candidates = chain.min_p(candidates, options.min_p)
         elif options.typical_p < 1:
-            candidates = chain.top_p(shortlist.typical(logits, options.typical_p), options.top_p)
+            if options.top_p >= 1 and len(logits) > chain.MANY:
+                token = self._broad.typical(logits, options.typical_p, options.min_p, options.temperature)
+                if token is not None:
+                    return token
+            candidates = chain.top_p(self._shortlist.typical(logits, options.typical_p), options.top_p)
+            candidates = chain.min_p(candidates, options.min_p)
         elif options.top_p < 1:
-            candidates = shortlist.top_p(logits, options.top_p)
+            if self._shortlist.expects_many():
+                token = self._broad.top_p(logits, options.top_p, options.min_p, options.temperature)
+                if token is not None:
+                    return token
+            candidates = chain.min_p(self._shortlist.top_p(logits, options.top_p), options.min_p)
         elif options.min_p > 0:
-            candidates = shortlist.min_p(logits, options.min_p)
+            candidates = self._shortlist.min_p(logits, options.min_p)
         else:
-            return shortlist.choose(logits, options.temperature, u)
-        return chain.choose(chain.min_p(candidates, options.min_p), options.temperature, u)
+            return self._broad.any(logits, options.temperature)
+        return chain.choose(candidates, options.temperature, draw(self._random))
 
 
 def _penalties(options: Sampling, prompt: Iterable[int] | npt.NDArray[np.int32]) -> Penalties | None:

@@ -6,36 +6,18 @@ the best logit of each of 4096 columns: the k-th best of those is at most the k-
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from models.errors import UnusableOutput
 from models.sampling import chain
+from models.sampling.broad import HIGHEST, LOWEST, UNUSABLE, Scratch, Whole, best_of
 from models.sampling.chain import MANY, Candidates, Floats, Ids
 
-UNUSABLE = "the model's output is not a number"
-
-_COLUMNS = 4096
-"""About so many; a divisor of the vocabulary's size where there is one, so that nothing is left over."""
 _FIRST_GUESS = 64
-_HIGHEST = np.finfo(np.float32).max
-_LOWEST = -_HIGHEST
-_LOG2_E = math.log2(math.e)
-_FAINT = 1e-20
-
-
-class Scratch:
-    """What all samplers of one thread share: a buffer as large as the vocabulary, and how to divide it."""
-
-    def __init__(self, n_vocab: int) -> None:
-        self.values = np.empty(n_vocab, dtype=np.float32)
-        self.n_columns = _columns(n_vocab)
-
-
-def _columns(n_vocab: int) -> int:
-    fitting = [n for n in range(_COLUMNS // 2, 2 * _COLUMNS) if n_vocab % n == 0]
-    return min(fitting, key=lambda n: abs(n - _COLUMNS), default=_COLUMNS)
+_BROAD_FOR = 64
+"""So many steps long nuclei are expected to be as broad as one that was."""
+_FEW = 8
+"""If one column in so many or more has such tokens, looking at all of the vocabulary is quicker."""
 
 
 class Shortlist:
@@ -44,6 +26,12 @@ class Shortlist:
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
         self._n_nucleus = _FIRST_GUESS
+        self._n_broad = 0
+
+    def expects_many(self) -> bool:
+        """Whether the nucleus is probably too broad to be listed: a recent one was."""
+        self._n_broad = max(0, self._n_broad - 1)
+        return self._n_broad > 0
 
     def top_k(self, logits: Floats, k: int) -> Candidates:
         """The k most likely tokens, fewer where fewer are possible. Raises: UnusableOutput."""
@@ -54,9 +42,8 @@ class Shortlist:
 
         Sorted, unless there are very many.
         """
-        best = _best(logits)
-        weights = self._weights(logits, 1.0, best)
-        wanted = np.float32(p) * chain.block_sums(weights).sum()
+        whole = Whole(self._scratch, logits, 1.0)
+        weights, wanted = whole.weights, np.float32(p * whole.total)
         n = self._n_nucleus
         while n <= MANY:
             ids, found, _ = chain.sort(_candidates(logits, self.most_likely(logits, n)))
@@ -66,57 +53,56 @@ class Shortlist:
                 self._n_nucleus = min(max(2 * n_kept, _FIRST_GUESS), MANY)
                 return Candidates(ids[:n_kept], found[:n_kept], True)
             n *= 4
-        self._n_nucleus = MANY
-        return _candidates(logits, chain.take_mass(best - logits, weights, wanted))
+        self._n_nucleus, self._n_broad = MANY, _BROAD_FOR
+        return _candidates(logits, chain.take_mass(-logits, weights, wanted))
 
     def min_p(self, logits: Floats, p: float) -> Candidates:
         """The tokens at least p times as likely as the most likely one, by id. Raises: UnusableOutput."""
-        return _candidates(logits, (logits >= _best(logits) + np.log(np.float32(min(p, 1)))).nonzero()[0])
+        bests = self._bests(logits)
+        return _candidates(logits, self._above(logits, bests, best_of(bests) + np.log(np.float32(min(p, 1)))))
 
     def typical(self, logits: Floats, p: float) -> Candidates:
         """What `chain.typical` keeps of the whole vocabulary. Raises: UnusableOutput."""
-        possible = self._weights(logits, 1.0, _best(logits)).nonzero()[0]
+        possible = Whole(self._scratch, logits, 1.0).weights.nonzero()[0]
         return chain.typical(_candidates(logits, possible), p)
-
-    def choose(self, logits: Floats, temperature: float, u: float) -> int:
-        """The token at the point u (0 to 1) of the whole vocabulary's distribution. Raises: UnusableOutput."""
-        with np.errstate(over="ignore"):
-            weights = self._weights(logits, temperature, np.float32(0))
-        sums = chain.block_sums(weights)
-        if not _FAINT < sums.sum() < np.inf:  # too large or too small to do without the best one
-            weights = self._weights(logits, temperature, _best(logits))
-            sums = chain.block_sums(weights)
-        return chain.pick_by_blocks(weights, sums, u)
 
     def most_likely(self, logits: Floats, k: int) -> Ids:
         """At least the k most likely of the possible tokens, in order of their ids. Raises: UnusableOutput."""
         n, n_columns = len(logits), self._scratch.n_columns
         k = min(k, n)
-        n_rows = n // n_columns
-        if n_rows < 4 or 2 * k > n_columns:
-            _best(logits)
-            return np.flatnonzero(logits >= max(np.partition(logits, n - k)[n - k], _LOWEST))
-        table = logits[: n_rows * n_columns].reshape(n_rows, n_columns)
-        bests = table.max(axis=0)
+        if n < 4 * n_columns or 2 * k > n_columns:
+            best_of(logits)
+            return np.flatnonzero(logits >= max(np.partition(logits, n - k)[n - k], LOWEST))
+        bests = self._bests(logits)
+        best_of(bests)
+        return self._above(logits, bests, max(np.partition(bests, n_columns - k)[n_columns - k], LOWEST))
+
+    def _bests(self, logits: Floats) -> Floats:
+        """The best logit of each column."""
+        n_columns = self._scratch.n_columns
+        n_rows = len(logits) // n_columns
+        if n_rows == 0:
+            return logits
+        bests: Floats = logits[: n_rows * n_columns].reshape(n_rows, n_columns).max(axis=0)
         rest = logits[n_rows * n_columns :]
         if len(rest):
             np.maximum(bests[: len(rest)], rest, out=bests[: len(rest)])
-        _best(bests)
-        threshold = max(np.partition(bests, n_columns - k)[n_columns - k], _LOWEST)
+        return bests
+
+    def _above(self, logits: Floats, bests: Floats, threshold: np.float32) -> Ids:
+        """The tokens from this logit on, in order of their ids, looked for in the columns that have some."""
+        n_columns = len(bests)
         columns = (bests >= threshold).nonzero()[0]
+        if _FEW * len(columns) > n_columns:
+            return np.flatnonzero(logits >= threshold)
+        n_rows = len(logits) // n_columns
+        table = logits[: n_rows * n_columns].reshape(n_rows, n_columns)
         rows, places = (table.take(columns, axis=1) >= threshold).nonzero()
         ids: Ids = rows * n_columns + columns[places]
+        rest = logits[n_rows * n_columns :]
         if len(rest):
             ids = np.concatenate([ids, (rest >= threshold).nonzero()[0] + n_rows * n_columns])
         return ids
-
-    def _weights(self, logits: Floats, temperature: float, best: np.float32) -> Floats:
-        """exp((logits - best) / temperature), in a shared buffer."""
-        values = self._scratch.values
-        if best != 0:
-            logits = np.subtract(logits, best, out=values)
-        np.multiply(logits, np.float32(_LOG2_E / max(temperature, chain.LEAST_TEMPERATURE)), out=values)
-        return np.exp2(values, out=values)  # half the time of exp
 
 
 def _candidates(logits: Floats, ids: Ids) -> Candidates:
@@ -126,13 +112,6 @@ def _candidates(logits: Floats, ids: Ids) -> Candidates:
 def greedy(logits: Floats) -> int:
     """The most likely token. Raises: UnusableOutput."""
     token = int(logits.argmax())
-    if not _LOWEST <= logits[token] <= _HIGHEST:
+    if not LOWEST <= logits[token] <= HIGHEST:
         raise UnusableOutput(UNUSABLE)
     return token
-
-
-def _best(logits: Floats) -> np.float32:
-    best: np.float32 = logits.max()
-    if not _LOWEST <= best <= _HIGHEST:  # NaN compares as false
-        raise UnusableOutput(UNUSABLE)
-    return best

@@ -11,9 +11,9 @@ import pytest
 
 from models.llama.binding import lib
 from models.runner.messages import Sampling
+from models.sampling.broad import Scratch
 from models.sampling.chain import Floats
 from models.sampling.sampler import Sampler
-from models.sampling.shortlist import Scratch
 
 pytestmark = pytest.mark.model
 
@@ -123,8 +123,13 @@ def test_the_same_seed_picks_the_same_tokens(name: str, n_vocab: int) -> None:
 FLAT = {
     "defaults": Sampling(),
     "a broad nucleus": Sampling(top_k=0, top_p=0.9),
+    "a broad nucleus at 1": Sampling(top_k=0, top_p=0.9, temperature=1.0),
     "a broad nucleus, hot": Sampling(top_k=0, top_p=0.9, temperature=1.5),
+    "a broad nucleus, cold": Sampling(top_k=0, top_p=0.9, temperature=0.3),
+    "a broad nucleus with a floor": Sampling(top_k=0, top_p=0.9, min_p=0.05),
     "typical": Sampling(top_k=0, top_p=1.0, typical_p=0.6, temperature=1.0),
+    "typical, hot": Sampling(top_k=0, top_p=1.0, typical_p=0.9, temperature=1.5),
+    "typical with a floor": Sampling(top_k=0, top_p=1.0, typical_p=0.9, min_p=0.05),
     "typical and a nucleus": Sampling(top_k=0, top_p=0.9, typical_p=0.9),
     "nothing": Sampling(top_k=0, top_p=1.0, temperature=0.7),
     "penalties": Sampling(top_k=0, top_p=0.95, repeat_penalty=1.3, presence_penalty=0.5),
@@ -134,7 +139,7 @@ FLAT = {
 @pytest.mark.parametrize("options", FLAT.values(), ids=FLAT)
 def test_every_token_has_the_chance_that_llama_cpp_gives_it(options: Sampling) -> None:
     """Chi-square over many draws from one broad distribution, far too broad to be sorted."""
-    n_vocab, n_draws = 6000, 8_000
+    n_vocab, n_draws = 6000, 9_000
     logits = np.random.default_rng(2).normal(0, 1.0, n_vocab).astype(np.float32)
     native = NativeChain(options, n_vocab)
     _, chances = native.apply(logits)

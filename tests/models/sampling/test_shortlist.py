@@ -8,8 +8,9 @@ import pytest
 
 from models.errors import UnusableOutput
 from models.sampling import chain
+from models.sampling.broad import Scratch
 from models.sampling.chain import Candidates, Floats
-from models.sampling.shortlist import Scratch, Shortlist, greedy
+from models.sampling.shortlist import Shortlist, greedy
 
 N = 5000
 
@@ -71,22 +72,6 @@ def test_typical(kind: str, p: float) -> None:
         assert len(both) >= 0.95 * min(len(found), len(wanted))
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
-def test_choosing_from_the_whole_vocabulary(temperature: float) -> None:
-    shortlist = Shortlist(Scratch(N))
-    for logits in steps("usual"):
-        for u in np.linspace(0, 0.999999, 50):
-            chosen = shortlist.choose(logits, temperature, float(u))
-            wanted = chain.choose(everything(logits), temperature, float(u))
-            assert abs(chosen - wanted) <= 1  # at an edge, by rounding
-
-
-def test_a_vocabulary_that_is_no_multiple_of_the_block_has_its_last_tokens() -> None:
-    logits = np.full(515, -np.inf, dtype=np.float32)
-    logits[514] = 1.0
-    assert Shortlist(Scratch(515)).choose(logits, 1.0, 0.5) == 514
-
-
 def test_forbidden_tokens_are_not_among_the_candidates_that_count() -> None:
     logits = np.full(N, -np.inf, dtype=np.float32)
     logits[[3, 17]] = [1.0, 2.0]
@@ -104,7 +89,6 @@ def test_logits_that_are_not_numbers_are_refused(bad: float) -> None:
         lambda: shortlist.top_p(logits, 0.9),
         lambda: shortlist.min_p(logits, 0.1),
         lambda: shortlist.typical(logits, 0.5),
-        lambda: shortlist.choose(logits, 1.0, 0.5),
         lambda: greedy(logits),
     ]
     for search in searches:
