@@ -304,9 +304,9 @@ def _sampling(options: Options, variant: int) -> wire.Sampling:
 
 
 def _thought_budget(request: TextRequest, prompt: Prompt) -> wire.ThoughtBudget | None:
-    if request.thinking_budget is None or prompt.thought is None:
+    if request.thinking_budget is None or prompt.thought_alone is None:
         return None
-    return wire.ThoughtBudget(prompt.thought, request.thinking_budget)
+    return wire.ThoughtBudget(prompt.thought_alone, request.thinking_budget)
 
 
 def _constraint(request: TextRequest, prompt: Prompt) -> wire.Constraint | None:
@@ -339,7 +339,7 @@ class _Reader:
         self._parser: StreamParser = prompt.parser
         self._calls_once = calls_once
         self._has_called = False
-        self._is_thinking = prompt.thought is not None and prompt.thought.is_open
+        self._is_thinking = prompt.thought_alone is not None and prompt.thought_alone.is_open
         self.n_thinking = 0
 
     def read(self, chunk: wire.Chunk) -> list[Delta]:

@@ -29,27 +29,37 @@ from models.templates.images import tag_images
 from models.templates.native import NativeModel, NativePrompt, render_native
 from models.templates.renderers.conversation import Conversation
 from models.templates.renderers.table import choose_renderer, find_renderer
+from server.thought_forms import HARMONY, ThoughtForm, built_in_thoughts, thoughts_between
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-HARMONY_THOUGHT = Thought("<|channel|>", "final<|message|>")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt with what is needed to read the reply.
 
-    `is_guarded`: a reply that repeats itself is abandoned. `thought`: the tags of thoughts that may come before a
-    constrained answer. `shown`: special tokens that the parser reads, and the engine therefore must not hide. `calls`:
-    how the model writes calls, None where that is not known.
+    `is_guarded`: a reply that repeats itself is abandoned. `thoughts`: their tags, None where the model is not to
+    think. `shown`: special tokens that the parser reads, and the engine therefore must not hide. `calls`: how the model
+    writes calls, None where that is not known.
     """
 
     text: str
     parser: StreamParser
     n_images: int = 0
     is_guarded: bool = True
-    thought: Thought | None = None
+    thoughts: ThoughtForm | None = None
     shown: tuple[str, ...] = ()
     calls: CallSyntax | None = None
+
+    @property
+    def thought(self) -> Thought | None:
+        """What may come before a constrained answer."""
+        return self.thoughts.before_answer if self.thoughts else None
+
+    @property
+    def thought_alone(self) -> Thought | None:
+        """A thought without what leads from it to the answer."""
+        return self.thoughts.alone if self.thoughts else None
 
 
 class PlainParser:
@@ -115,19 +125,19 @@ class NativeWriter:
             parser,
             count_images(messages),
             is_guarded=False,
-            thought=self._thought(rendered),
+            thoughts=self._thoughts(rendered),
             shown=(*tags_of(traits.reasoning), *read),
             calls=traits.calls,
         )
 
-    def _thought(self, rendered: NativePrompt) -> Thought | None:
+    def _thoughts(self, rendered: NativePrompt) -> ThoughtForm | None:
         tags = rendered.traits.reasoning
         if isinstance(rendered.traits.calls, HarmonyCalls):
-            return HARMONY_THOUGHT
+            return HARMONY
         if tags is None or (self.think is not None and not self.think.enabled):
             return None
         start, end = tags.start.strip(), tags.end.strip()
-        return Thought(start, end, is_open=not start or rendered.text.rstrip().endswith(start))
+        return thoughts_between(start, end, rendered.text)
 
     def _render(self, messages: Sequence[Message]) -> NativePrompt:
         facts = self.spec.facts
@@ -157,16 +167,21 @@ class RenderedWriter:
         n_images = count_images(messages)
         thinks = self.think is not None and self.think.enabled
         if kind is not None:
-            parser = SteppedParser(kind.make(Expectations(self.tools, messages[-1], self.expected)))
-            thought = self._built_in_thought(text) if kind.has_thinking and thinks else None
-            calls = BUILT_IN.get(self._parser_name)
-            return Prompt(text, parser, n_images, thought=thought, shown=kind.preserved, calls=calls)
+            return Prompt(
+                text,
+                SteppedParser(kind.make(Expectations(self.tools, messages[-1], self.expected))),
+                n_images,
+                thoughts=built_in_thoughts(self._parser_name, text) if kind.has_thinking and thinks else None,
+                shown=kind.preserved,
+                calls=BUILT_IN.get(self._parser_name),
+            )
         facts = analyse(_template_text(self.spec))
         names = [tool["function"]["name"] for tool in self.tools]
         inferred = _inferred_parser(self.spec, text, names, self.think)
-        thought = _thought(*facts.thinking_tags, text) if facts.thinking_tags and thinks else None
+        thoughts = thoughts_between(*facts.thinking_tags, text) if facts.thinking_tags and thinks else None
         shown = preserved_tokens(facts.tools_tag) if names else ()
-        return Prompt(text, inferred, n_images, thought=thought, shown=shown, calls=_inferred_calls(facts.tools_tag))
+        calls = _inferred_calls(facts.tools_tag)
+        return Prompt(text, inferred, n_images, thoughts=thoughts, shown=shown, calls=calls)
 
     def _built_in(self) -> ParserKind | None:
         return find_parser(self._parser_name)
@@ -174,11 +189,6 @@ class RenderedWriter:
     @property
     def _parser_name(self) -> str:
         return "harmony" if self._is_harmony else self.spec.config.parser
-
-    def _built_in_thought(self, text: str) -> Thought:
-        if self._is_harmony:
-            return HARMONY_THOUGHT
-        return _thought("<think>", "</think>", text)
 
     def _text(self, messages: Sequence[Message]) -> str:
         tools = self._told_tools()
@@ -232,10 +242,6 @@ def _inferred_calls(tag: str) -> JsonCalls:
     """Calls as they are searched for behind a tag that a TEMPLATE shows."""
     in_array = tag.endswith("[")
     return JsonCalls(tag.removesuffix("[").removesuffix("{"), "", in_array=in_array)
-
-
-def _thought(start: str, end: str, prompt: str) -> Thought:
-    return Thought(start, end, is_open=prompt.rstrip().endswith(start))
 
 
 def _adds_bos(facts: GGUFFacts) -> bool:

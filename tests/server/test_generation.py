@@ -412,6 +412,31 @@ def test_a_format_waits_for_the_thought_in_a_chat_but_not_in_a_completion() -> N
     assert thoughts == [Thought("<think>", "</think>"), None, None]
 
 
+OPEN_THINK = Thought("<think>", "</think>", is_open=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "before_answer", "alone"),
+    [
+        ({"parser": "cohere", "renderer": "cohere"}, Thought("<|START_THINKING|>", "<|END_THINKING|>", True), None),
+        ({"parser": "gemma4", "renderer": "gemma4"}, Thought("<|channel>thought", "<channel|>"), None),
+        ({"parser": "deepseek3", "renderer": "deepseek3.1"}, OPEN_THINK, None),
+        ({"parser": "glimmer", "renderer": "glimmer"}, Thought(" to=", "user<|message|>", True),
+         Thought(" to=self<|message|>", "<|eom|>")),
+        ({"parser": "harmony"}, Thought("<|channel|>", "final<|message|>"),
+         Thought("<|channel|>analysis<|message|>", "<|end|>")),
+    ],
+)  # fmt: skip
+def test_a_format_and_a_budget_know_how_a_model_thinks(
+    names: dict[str, str], before_answer: Thought, alone: Thought | None
+) -> None:
+    runner = ScriptedRunner("{}")
+    generation, _ = serving(runner, rendered(config=ModelConfig(**names), capabilities=("completion", "thinking")))
+    events(generation.chat(chat(format=b'"json"', thinking_budget=5)))
+    assert runner.asked[0]["constraint"].thought == before_answer
+    assert runner.asked[0]["thought_budget"].thought == (alone or before_answer)
+
+
 def test_a_built_in_parser_reads_the_reply_and_sees_its_tokens() -> None:
     runner = ScriptedRunner("<think>", "hm", "</think>", "yes")
     config = ModelConfig(model_family="qwen3", parser="qwen3-thinking")
