@@ -191,7 +191,8 @@ class Generation:
             if not request.inputs:
                 return Embeddings(load_ns=load_ns)
             normalize = request.normalize or not spec.facts.has_raw_embeddings
-            answer = await runner.embed(request.inputs, truncate=request.truncate, normalize=normalize)
+            texts = [i if isinstance(i, str) else await runner.detokenize(i) for i in request.inputs]
+            answer = await runner.embed(tuple(texts), truncate=request.truncate, normalize=normalize)
         rows = await asyncio.to_thread(_rows, answer, request.dimensions)
         return Embeddings(rows, answer.n_tokens, load_ns, time.monotonic_ns() - request.arrived_ns)
 

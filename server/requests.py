@@ -97,9 +97,12 @@ class GenerateRequest(TextRequest):
 
 @dataclass(frozen=True, slots=True)
 class EmbedRequest(InferenceRequest):
-    """No inputs: load the model. `normalize` False: the vectors as the model gives them. `dimensions` 0: all."""
+    """No inputs: load the model. `normalize` False: the vectors as the model gives them. `dimensions` 0: all.
 
-    inputs: tuple[str, ...] = ()
+    An input of tokens stands for the text that they are.
+    """
+
+    inputs: tuple[str | tuple[int, ...], ...] = ()
     truncate: bool = True
     dimensions: int = 0
     normalize: bool = True

@@ -351,6 +351,14 @@ def test_embeddings_are_rows_in_input_order() -> None:
     assert answer.n_tokens == 7
 
 
+def test_inputs_of_tokens_stand_for_their_text() -> None:
+    runner = ScriptedRunner()
+    runner.vectors = [1, 0]
+    generation, _ = serving(runner)
+    run(generation.embed(embed(inputs=("a", (104, 105)))))
+    assert runner.asked[0]["inputs"] == ("a", "hi")
+
+
 def test_fewer_dimensions_are_cut_and_made_unit_again() -> None:
     runner = ScriptedRunner()
     runner.vectors = [3, 4, 12]

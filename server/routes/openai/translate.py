@@ -211,6 +211,20 @@ def to_embed_request(body: EmbeddingBody, arrived_ns: int) -> EmbedRequest:
         options=extra_options(body),
         keep_alive_ns=body.keep_alive,
         arrived_ns=arrived_ns,
-        inputs=("",) if body.input == "" else parse_inputs(body.input),
+        inputs=("",) if body.input == "" else _inputs(body.input),
         dimensions=body.dimensions,
     )
+
+
+def _inputs(value: Any) -> tuple[str | tuple[int, ...], ...]:
+    """Texts, or token ids: of one input, or of several. Raises: BadField."""
+    if not isinstance(value, list):
+        return parse_inputs(value)
+    several = [value] if _are_tokens(value) else value
+    if all(map(_are_tokens, several)):
+        return tuple(map(tuple, several))
+    return parse_inputs(value)
+
+
+def _are_tokens(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)

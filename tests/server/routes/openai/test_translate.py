@@ -251,18 +251,28 @@ def test_no_messages_are_refused() -> None:
         chat(messages=[])
 
 
-INPUTS: list[tuple[Any, tuple[str, ...]]] = [("a", ("a",)), ("", ("",)), (["a", ""], ("a", ""))]
+INPUTS: list[tuple[Any, tuple[Any, ...]]] = [
+    ("a", ("a",)),
+    ("", ("",)),
+    (["a", ""], ("a", "")),
+    ([1, 2], ((1, 2),)),
+    ([[1], [2, 3]], ((1,), (2, 3))),
+]
 
 
 @pytest.mark.parametrize(("value", "inputs"), INPUTS)
-def test_inputs(value: Any, inputs: tuple[str, ...]) -> None:
+def test_inputs(value: Any, inputs: tuple[Any, ...]) -> None:
     assert to_embed_request(read(EMBEDDING, {"model": "m", "input": value}), 0).inputs == inputs
 
 
 BAD_INPUTS: list[tuple[dict[str, Any], type[BadField], str]] = [
     ({}, Untranslatable, "invalid input"),
     ({"input": []}, Untranslatable, "invalid input"),
-    ({"input": [1, 2]}, BadField, "invalid input type"),
+    ({"input": [1, "a"]}, BadField, "invalid input type"),
+    ({"input": [[1], []]}, BadField, "invalid input type"),
+    ({"input": [[1], "a"]}, BadField, "invalid input type"),
+    ({"input": [1.5]}, BadField, "invalid input type"),
+    ({"input": [True]}, BadField, "invalid input type"),
     ({"input": 5}, BadField, "invalid input type"),
     (
         {"input": "a", "encoding_format": "int8"},
