@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from registry.blob_writer import BlobWriter, Ingest
 from registry.digest import Digest
 from registry.errors import BlobNotFound, BlobTooLarge, DigestMismatch, InvalidDigest
-from registry.files import FILE_MODE, make_directories, read_regular, sync_directory, translated
+from registry.files import FILE_MODE, make_directories, open_temporary, read_regular, sync_directory, translated
 from registry.locks import StoreLock
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,21 @@ class BlobStore:
     def ingest(self, digest: Digest | None = None, size_bytes: int | None = None) -> Ingest:
         """Write one blob from a task; what is known about it beforehand is checked before it becomes visible."""
         return Ingest(self.writer(digest, size_bytes))
+
+    @contextlib.contextmanager
+    def workplace(self) -> Iterator[Path]:
+        """A new, empty file beside the blobs, to be filled and adopted; removed in the end if it was not.
+
+        Raises: StoreUnusable.
+        """
+        make_directories(self.directory)
+        with translated("create", self.directory):
+            descriptor, path = open_temporary(self.directory, "sha256-")
+        os.close(descriptor)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def adopt(self, path: Path, digest: Digest | None = None) -> tuple[Digest, bool]:
         """Move a finished file, on the same file system, into the store; its content must not change any more.

@@ -14,8 +14,8 @@ from registry.names import ModelName
 class CreateRequest:
     """The fields of `/api/create` (registry-store-cli 6.2). Empty means not given, but for `files`.
 
-    `name` and `from_name` are as typed. `files`, `adapters` and `draft_files` map file names to digests; `files` None
-    means absent. `license` is any JSON value; `messages` are JSON objects.
+    `name` and `from_name` are as typed. `files`, `adapters`, `draft_files` and `imatrix` map file names to digests;
+    `files` None means absent. `license` is any JSON value; `messages` are JSON objects.
     """
 
     name: str
@@ -31,6 +31,8 @@ class CreateRequest:
     messages: tuple[Mapping[str, Any], ...] = ()
     quantize: str = ""
     draft_quantize: str = ""
+    imatrix: Mapping[str, str] = field(default_factory=dict)
+    """Ours: the file that tells the quantizer which weights matter."""
     renderer: str = ""
     parser: str = ""
     requires: str = ""

@@ -9,6 +9,7 @@ import ctypes
 import logging
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.llama.binding import lib
@@ -37,6 +38,8 @@ class NativeLog:
 
     def __init__(self) -> None:
         self.buffers = Buffers()
+        self.on_line: Callable[[str], None] = lambda line: None
+        """Sees every line; what it does must not fail."""
         self._errors: deque[str] = deque(maxlen=8)
         self._level = logging.INFO
         self._line = ""
@@ -69,6 +72,7 @@ class NativeLog:
             self._take(line)
 
     def _take(self, line: str) -> None:
+        self.on_line(line)
         if self._level >= logging.ERROR:
             self._errors.append(line)
         elif "buffer size" in line:

@@ -110,6 +110,7 @@ COMMANDS = (
             Flag("file", 'Name of the Modelfile (default "Modelfile")', Kind.STRING, short="f"),
             Flag("quantize", "Quantize model to this level (e.g. q4_K_M)", Kind.STRING, short="q"),
             Flag("draft-quantize", "Quantize draft model to this level", Kind.STRING),
+            Flag("imatrix", "Importance matrix file for quantizing", Kind.STRING),
         ),
         variables=_HOST,
     ),

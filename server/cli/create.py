@@ -36,12 +36,18 @@ class Recipe:
     files: list[Path] = field(default_factory=list)
     adapters: list[Path] = field(default_factory=list)
     drafts: list[Path] = field(default_factory=list)
+    imatrix: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def parts(self) -> Mapping[str, list[Path]]:
         """Field of the request → files."""
-        return {"files": self.files, "adapters": self.adapters, "draft_files": self.drafts}
+        return {
+            "files": self.files,
+            "adapters": self.adapters,
+            "draft_files": self.drafts,
+            "imatrix": self.imatrix,
+        }
 
 
 def run(client: Client, args: Arguments, out: Output) -> int:
@@ -56,6 +62,8 @@ def run(client: Client, args: Arguments, out: Output) -> int:
         gathering = Spinner("gathering model components")
         area.add(gathering)
         recipe = read_recipe(modelfile, folder, out.environment.home)
+        if args.text("imatrix"):
+            recipe.imatrix = [Path(os.path.abspath(args.text("imatrix")))]
         out.write("".join(f"{warning}\n" for warning in recipe.warnings))
         request: Json = {"model": name} | recipe.fields | _quantization(args, recipe)
         digests = hash_files({path for paths in recipe.parts.values() for path in paths})

@@ -56,6 +56,7 @@ def _to_request(body: CreateBody) -> CreateRequest:
         messages=tuple(from_message(message) for message in body.messages),
         quantize=body.quantize or body.quantization,
         draft_quantize=body.draft_quantize,
+        imatrix=body.imatrix,
         renderer=body.renderer,
         parser=body.parser,
         requires=body.requires,

@@ -187,6 +187,7 @@ class CreateBody:
     info: dict[str, Any] = member(Map(ANY))
     name: str = member(STRING)
     quantization: str = member(STRING)
+    imatrix: dict[str, str] = member(Map(STRING))
 
 
 SHOW = Struct("api.ShowRequest", ShowBody)
