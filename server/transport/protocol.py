@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 
+_HOST = re.compile(rb"[0-9A-Za-z!$%&'()*+,\-.:;=\[\]_~]*")
+"""Compat: Go httpguts.ValidHostHeader."""
+
+_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?([^/?#]*)")
+"""A request line may name the server itself; that counts then, and not the header (RFC 9112 3.2.2)."""
+
 MAX_HEAD_BYTES = 1024 * 1024
 """Compat: Go net/http DefaultMaxHeaderBytes: request line and headers."""
+
+
+class _BadHost(Exception):
+    """Ends the parsing; the parser passes it on as an error of its own."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -26,6 +36,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._n_head_bytes: int | None = 0  # None while a body is received
+        self._complaint = b""  # why the request is refused
 
     def data_received(self, data: bytes) -> None:
         if self._n_head_bytes is not None:
@@ -37,6 +48,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._n_head_bytes = None
+        self._settle_host()
         super().on_headers_complete()
         if self.parser.get_http_version() == "1.0":
             # The task that runs the application was made just now and has not begun.
@@ -47,8 +59,28 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """# Compat: Go net/http says no more about what it cannot parse."""
-        super().send_400_response("400 Bad Request")
+        """# Compat: Go net/http, `badRequestError`: no length, the reason also in the status line."""
+        reason = b"400 Bad Request" + (b": " + self._complaint if self._complaint else b"")
+        head = b"HTTP/1.1 " + reason + b"\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+        self.transport.write(head + reason)
+        self.transport.close()
+
+    def _settle_host(self) -> None:
+        """See to it that there is one Host header, and that it says whom the request is for. Raises: _BadHost."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        has_authority = self.parser.get_method() == b"CONNECT"
+        if len(hosts) > 1:
+            self._complaint = b"too many Host headers"
+        elif not hosts and self.parser.get_http_version() != "1.0" and not has_authority:
+            self._complaint = b"missing required Host header"
+        elif hosts and not _HOST.fullmatch(hosts[0]):
+            self._complaint = b"malformed Host header"
+        if self._complaint:
+            raise _BadHost
+        named = None if has_authority else _ABSOLUTE.match(self.url)
+        if named and named[1]:
+            self.headers[:] = [(name, value) for name, value in self.headers if name != b"host"]
+            self.headers.append((b"host", named[1]))
 
     def _refuse_head(self) -> None:
         text = b"431 Request Header Fields Too Large"

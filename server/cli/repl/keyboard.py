@@ -59,6 +59,7 @@ class Keyboard:
         line = self._session.prompt(
             CONTINUED if continued else PROMPT,
             placeholder=FormattedText([("class:placeholder", hint)]),
+            handle_sigint=False,  # the chat does (interrupts.py); while a line is edited, Ctrl-C is a key
         )
         if line.strip():
             self._history.add(line)

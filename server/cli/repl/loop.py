@@ -46,6 +46,11 @@ def replay(messages: list[Json] | tuple[()], conversation: Conversation, out: Ou
 
 def talk(session: Session, keyboard: Keyboard) -> None:
     """The loop. Raises: CliError for an error that a chat does not survive."""
+    with session.interrupts.taken():
+        _talk(session, keyboard)
+
+
+def _talk(session: Session, keyboard: Keyboard) -> None:
     composer = Composer()
     while True:
         try:
@@ -68,7 +73,8 @@ def _act(session: Session, composed: Composed) -> Next:
         case Purpose.SYSTEM:
             set_system(session, composed.text)
         case Purpose.COMMAND:
-            following = run_command(session, composed.text)
+            with session.interrupts.wanted():
+                following = run_command(session, composed.text)
             if following is not Next.SEND:
                 return following
             send(session, composed.text)
@@ -110,7 +116,8 @@ def _ask(session: Session) -> Json | None:
             before_text=spinner.clear,
         )
         try:
-            last = _print_reply(session, printer)
+            with session.interrupts.wanted():
+                last = _print_reply(session, printer)
         except KeyboardInterrupt:
             out.write("\n\n")
             return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from server.cli.client import Client
 from server.cli.conversation import Conversation
 from server.cli.repl.history import LineHistory
+from server.cli.repl.interrupts import Interrupts
 from server.cli.terminal import Output
 
 
@@ -18,6 +19,7 @@ class Session:
     conversation: Conversation
     history: LineHistory
     out: Output
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     def say(self, text: str) -> None:
         """A line on standard output."""

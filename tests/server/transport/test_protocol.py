@@ -92,6 +92,41 @@ def test_what_is_not_http_is_refused(server: LiveServer, garbage: bytes) -> None
     assert answer.endswith(b"\r\n\r\n400 Bad Request")
 
 
+@pytest.mark.parametrize(
+    ("head", "complaint"),
+    [
+        (b"GET / HTTP/1.1\r\n", b": missing required Host header"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nhost: localhost\r\n", b": too many Host headers"),
+        (b"GET / HTTP/1.1\r\nHost: local/host\r\n", b": malformed Host header"),
+        (b"GET http://localhost/ HTTP/1.1\r\n", b": missing required Host header"),
+        (b"GET / HTTP/1.1\r\nHost : localhost\r\n", b""),
+    ],
+)
+def test_a_request_must_have_one_host(server: LiveServer, head: bytes, complaint: bytes) -> None:
+    reason = b"400 Bad Request" + complaint
+    answer = server.raw(head + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 " + reason + b"\r\n")
+    assert b"\r\nConnection: close\r\n" in answer and answer.endswith(b"\r\n\r\n" + reason)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.0\r\n", b"200"),
+        (b"GET / HTTP/1.1\r\nHost:\r\n", b"200"),
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\n", b"403"),
+        (b"GET http://localhost/api/version HTTP/1.1\r\nHost: localhost\r\n", b"200"),
+        (b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n", b"403"),
+        (b"GET http://user@evil.example:80/ HTTP/1.1\r\nHost: localhost\r\n", b"403"),
+        (b"GET http://localhost/ HTTP/1.1\r\nHost: evil.example\r\n", b"200"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n", b"403"),
+    ],
+)
+def test_the_host_is_who_the_request_is_for(server: LiveServer, head: bytes, status: bytes) -> None:
+    answer = server.raw(head + b"Connection: close\r\n\r\n")
+    assert answer.startswith((b"HTTP/1.1 " + status, b"HTTP/1.0 " + status))
+
+
 def test_an_offer_to_upgrade_is_read_over(server: LiveServer) -> None:
     offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
     assert b'"done":true' in server.raw(post(b"/api/generate", BODY, *offer) + LAST_GET)
