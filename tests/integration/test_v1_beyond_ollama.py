@@ -1,0 +1,191 @@
+"""What goes beyond Ollama under `/v1`, through the libraries of OpenAI and Anthropic, on scripted models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import ollama
+import openai
+import pytest
+
+from tests.conftest import StartServer
+from tools.server_process import ServerProcess
+
+pytestmark = pytest.mark.model
+
+GREETING = "Hello there, how can I help you?"
+PARAMETERS: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER: Any = {"type": "function", "function": {"name": "get_weather", "parameters": PARAMETERS}}
+NUMBERS = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"]}
+ADD: Any = {"type": "function", "function": {"name": "add", "parameters": NUMBERS}}
+
+
+def said(text: str) -> list[Any]:
+    return [{"role": "user", "content": text}]
+
+
+@pytest.fixture(scope="module")
+def server(start_server: StartServer, tiny_model: Callable[[str], Path]) -> ServerProcess:
+    server = start_server()
+    with ollama.Client(host=server.url) as client:
+        for name, file in (("chat", "chatml"), ("agent", "agent"), ("bert", "bert")):
+            path = tiny_model(file)
+            client.create(name, files={path.name: client.create_blob(path)})
+    return server
+
+
+@pytest.fixture(scope="module")
+def client(server: ServerProcess) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def claude(server: ServerProcess) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=server.url, api_key="unused", max_retries=0) as client:
+        yield client
+
+
+# ---- choices -------------------------------------------------------------------------------------------------------
+
+
+def test_several_choices(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="chat", messages=said("hi"), n=5)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3, 4]
+    assert {choice.message.content for choice in answer.choices} == {GREETING}
+    assert answer.usage is not None and (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (18, 35)
+
+
+def test_several_choices_streamed(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(
+        model="chat", messages=said("hi"), n=3, stream_options={"include_usage": True}
+    ) as stream:
+        answer = stream.get_final_completion()
+    assert [choice.message.content for choice in answer.choices] == [GREETING] * 3
+    assert answer.usage is not None and answer.usage.completion_tokens == 21
+
+
+def test_a_limit_by_its_newer_name(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="chat", messages=said("count"), max_completion_tokens=3)
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage is not None and answer.usage.completion_tokens == 3
+
+
+# ---- tools ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["get_weather", "add"])
+def test_a_call_that_is_demanded_is_made(client: openai.OpenAI, name: str) -> None:
+    choice: Any = {"type": "function", "function": {"name": name}}
+    answer = client.chat.completions.create(
+        model="agent", messages=said("hi"), tools=[WEATHER, ADD], tool_choice=choice, max_tokens=200, temperature=0
+    )
+    assert [call.function.name for call in answer.choices[0].message.tool_calls or ()] == [name]
+
+
+def test_only_one_call_is_made_where_only_one_may_be(client: openai.OpenAI, claude: anthropic.Anthropic) -> None:
+    answer = client.chat.completions.create(
+        model="agent", messages=said("both"), tools=[WEATHER, ADD], parallel_tool_calls=False
+    )
+    assert len(answer.choices[0].message.tool_calls or ()) == 1
+    tools: Any = [{"name": t["function"]["name"], "input_schema": t["function"]["parameters"]} for t in (WEATHER, ADD)]
+    message = claude.messages.create(
+        model="agent",
+        max_tokens=200,
+        messages=said("both"),
+        tools=tools,
+        tool_choice={"type": "auto", "disable_parallel_tool_use": True},
+    )
+    assert [block.type for block in message.content].count("tool_use") == 1
+
+
+def test_no_tool_is_offered_where_none_may_be_called(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="agent", messages=said("forecast"), tools=[WEATHER], tool_choice="none", max_tokens=50
+    )
+    assert not answer.choices[0].message.tool_calls
+
+
+# ---- completions ---------------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_prompts_has_a_choice_for_each(client: openai.OpenAI) -> None:
+    prompts = ["json", "count"]
+    alone = [client.completions.create(model="chat", prompt=p, max_tokens=20).choices[0].text for p in prompts]
+    answer = client.completions.create(model="chat", prompt=prompts, n=2, max_tokens=20)
+    assert [choice.text for choice in answer.choices] == [alone[0], alone[0], alone[1], alone[1]]
+
+
+def test_log_probabilities_of_a_completion(client: openai.OpenAI) -> None:
+    choice = client.completions.create(model="chat", prompt="json", logprobs=2, max_tokens=5).choices[0]
+    found = choice.logprobs
+    assert found is not None and found.tokens is not None and found.text_offset is not None
+    assert "".join(found.tokens) == choice.text
+    assert found.text_offset == [len("".join(found.tokens[:i])) for i in range(len(found.tokens))]
+    assert found.top_logprobs is not None and all(1 <= len(top) <= 2 for top in found.top_logprobs)
+
+
+def test_an_echo_comes_before_the_reply(client: openai.OpenAI) -> None:
+    alone = client.completions.create(model="chat", prompt="json", max_tokens=5).choices[0].text
+    assert client.completions.create(model="chat", prompt="json", echo=True, max_tokens=5).choices[0].text == (
+        "json" + alone
+    )
+
+
+# ---- constraints ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fields", [{"regex": "(yes|no)!"}, {"grammar": 'root ::= ("yes" | "no") "!"'}])
+def test_replies_match_what_the_request_says(client: openai.OpenAI, fields: dict[str, str]) -> None:
+    answer = client.chat.completions.create(model="chat", messages=said("hi"), extra_body=fields)
+    assert answer.choices[0].message.content in ("yes!", "no!")
+
+
+# ---- contexts and usage --------------------------------------------------------------------------------------------
+
+LONG = "word " * 5000
+
+
+def test_a_prompt_that_exceeds_the_context_is_refused_with_the_numbers(
+    client: openai.OpenAI, claude: anthropic.Anthropic
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="maximum context length is 256 tokens") as chat:
+        client.chat.completions.create(model="chat", messages=said(LONG), extra_body={"num_ctx": 256})
+    assert chat.value.code == "context_length_exceeded"
+    with pytest.raises(openai.BadRequestError) as response:
+        client.responses.create(model="chat", input=LONG, extra_body={"num_ctx": 256})
+    assert response.value.code == "context_length_exceeded"
+    with pytest.raises(anthropic.BadRequestError, match=r"prompt is too long: \d+ tokens > 256 maximum"):
+        claude.messages.create(model="chat", max_tokens=5, messages=said(LONG), extra_body={"num_ctx": 256})
+
+
+def test_a_prompt_is_cut_if_the_request_says_so(client: openai.OpenAI) -> None:
+    extra: Any = {"num_ctx": 256}
+    cut = client.chat.completions.create(
+        model="chat", messages=said(LONG), max_tokens=2, extra_body=extra | {"truncate": True}
+    )
+    assert cut.usage is not None and cut.usage.prompt_tokens <= 256
+    answer = client.responses.create(model="chat", input=LONG, truncation="auto", max_output_tokens=2, extra_body=extra)
+    assert answer.usage is not None and answer.usage.input_tokens <= 256
+
+
+def test_what_was_cached_and_thought_is_told(client: openai.OpenAI, claude: anthropic.Anthropic) -> None:
+    for _ in range(2):
+        usage = client.chat.completions.create(model="agent", messages=said("ponder")).usage
+    assert usage is not None and usage.prompt_tokens_details is not None and usage.completion_tokens_details is not None
+    assert (usage.prompt_tokens_details.cached_tokens or 0) > 0
+    assert 0 < (usage.completion_tokens_details.reasoning_tokens or 0) < usage.completion_tokens
+    message = claude.messages.create(model="agent", max_tokens=200, messages=said("ponder"))
+    cached = message.usage.cache_read_input_tokens or 0
+    assert cached > 0 and message.usage.input_tokens + cached == usage.prompt_tokens
+
+
+# ---- embeddings ----------------------------------------------------------------------------------------------------
+
+
+def test_tokens_that_are_none_of_the_models_are_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="invalid token"):
+        client.embeddings.create(model="bert", input=[[5], [1_000_000]])
