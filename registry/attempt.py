@@ -169,6 +169,7 @@ class Attempt:
                 if n_buffered >= self._pace.flush_bytes or self._pace.clock() - flushed_at >= self._pace.flush_s:
                     full, chunks, n_buffered = chunks, [], 0
                     await self._flush(part, full)
+                    await self._pace.hold_back()
                     flushed_at = self._pace.clock()
         finally:
             if chunks:

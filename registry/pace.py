@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from registry.partial import PART_BYTES
 
 
+async def _not_at_all() -> None:
+    """Nothing holds a transfer back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How hard a transfer tries. Times are seconds, sizes bytes."""
@@ -27,5 +31,7 @@ class Pace:
     hash_bytes: int = 8 << 20
     sync_bytes: int = 64 << 20
     lock_poll_s: float = 0.1
+    hold_back: Callable[[], Awaitable[None]] = _not_at_all
+    """Awaited after each stretch that came in; see `registry.throttle`."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from registry.downloads import Downloads
 from registry.names import ModelName
 from registry.pace import Pace
 from registry.store import Store
+from registry.throttle import Throttle
 from registry.wire import Wire
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -23,13 +25,21 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 class Registries:
     """The way to every registry, for one store. Belongs to one event loop; `close` when no transfer runs any more.
 
-    `home` is the user's directory: the key lies in its `.ollama`, the passwords of plain registries in its `.docker`.
+    While the processor `is_needed_elsewhere`, downloads take little of it. `home` is the user's directory: the key lies
+    in its `.ollama`, the passwords of plain registries in its `.docker`.
     """
 
     def __init__(
-        self, store: Store, home: Path, *, version: str, pace: Pace | None = None, stall_s: float = 30.0
+        self,
+        store: Store,
+        home: Path,
+        *,
+        version: str,
+        pace: Pace | None = None,
+        stall_s: float = 30.0,
+        is_needed_elsewhere: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.pace = pace or Pace()
+        self.pace = pace or Pace(hold_back=Throttle(is_needed_elsewhere).hold_back)
         self._wire = Wire(user_agent=user_agent(version), stall_s=stall_s)
         self._load_key = functools.partial(load_key, home / ".ollama")
         self._find_credentials = functools.partial(find_credentials, home / ".docker" / "config.json")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -18,12 +20,36 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=4, thread_name_prefix="transfer")
 
 
+class _Meter:
+    """The processor time that steps of transfers took, in seconds."""
+
+    def __init__(self) -> None:
+        self.total_s = 0.0
+        self._lock = threading.Lock()
+
+    def measured(self, call: Callable[[], T]) -> T:
+        start = time.thread_time()
+        try:
+            return call()
+        finally:
+            with self._lock:
+                self.total_s += time.thread_time() - start
+
+
+_meter = _Meter()
+
+
+def used_cpu_s() -> float:
+    """What the steps of all transfers took so far, each counted when it ends."""
+    return _meter.total_s
+
+
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The function's result; also a task that is cancelled waits until it has ended.
 
     So nobody closes a file under a thread that still writes to it.
     """
-    call = functools.partial(function, *args, **kwargs)
+    call = functools.partial(_meter.measured, functools.partial(function, *args, **kwargs))
     future = asyncio.get_running_loop().run_in_executor(_pool(), call)
     try:
         return await asyncio.shield(future)

@@ -15,7 +15,7 @@ from models.library import Library
 from models.runner.messages import KvType
 from registry.store import Store
 from server.builtin import Builtin
-from server.devices import current_devices
+from server.devices import current_devices, has_spare_cpus
 from server.errors import EXPECTED
 from server.generation import Generation, GenerationSettings
 from server.routes.anthropic import messages
@@ -96,7 +96,14 @@ def build_parts(settings: Settings) -> Parts:
         builtin=builtin,
         scheduler=scheduler,
         generation=generation,
-        transfers=Transfers(store, library, builtin, home=settings.home, prune=not settings.no_prune),
+        transfers=Transfers(
+            store,
+            library,
+            builtin,
+            home=settings.home,
+            prune=not settings.no_prune,
+            is_needed_elsewhere=lambda: scheduler.is_computing and not has_spare_cpus(),
+        ),
         cloud_is_off_by_config=_is_cloud_off(settings),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from pathlib import Path
 
 from server.placement import Devices
@@ -24,6 +26,15 @@ def current_devices(cgroup: Path = CGROUP) -> Devices:
         used = (_read_number(cgroup / "memory.current") or 0) - _inactive_file(cgroup / "memory.stat")
         total, free = limit, max(0, min(free, limit - used))
     return Devices(host_free_bytes=free, host_total_bytes=total)
+
+
+@functools.cache
+def has_spare_cpus() -> bool:
+    """Whether this process may use more CPUs than a model computes with: those have a physical core each."""
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return allowed > (psutil.cpu_count(logical=False) or 1)
 
 
 def _read_number(path: Path) -> int | None:

@@ -210,6 +210,12 @@ class Scheduler:
         rows = [r.row for r in self._runners.values() if not r.is_leaving or r.n_leases]
         return sorted(rows, key=lambda row: row.expires_ns // 1_000_000_000, reverse=True)
 
+    @property
+    def is_computing(self) -> bool:
+        """Whether a model that computes on the processor, mostly, is at work."""
+        busy = [r.process.ready for r in self._runners.values() if r.n_leases]
+        return any(2 * ready.vram_bytes < ready.size_bytes for ready in busy)
+
     async def close(self) -> None:
         """End all runners."""
         for runner in self._runners.values():

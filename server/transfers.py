@@ -30,6 +30,7 @@ class Transfers:
     """Pull and push, for routes. `home` has the key and the passwords that registries ask for.
 
     `hub` is the Hugging Face Hub to ask; without it the one that the user's environment names, as whom that says.
+    While the processor `is_needed_elsewhere`, downloads take little of it.
     Nothing that speaks HTTP is imported before the first transfer: most servers serve what they have.
     """
 
@@ -42,11 +43,13 @@ class Transfers:
         home: Path,
         prune: bool = True,
         hub: HubSettings | None = None,
+        is_needed_elsewhere: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._library = library
         self._builtin = builtin
         self._hub = hub
+        self._is_needed_elsewhere = is_needed_elsewhere
         self._home = home
         self._prune = prune
         self._registries: Registries | None = None
@@ -122,7 +125,9 @@ class Transfers:
         if self._registries is None:  # still
             from registry.registries import Registries
 
-            self._registries = Registries(self._store, self._home, version=VERSION)
+            self._registries = Registries(
+                self._store, self._home, version=VERSION, is_needed_elsewhere=self._is_needed_elsewhere
+            )
         return self._registries
 
 
