@@ -16,7 +16,7 @@ from models.parsers.inferred import InferredParser
 from models.parsers.known_calls import BUILT_IN
 from models.parsers.native import native_parser
 from models.parsers.steps import Expectations, ParserKind, SteppedParser
-from models.parsers.syntax import CallSyntax, HarmonyCalls, JsonCalls, tags_of
+from models.parsers.syntax import CallForm, HarmonyCalls, JsonCalls, tags_of
 from models.parsers.table import find_parser
 from models.parsers.text import trim
 from models.parsers.tools import preserved_tokens
@@ -40,7 +40,7 @@ class Prompt:
 
     `is_guarded`: a reply that repeats itself is abandoned. `thoughts`: their tags, None where the model is not to
     think. `shown`: special tokens that the parser reads, and the engine therefore must not hide. `calls`: how the model
-    writes calls, None where that is not known.
+    writes calls, None where that is not known. `told_names`: the names of tools that the model knows by others.
     """
 
     text: str
@@ -49,7 +49,8 @@ class Prompt:
     is_guarded: bool = True
     thoughts: ThoughtForm | None = None
     shown: tuple[str, ...] = ()
-    calls: CallSyntax | None = None
+    calls: CallForm | None = None
+    told_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def thought(self) -> Thought | None:
@@ -174,6 +175,7 @@ class RenderedWriter:
                 thoughts=built_in_thoughts(self._parser_name, text) if kind.has_thinking and thinks else None,
                 shown=kind.preserved,
                 calls=BUILT_IN.get(self._parser_name),
+                told_names=self._told_names() if self._is_harmony else {},
             )
         facts = analyse(_template_text(self.spec))
         names = [tool["function"]["name"] for tool in self.tools]
@@ -204,9 +206,14 @@ class RenderedWriter:
 
     def _told_tools(self) -> Sequence[Tool]:
         """The tools as the model is told of them: harmony cannot say every name."""
-        if not self._is_harmony:
-            return self.tools
-        return HarmonyNames(tool["function"]["name"] for tool in self.tools).renamed(self.tools)
+        return self._harmony_names().renamed(self.tools) if self._is_harmony else self.tools
+
+    def _told_names(self) -> Mapping[str, str]:
+        originals = (tool["function"]["name"] for tool in self.tools)
+        return dict(zip(originals, self._harmony_names().converted, strict=True))
+
+    def _harmony_names(self) -> HarmonyNames:
+        return HarmonyNames(tool["function"]["name"] for tool in self.tools)
 
     @property
     def _is_harmony(self) -> bool:

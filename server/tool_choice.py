@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from models.errors import BadRequest, Unsupported
 from models.parsers.call_grammar import call_grammar
@@ -33,7 +33,8 @@ def required_call(request: ChatRequest, prompt: Prompt) -> Constraint:
     if prompt.calls is None:
         raise Unsupported("tool_choice cannot be enforced: it is not known how this model writes tool calls")
     many, thinks = request.parallel_tool_calls and not request.tool_choice.name, prompt.thought is not None
-    grammar = call_grammar(prompt.calls, _wanted_tools(request), many=many, thinks=thinks)
+    tools = [_told(tool, prompt.told_names) for tool in _wanted_tools(request)]
+    grammar = call_grammar(prompt.calls, tools, many=many, thinks=thinks)
     thought = None if grammar.has_thoughts else prompt.thought
     return Constraint("lark", grammar.text, thought, grammar.tags)
 
@@ -41,3 +42,9 @@ def required_call(request: ChatRequest, prompt: Prompt) -> Constraint:
 def _wanted_tools(request: ChatRequest) -> Sequence[Tool]:
     name = request.tool_choice.name
     return [tool for tool in request.tools if not name or tool["function"]["name"] == name]
+
+
+def _told(tool: Tool, names: Mapping[str, str]) -> Tool:
+    """The tool as the model knows it."""
+    function = tool["function"]
+    return {**tool, "function": {**function, "name": names.get(function["name"], function["name"])}}

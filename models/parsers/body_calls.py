@@ -1,14 +1,17 @@
-"""Blocks of calls that are read once their end tag has come: XML, and lists in Python's way."""
+"""Blocks of calls that are read once their end tag has come: XML, Python, those of the Gemma families."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, assert_never
 
 from models.parsers.call_blocks import FoundCall, Incomplete, Malformed, TagWatch
 from models.parsers.errors import ParserError
+from models.parsers.functiongemma import parse_functiongemma_call
+from models.parsers.gemma4_calls import parse_gemma4_call
 from models.parsers.glm_calls import read_elements, repaired
 from models.parsers.lfm2 import parse_calls
+from models.parsers.olmo3 import parse_call_lines
 from models.parsers.steps import Expectations
 from models.parsers.syntax import Body, BodyCalls
 from models.parsers.typed_values import typed_value
@@ -19,7 +22,15 @@ _FUNCTION, _FUNCTION_END = "<function=", "</function>"
 _QWEN_NAME = re.compile(r"\s*<function=([^<>]+)>")
 _GLM_NAME = re.compile(r"\s*([^\s<]+)\s*(?=<arg_key>)")
 _PYTHON_NAME = re.compile(r"[\s\[,]*([\w.-]+)\s*\(")
-_NAMES = {Body.QWEN_XML: _QWEN_NAME, Body.GLM_XML: _GLM_NAME, Body.PYTHON: _PYTHON_NAME}
+_GEMMA_NAME = re.compile(r"\s*call:([^{]+)\{")
+_NAMES = {
+    Body.QWEN_XML: _QWEN_NAME,
+    Body.GLM_XML: _GLM_NAME,
+    Body.PYTHON: _PYTHON_NAME,
+    Body.PYTHON_LINES: _PYTHON_NAME,
+    Body.GEMMA: _GEMMA_NAME,
+    Body.FUNCTION_GEMMA: _GEMMA_NAME,
+}
 
 
 class BodyCallReader:
@@ -80,6 +91,16 @@ class BodyCallReader:
                 return [self._typed(elements.name, dict(elements.arguments()))]
             case Body.PYTHON:
                 return [FoundCall(name, arguments) for name, arguments in parse_calls(body)]
+            case Body.PYTHON_LINES:
+                return [FoundCall(name, arguments) for name, arguments in parse_call_lines(body)]
+            case Body.GEMMA:
+                if (call := parse_gemma4_call(body.strip(), self._expectations)) is None:
+                    raise Malformed
+                return [FoundCall(*call)]
+            case Body.FUNCTION_GEMMA:
+                return [FoundCall(*parse_functiongemma_call(body))]
+            case _:
+                assert_never(self._syntax.body)
 
     def _typed(self, name: str, texts: dict[str, str]) -> FoundCall:
         return FoundCall(name, {key: self._value(name, key, text) for key, text in texts.items()})

@@ -44,12 +44,17 @@ class FunctionGemmaParser(Machine):
         text, tag, rest = self._buffer.partition(CALL_END)
         if not tag:
             return False
-        name, arguments = _find_call(text)
-        self._call(name, _arguments(arguments, 0))
+        self._call(*parse_functiongemma_call(text))
         return self._go(self._read_call if CALL in rest else self._read_content, rest)
 
 
 FUNCTIONGEMMA = ParserKind(FunctionGemmaParser, has_tools=True, has_thinking=False, preserved=(CALL, CALL_END))
+
+
+def parse_functiongemma_call(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of the first call in a text; the name is empty if there is none."""
+    name, arguments = _find_call(text)
+    return name, _arguments(arguments, 0)
 
 
 def _find_call(text: str) -> tuple[str, str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 from models.parsers.syntax import (
     PYTHON_TAG,
     AddressedCalls,
+    AtemCalls,
     Body,
     BodyCalls,
-    CallSyntax,
+    CallForm,
     HarmonyCalls,
     JsonCalls,
     NamedCalls,
@@ -52,16 +53,24 @@ FUNCTIONARY_V3 = AddressedCalls()
 QWEN_CODER = BodyCalls("<tool_call>", "</tool_call>", Body.QWEN_XML)
 GLM = BodyCalls("<tool_call>", "</tool_call>", Body.GLM_XML)
 
-BUILT_IN: dict[str, CallSyntax] = {
+OLMO_3 = BodyCalls("<function_calls>", "</function_calls>", Body.PYTHON_LINES)
+GEMMA_4 = BodyCalls("<|tool_call>", "<tool_call|>", Body.GEMMA)
+FUNCTIONGEMMA = BodyCalls("<start_function_call>", "<end_function_call>", Body.FUNCTION_GEMMA)
+
+BUILT_IN: dict[str, CallForm] = {
     "cogito": DEEPSEEK_R1,
     "cohere": COMMAND,
     "deepseek3": DEEPSEEK_V31,
-    "glm-4.7": GLM,
-    "glm-ocr": GLM,
+    "functiongemma": FUNCTIONGEMMA,
+    "gemma4": GEMMA_4,
+    "gemma4-no-thinking": GEMMA_4,
+    "glimmer": AtemCalls(),
     "harmony": HARMONY,
     "lfm2": LFM2,
     "lfm2-thinking": LFM2,
     "ministral": MISTRAL,
+    "olmo3": OLMO_3,
+    **dict.fromkeys(("glm-4.7", "glm-ocr", "laguna", "poolside-v1"), GLM),
     **dict.fromkeys(("nemotron-3-nano", "nemotron-3.5-nano", "ornith", "qwen3-coder", "qwen3.5"), QWEN_CODER),
     **dict.fromkeys(("qwen3", "qwen3-thinking", "qwen3-vl-instruct", "qwen3-vl-thinking"), HERMES),
 }

@@ -51,7 +51,7 @@ class Olmo3Parser(Machine):
         if not tag:
             return False
         try:
-            calls = [_parse_call(line) for line in map(trim, block.split("\n")) if line]
+            calls = parse_call_lines(block)
         except ValueError:
             calls = []  # one bad line discards its block
         for name, arguments in calls:
@@ -63,6 +63,11 @@ class Olmo3Parser(Machine):
             self._content.append(self._take_all())
             self._state = self._read_content
         return False
+
+
+def parse_call_lines(block: str) -> list[tuple[str, dict[str, Any]]]:
+    """Names and arguments of calls, one in each line. Raises: ValueError if one line is none."""
+    return [_parse_call(line) for line in map(trim, block.split("\n")) if line]
 
 
 def _parse_call(line: str) -> tuple[str, dict[str, Any]]:

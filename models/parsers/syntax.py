@@ -70,6 +70,12 @@ class Body(Enum):
     """`NAME<arg_key>KEY</arg_key><arg_value>value</arg_value>`"""
     PYTHON = auto()
     """`[name(key="value"), …]`"""
+    PYTHON_LINES = auto()
+    """`name(key="value")`, a line for each call"""
+    GEMMA = auto()
+    """`call:NAME{key:<|"|>text<|"|>,…}`"""
+    FUNCTION_GEMMA = auto()
+    """`call:NAME{key:<escape>text<escape>,…}`, in one line"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +100,17 @@ class HarmonyCalls:
     """Harmony: messages in channels, of which thoughts and calls are two kinds."""
 
 
+@dataclass(frozen=True, slots=True)
+class AtemCalls:
+    """Glimmer: messages to tools, each with an XML of its own; thoughts are messages too."""
+
+
 CallSyntax = JsonCalls | NamedCalls | BodyCalls | AddressedCalls | HarmonyCalls
+"""Those that a chat template may show."""
+CallForm = CallSyntax | AtemCalls
 
 
-def tags_of(syntax: CallSyntax | ReasoningTags | None) -> tuple[str, ...]:
+def tags_of(syntax: CallForm | ReasoningTags | None) -> tuple[str, ...]:
     """The tags that are read, each once; they may be control tokens of the model."""
     match syntax:
         case ReasoningTags():
@@ -111,6 +124,8 @@ def tags_of(syntax: CallSyntax | ReasoningTags | None) -> tuple[str, ...]:
             return _tags_in(syntax.start, syntax.end, *_BODY_TAGS[syntax.body])
         case HarmonyCalls():
             return HARMONY_TAGS
+        case AtemCalls():
+            return ATEM_TAGS
         case AddressedCalls() | None:
             return ()
         case _:
@@ -118,10 +133,14 @@ def tags_of(syntax: CallSyntax | ReasoningTags | None) -> tuple[str, ...]:
 
 
 HARMONY_TAGS = ("<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>")
+ATEM_TAGS = ("<|start|>", "<|message|>", "<|eom|>", "</atem:parameter>")
 _BODY_TAGS = {
     Body.QWEN_XML: ("<function=", "</function>", "<parameter=", "</parameter>"),
     Body.GLM_XML: ("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"),
     Body.PYTHON: (),
+    Body.PYTHON_LINES: (),
+    Body.GEMMA: ('<|"|>',),
+    Body.FUNCTION_GEMMA: ("<escape>",),
 }
 
 

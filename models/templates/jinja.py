@@ -34,8 +34,10 @@ class ChatTemplate:
         """Raises: TemplateError for a text that is no template."""
         if len(source) > MAX_SOURCE_CHARS:
             raise TemplateError("chat template is too long")
+        from models.templates.sandbox import compile_source  # jinja2, which the server's start does without
+
         self.source = source
-        self._root = _within(Budget(), lambda: _compile(source))
+        self._root = _within(Budget(), lambda: compile_source(source))
 
     def render(self, variables: Mapping[str, Any], *, now: datetime | None = None) -> str:
         """The text for these variables. Raises: TemplateError, also when the template refuses (`raise_exception`)."""
@@ -67,12 +69,6 @@ def render_chat_template(
     if add_generation_prompt:
         variables["add_generation_prompt"] = True
     return chat_template(source).render(variables)
-
-
-def _compile(source: str) -> Template:
-    from models.templates.sandbox import compile_source  # jinja2, which the server's start does without
-
-    return compile_source(source)
 
 
 def _joined(template: Template, names: dict[str, Any], budget: Budget) -> str:

@@ -68,6 +68,21 @@ def test_a_call_can_be_demanded_of_any_tool_or_of_one() -> None:
     assert "get_weather" not in asked["constraint"].text and "get_weather" in asked["prompt"]
 
 
+def test_harmony_behind_a_go_template_is_held_to_the_names_that_it_was_told() -> None:
+    tools = tuple({**t, "type": "function"} for t in (tool("get.weather", city="string"), tool("add", a="integer")))
+    served = spec(
+        config=ModelConfig(parser="harmony"),
+        template="<|start|>{{ range .Tools }}{{ .Function.Name }}{{ end }}<|end|>{{ .Messages }}",
+        prompt_source=PromptSource.GO_TEMPLATE,
+        capabilities=("completion", "tools"),
+    )
+    reply = '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Rome"}'
+    asked, told = ask(named("get.weather"), served, reply=reply, tools=tools)
+    assert "get_weather" in asked["prompt"] and "functions.get_weather " in asked["constraint"].text
+    assert "functions.add" not in asked["constraint"].text
+    assert told[-1].delta.tool_calls[0].name == "get.weather"
+
+
 def test_a_client_that_wants_one_call_at_a_time_gets_no_second_one() -> None:
     both, one = ask(REQUIRED)[0]["constraint"].text, ask(REQUIRED, parallel_tool_calls=False)[0]["constraint"].text
     assert ")*" in both.partition("\ncall_0")[0] and ")*" not in one.partition("\ncall_0")[0]

@@ -28,6 +28,9 @@ SYNTAXES: dict[str, CallSyntax] = {
     "qwen-coder": known.QWEN_CODER,
     "glm": known.GLM,
     "lfm2": known.LFM2,
+    "olmo-3": known.OLMO_3,
+    "gemma-4": known.GEMMA_4,
+    "functiongemma": known.FUNCTIONGEMMA,
     "command": known.COMMAND,
     "phi-4": known.PHI_4,
     "granite": known.GRANITE,
@@ -38,6 +41,7 @@ PARTS = (
     *('{"name": "add", "arguments": {"a": 1}}', '{"name": "add", "parameters": {"a": 1}}', "(a=1)", ".call(", "```"),
     *("```json\n", "all\n", ">>>add\n", ">>>python\n", "<function=add>", "</function>", "<parameter=a>", "-", "<"),
     *("\n</parameter>", "<arg_key>a</arg_key>", "<arg_value>1", "analysis", "commentary to=functions.add "),
+    *("call:add{a:1,t:", "<escape>x<escape>", '<|"|>x<|"|>', "add(a=1)"),
 )
 
 

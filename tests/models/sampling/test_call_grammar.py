@@ -14,11 +14,12 @@ import pytest
 from models.parsers import known_calls as known
 from models.parsers.call_grammar import call_grammar
 from models.parsers.native import native_parser
-from models.parsers.steps import Expectations
-from models.parsers.syntax import CallSyntax, JsonCalls, tags_of
+from models.parsers.steps import Expectations, SteppedParser
+from models.parsers.syntax import CallForm, CallSyntax, JsonCalls, tags_of
+from models.parsers.table import PARSERS, find_parser
 from models.runner.messages import Constraint
 from models.sampling.grammar import Grammars, Matcher
-from models.templates.chat import Tool
+from models.templates.chat import Message, Tool
 from tests.fakes.context import END, N_VOCAB, ByteVocabulary
 from tests.models.parsers.splitting import Reply, parse
 from tests.models.parsers.toolbox import tool
@@ -53,6 +54,12 @@ CALLS: list[tuple[CallSyntax, str, Calls]] = [
      '<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>', BOTH),
     (known.GLM, '<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n</tool_call>', ONE),
     (known.LFM2, '<|tool_call_start|>[get_weather(city="Rome"), add(a=1)]<|tool_call_end|>', BOTH),
+    (known.OLMO_3, '<function_calls>get_weather(city="Rome")\nadd(a=1)</function_calls>', BOTH),
+    (known.GEMMA_4, '<|tool_call>call:get_weather{city:<|"|>Rome<|"|>}<tool_call|><|tool_call>call:add{a:1}<tool_call|>', BOTH),
+    (known.FUNCTIONGEMMA, '<start_function_call>call:get_weather{city:<escape>Rome<escape>}<end_function_call>'
+     '<start_function_call>call:add{a:1}<end_function_call>', BOTH),
+    (known.GLM, '<tool_call>get_weather<arg_key>city</arg_key><arg_value>Rome</arg_value></tool_call>'
+     '<tool_call>add<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>', BOTH),
     (known.FUNCTIONARY_V3, 'get_weather\n{"city": "Rome"}>>>add\n{"a": 1}', BOTH),
     (known.HARMONY, '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Rome"}', ONE),
     (known.HARMONY, '<|channel|>analysis<|message|>hm<|end|><|start|>assistant'
@@ -90,7 +97,7 @@ def passes(matcher: Matcher, tokens: npt.NDArray[np.int32]) -> bool:
 
 
 def accepts(
-    syntax: CallSyntax, text: str, *, many: bool = True, has_tokens: bool = False, tools: Sequence[Tool] = TOOLS
+    syntax: CallForm, text: str, *, many: bool = True, has_tokens: bool = False, tools: Sequence[Tool] = TOOLS
 ) -> bool:
     vocabulary = TaggedVocabulary(tags_of(syntax) if has_tokens else ())
     grammar = call_grammar(syntax, tools, many=many)
@@ -119,6 +126,61 @@ def test_a_named_tool_is_called_once(syntax: CallSyntax, text: str, calls: Calls
     has_tokens = syntax == known.HARMONY
     assert accepts(syntax, text, many=False, has_tokens=has_tokens, tools=TOOLS[:1]) is (len(calls) == 1)
     assert not accepts(syntax, text, many=False, has_tokens=has_tokens, tools=TOOLS[1:])
+
+
+ATEM = '<atem:function_calls>\n<atem:invoke name="{}">\n{}</atem:invoke>\n</atem:function_calls>'
+ROME = ' to=get_weather<|message|>' + ATEM.format("get_weather", '<atem:parameter name="city">Rome</atem:parameter>\n')
+ADD = ' to=add<|message|>' + ATEM.format("add", '<atem:parameter name="a">1</atem:parameter>\n')
+THOUGHT, AGAIN = " to=self<|message|>hm <b>\n", "<|eom|><|start|>assistant"
+NESTED: dict[str, Any] = {
+    "list": {"type": "array", "items": {"type": "string"}},
+    "map": {"type": "object", "properties": {"n": {"type": "number"}, "t": {"type": "string"}}, "required": ["t"]},
+    "free": {},
+    "kind": {"type": "string", "enum": ["x", "y"]},
+    "flag": {"type": "boolean"},
+}
+VALUES = {"list": ["a", "b"], "map": {"t": "c, d:", "n": 1.5}, "free": [1, {"k": "v"}], "kind": "y", "flag": True}
+BUILT_IN: list[tuple[str, str, Calls, str]] = [
+    ("glimmer", ROME, ONE, ""),
+    ("glimmer", THOUGHT + AGAIN + ROME + AGAIN + ADD, BOTH, "hm <b>\n"),
+    ("gemma4", '<|tool_call>call:f{list:[<|"|>a<|"|>,<|"|>b<|"|>],map:{t:<|"|>c, d:<|"|>,n:1.5},free:[1,{k:<|"|>v<|"|>}],'
+     'kind:<|"|>y<|"|>,flag:true}<tool_call|>', (("f", VALUES),), ""),
+    ("functiongemma", "<start_function_call>call:f{list:[<escape>a<escape>,<escape>b<escape>],map:{t:<escape>c, d:<escape>,n:1.5},"
+     "free:[1,{k:<escape>v<escape>}],kind:<escape>y<escape>,flag:true}<end_function_call>", (("f", VALUES),), ""),
+    ("olmo3", '<function_calls>f(list=["a", "b"], map={"n": 1.5, "t": "c, d:"}, free=[1, {"k": "v"}], kind="y", flag=true)'
+     "</function_calls>", (("f", VALUES),), ""),
+    ("laguna", "<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n</tool_call>", ONE, ""),
+    ("poolside-v1", "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Rome</arg_value></tool_call>", ONE, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("has_tokens", [True, False])
+@pytest.mark.parametrize(("name", "text", "calls", "thought"), BUILT_IN, ids=[f"{c[0]} {c[1][:30]}" for c in BUILT_IN])
+def test_what_a_grammar_demands_a_built_in_parser_reads_as_calls(
+    name: str, text: str, calls: Calls, thought: str, has_tokens: bool
+) -> None:
+    syntax = known.BUILT_IN[name]
+    tools = [*TOOLS, tool("f", "list", "map", "free", "kind", **NESTED)]
+    assert accepts(syntax, text, has_tokens=has_tokens, tools=tools)
+    assert accepts(syntax, text, has_tokens=has_tokens, tools=tools, many=False) is (len(calls) == 1)
+    assert not accepts(syntax, "It is sunny.", has_tokens=has_tokens, tools=tools)
+    kind = find_parser(name)
+    assert kind is not None
+    read = parse(SteppedParser(kind.make(Expectations(tools, Message("user", "x")))), [text])
+    assert read == Reply("", thought, calls)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, kind in PARSERS.items() if kind.has_tools))
+def test_a_call_can_be_demanded_of_every_model_that_a_built_in_parser_reads(name: str) -> None:
+    grammar = call_grammar(known.BUILT_IN[name], TOOLS, many=True)
+    Grammars(TaggedVocabulary(())).matcher(Constraint("lark", grammar.text, None, grammar.tags))
+
+
+def test_arguments_of_which_none_is_required_may_all_be_left_out_or_given() -> None:
+    tools = [tool("f", a="integer", b="integer", c="integer")]
+    for arguments in ("", "a=1", "b=2", "a=1, c=3", "a=1, b=2, c=3"):
+        assert accepts(known.LFM2, f"<|tool_call_start|>[f({arguments})]<|tool_call_end|>", tools=tools)
+    assert not accepts(known.LFM2, "<|tool_call_start|>[f(a=1 b=2)]<|tool_call_end|>", tools=tools)
 
 
 @pytest.mark.parametrize(
