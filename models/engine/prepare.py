@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from models.engine.context_end import ContextRules, fit_prompt
+from models.engine.media import Media, PlacedMedia, lay_out
 from models.engine.ports import Tokens, TokenSampler, Vocabulary
 from models.engine.sequence import Task
-from models.errors import BadRequest
+from models.errors import BadRequest, Unsupported
 from models.runner.messages import Constraint, Generate, Sampling
 from models.sampling.after_thought import AfterThought, Constraining
 from models.sampling.broad import Scratch
 from models.sampling.grammar import Grammars
 from models.sampling.sampler import Sampler
+
+ReadMedia = Callable[[Sequence[str | bytes]], Sequence[Tokens | Media]]
+
+NO_PROJECTOR = "this model does not support image input"
 
 _QUICK_CHARS = 16 * 1024
 _MOST = 2**31 - 1
@@ -28,8 +33,13 @@ class Preparer:
         rules: ContextRules,
         *,
         special_sampler: Callable[[Sampling], TokenSampler | None] = lambda options: None,
+        read_media: ReadMedia | None = None,
     ) -> None:
-        """`special_sampler` may have a faster one for options that come without constraint and suppressed tokens."""
+        """`special_sampler` may have a faster one for options that come without constraint and suppressed tokens.
+
+        `read_media` makes tokens and media of texts and files; None: the model has no projector.
+        """
+        self._read_media = read_media
         self._special_sampler = special_sampler
         self._vocabulary = vocabulary
         self._rules = rules
@@ -38,26 +48,41 @@ class Preparer:
 
     def is_quick(self, request: Generate) -> bool:
         """Whether preparing takes about a millisecond, so that nobody who generates would notice."""
-        return len(request.prompt) <= _QUICK_CHARS and (request.constraint is None or self._grammars.is_warm)
+        if request.parts or len(request.prompt) > _QUICK_CHARS:
+            return False
+        return request.constraint is None or self._grammars.is_warm
 
     def prepare(self, request: Generate) -> Task:
         """Raises: BadRequest."""
         check_sampling(request.sampling, request.n_keep)
         matcher = self._follower(request.constraint) if request.constraint is not None else None
-        tokens = self._vocabulary.tokenize(request.prompt, add_special=True)
+        tokens, media = self._read(request)
         n_bytes = len(request.prompt.encode())
-        prompt = fit_prompt(tokens, n_bytes, n_keep=request.n_keep, truncate=request.truncate, rules=self._rules)
+        truncate = request.truncate and not media  # Compat: prompting 8.2
+        prompt = fit_prompt(tokens, n_bytes, n_keep=request.n_keep, truncate=truncate, rules=self._rules)
         return Task(
             request_id=request.request_id,
             prompt=prompt,
             n_truncated=len(tokens) - len(prompt),
-            sampler=self._sampler(request.sampling, prompt, matcher),
+            sampler=self._sampler(request.sampling, prompt[prompt >= 0] if media else prompt, matcher),
             stops=request.stop,
             n_predict=request.n_predict,
             n_keep=request.n_keep,
             n_logprobs=request.n_logprobs,
             shown=self._control_tokens(request.shown),
+            media=media,
         )
+
+    def _read(self, request: Generate) -> tuple[Tokens, tuple[PlacedMedia, ...]]:
+        """The prompt as tokens, with marks where images are. Raises: BadRequest."""
+        if not request.parts:
+            return self._vocabulary.tokenize(request.prompt, add_special=True), ()
+        if self._read_media is None:
+            raise Unsupported(NO_PROJECTOR)
+        tokens, media = lay_out(self._read_media(request.parts))
+        if media and media[-1].end == len(tokens):
+            raise BadRequest("a prompt cannot end with an image or a sound")
+        return tokens, media
 
     def _sampler(self, options: Sampling, prompt: Tokens, matcher: Constraining | None) -> TokenSampler:
         suppressed = self._vocabulary.suppressed

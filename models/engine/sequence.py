@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.engine.detokenizer import Detokenizer
+from models.engine.media import PlacedMedia
 from models.engine.ports import Floats, Tokens, TokenSampler, Vocabulary
 from models.runner.messages import Chunk, Finished, Reason, TokenLogprob, TokenProb
 from models.sampling.logprobs import LogProbs
@@ -24,6 +25,13 @@ class Task:
     n_logprobs: int | None
     shown: frozenset[int] = frozenset()
     """Control tokens that appear in the text all the same."""
+    media: tuple[PlacedMedia, ...] = ()
+    """Images and sounds; `prompt` has their marks."""
+
+    @property
+    def n_prompt(self) -> int:
+        """What the prompt costs, in tokens."""
+        return len(self.prompt) + sum(one.media.n_tokens - one.media.n_positions for one in self.media)
 
 
 class Sequence:
@@ -98,7 +106,7 @@ class Sequence:
         return Finished(
             self.request_id,
             reason,
-            n_prompt=len(self.task.prompt),
+            n_prompt=self.task.n_prompt,
             n_cached=self.n_cached,
             prompt_ns=first_ns - self._start_ns,
             n_generated=self.n_generated,

@@ -22,10 +22,10 @@ from models.llama.openmp import bound_spinning
 _PACKAGE = "llama_cpp"
 
 
-def _import_declarations() -> Any:
-    """The module `llama_cpp.llama_cpp`, imported without `llama_cpp/__init__.py`."""
+def _import_declarations(name: str) -> Any:
+    """A module of the package, imported without `llama_cpp/__init__.py`."""
     if _PACKAGE in sys.modules:
-        return importlib.import_module(f"{_PACKAGE}.{_PACKAGE}")
+        return importlib.import_module(f"{_PACKAGE}.{name}")
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError("llama-cpp-python is not installed", name=_PACKAGE)
@@ -33,13 +33,18 @@ def _import_declarations() -> Any:
     bare.__path__ = list(spec.submodule_search_locations)
     sys.modules[_PACKAGE] = bare
     try:
-        return importlib.import_module(f"{_PACKAGE}.{_PACKAGE}")
+        return importlib.import_module(f"{_PACKAGE}.{name}")
     finally:
         del sys.modules[_PACKAGE]  # whoever wants the whole package can still import it
 
 
 bound_spinning()
-lib: Any = _import_declarations()
+lib: Any = _import_declarations(_PACKAGE)
+
+
+def load_media_library() -> Any:
+    """The functions of mtmd.h, for models that see or hear; a library of its own, loaded when one is needed."""
+    return _import_declarations("mtmd_cpp")
 
 
 def address_function(name: str) -> Any:

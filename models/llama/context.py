@@ -13,6 +13,7 @@ from models.errors import ContextLost, LoadError
 from models.llama.batch import BatchArrays
 from models.llama.binding import address_function, float_view, lib
 from models.llama.logs import native_log
+from models.llama.media import Media, Projector
 from models.llama.model import Model, load_failure
 from models.llama.outcome import Outcome
 
@@ -91,9 +92,10 @@ class Context:
     One thread owns it. Sequence ids run from 0 to n_seq_max - 1.
     """
 
-    def __init__(self, model: Model, params: ContextParams) -> None:
+    def __init__(self, model: Model, params: ContextParams, projector: Projector | None = None) -> None:
         """Allocate. Raises: LoadError, OutOfMemory."""
         self._model = model
+        self._projector = projector
         self._params = params
         self.n_vocab = model.vocab.n_tokens
         self._handle: Any = None
@@ -143,6 +145,20 @@ class Context:
         if code == -1:
             return Outcome.REFUSED
         raise ContextLost(f"llama_decode failed with {code}: {native_log.reason or 'no reason given'}")
+
+    def decode_media(self, seq_id: int, media: Media, position: int) -> Outcome:
+        """Compute an image or a sound; nothing is predicted from it. What part of it is there after a failure is open.
+
+        Raises: ContextLost, after which the context must be rebuilt.
+        """
+        assert self._projector is not None, "nothing is prepared without a projector"
+        native_log.forget()
+        code = self._projector.decode(self._handle, media, seq_id, position, self.n_batch)
+        if code == 0:
+            return Outcome.DONE
+        if code == 1:
+            return Outcome.NO_ROOM
+        raise ContextLost(f"an image could not be computed ({code}): {native_log.reason or 'no reason given'}")
 
     def logits(self) -> Logits:
         """Logits of the last decode, (n_outputs, n_vocab) float32, rows in batch order.

@@ -43,10 +43,10 @@ class NativeLog:
         self._errors: deque[str] = deque(maxlen=8)
         self._level = logging.INFO
         self._line = ""
-        self._callback = lib.llama_log_callback(self._receive)  # must live as long as the library may call it
+        self.callback = lib.llama_log_callback(self._receive)  # must live as long as the library may call it
 
     def install(self) -> None:
-        lib.llama_log_set(self._callback, ctypes.c_void_p(0))
+        lib.llama_log_set(self.callback, ctypes.c_void_p(0))
 
     def forget(self) -> None:
         """Start anew with the errors, before something that may fail."""

@@ -66,7 +66,7 @@ class RunnerConfig(msgspec.Struct, frozen=True):
 class Sampling(msgspec.Struct, frozen=True):
     """How the next token is picked; the defaults are Ollama's (http-api 5), the further samplers are off.
 
-    Names and meaning of those are llama-server's; models.sampling.chain says what each does.
+    Names and meaning of those are llama-server's.
     """
 
     temperature: float = 0.8
@@ -81,13 +81,13 @@ class Sampling(msgspec.Struct, frozen=True):
     seed: int | None = None
     """None: a new random one for each request."""
     mirostat: int = 0
-    """1 or 2: this version of it chooses, and no filter but penalties and temperature counts."""
+    """1 or 2: this version of it chooses, and of the other options only biases and temperature count."""
     mirostat_tau: float = 5.0
     mirostat_eta: float = 0.1
     dry_multiplier: float = 0.0
     dry_base: float = 1.75
     dry_allowed_length: int = 2
-    dry_penalty_last_n: int = -1
+    dry_penalty_last_n: int = 64
     """Tokens that are looked back upon; -1: all of the context."""
     dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
     xtc_probability: float = 0.0
@@ -160,6 +160,8 @@ class Generate(Message, frozen=True, tag=True):
     thought_budget: ThoughtBudget | None = None
     tokens: tuple[int, ...] | None = None
     """A prompt given as tokens, exactly these, in place of `prompt`."""
+    parts: tuple[str | bytes, ...] = ()
+    """A prompt with images or sounds, in place of `prompt`: texts, and files as they came."""
 
 
 class Embed(Message, frozen=True, tag=True):
