@@ -122,6 +122,9 @@ def to_think(effort: str) -> Think | None:
     return think
 
 
+MAX_TOKENS = 2**31
+"""No vocabulary is as large."""
+
 # ---- completions ---------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +150,8 @@ def _with_prompt(request: GenerateRequest, prompt: Prompt) -> GenerateRequest:
         return replace(request, prompt=prompt)
     if request.suffix:
         raise Untranslatable("a prompt of tokens cannot have a suffix")
+    if not all(0 <= token < MAX_TOKENS for token in prompt):
+        raise Untranslatable("a prompt has numbers that are no ids of tokens")
     return replace(request, prompt_tokens=prompt, raw=True)
 
 

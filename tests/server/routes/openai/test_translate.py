@@ -193,6 +193,8 @@ REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str]] = [
     ({"best_of": 2, "stream": True}, "best_of cannot be streamed: which reply is best is known at the end"),
     ({"prompt": ["a"] * 43, "n": 3}, "prompts times n must be between 1 and 128"),
     ({"prompt": [1], "suffix": "x"}, "a prompt of tokens cannot have a suffix"),
+    ({"prompt": [1, -1]}, "a prompt has numbers that are no ids of tokens"),
+    ({"prompt": [2**31]}, "a prompt has numbers that are no ids of tokens"),
     ({"echo": True, "logprobs": 1}, "echo cannot be combined with logprobs: those of a prompt are not computed"),
     ({"grammar": "a", "regex": "b"}, "grammar and regex cannot be combined"),
 ]
