@@ -29,10 +29,10 @@ from models.options import (
     runner_config,
     sampling_of,
 )
-from models.parsers.events import AlternativeToken, Delta, DoneReason, Finished, StreamParser, TokenLogprob, Usage
+from models.parsers.events import Delta, DoneReason, Finished
 from models.parsers.repetition import RepetitionGuard
 from models.runner import messages as wire
-from models.runner.messages import KvType, Reason
+from models.runner.messages import KvType
 from models.runner.process import RunnerProcess
 from models.templates.errors import InvalidChat
 from registry.errors import InvalidName, ManifestNotFound
@@ -42,6 +42,7 @@ from server.admission import admit_chat, admit_generate
 from server.formats import parse_constraint
 from server.placement import MAX_AUTOMATIC_SLOTS, Devices, Need, automatic_context, automatic_slots
 from server.prompt_writers import Prompt
+from server.reply_reader import ReplyReader, finished_event
 from server.requests import (
     ChatRequest,
     Embeddings,
@@ -281,11 +282,11 @@ class Generation:
             tokens=request.prompt_tokens if isinstance(request, GenerateRequest) else None,
         )
         guard = RepetitionGuard() if prompt.is_guarded else None
-        reader = _Reader(prompt, calls_once=isinstance(request, ChatRequest) and not request.parallel_tool_calls)
+        reader = ReplyReader(prompt, calls_once=isinstance(request, ChatRequest) and not request.parallel_tool_calls)
         async with aclosing(stream) as chunks:
             async for message in chunks:
                 if isinstance(message, wire.Finished):
-                    yield _finished(message, reader, load_ns, request.arrived_ns)
+                    yield finished_event(message, reader, load_ns, request.arrived_ns)
                     return
                 if guard is not None and guard.is_stuck(message.text):
                     yield Finished(None)
@@ -324,97 +325,11 @@ def _constraint(request: TextRequest, prompt: Prompt) -> wire.Constraint | None:
 
 
 def _require_readable(prompt: Prompt, spec: ModelSpec) -> None:
-    """Raises: InvalidChat, Unsupported for images that nobody would look at."""
+    """Raises: InvalidChat for images that nobody would look at."""
     if not prompt.n_images:
         return
     if not spec.projectors:
         raise InvalidChat("Multimodal data provided, but model does not support multimodal requests.")
-    raise Unsupported("this version of Puna cannot read images yet")
-
-
-class _Reader:
-    """Reads the chunks of a reply, and counts the tokens of its thoughts."""
-
-    def __init__(self, prompt: Prompt, *, calls_once: bool) -> None:
-        """`calls_once`: only the first call is told."""
-        self._parser: StreamParser = prompt.parser
-        self._calls_once = calls_once
-        self._has_called = False
-        self._is_thinking = prompt.thought_alone is not None and prompt.thought_alone.is_open
-        self.n_thinking = 0
-
-    def read(self, chunk: wire.Chunk) -> list[Delta]:
-        deltas = self._checked(_with_logprobs(self._parser.feed(chunk.text), chunk))
-        for delta in deltas:
-            if delta.content or delta.tool_calls:
-                self._is_thinking = False
-            elif delta.thinking:
-                self._is_thinking = True
-        # What the parser still holds back counts as what came before it: it is a tag, more often than not.
-        self.n_thinking += chunk.n_tokens if self._is_thinking else 0
-        return deltas
-
-    def finish(self) -> Delta:
-        """What was held back, in one."""
-        return _joined(self._checked(self._parser.finish()))
-
-    def _checked(self, deltas: list[Delta]) -> list[Delta]:
-        return [d for d in map(self._with_first_call, deltas) if d] if self._calls_once else deltas
-
-    def _with_first_call(self, delta: Delta) -> Delta:
-        if not delta.tool_calls:
-            return delta
-        calls = () if self._has_called else delta.tool_calls[:1]
-        self._has_called = True
-        return replace(delta, tool_calls=calls)
-
-
-def _with_logprobs(deltas: list[Delta], chunk: wire.Chunk) -> list[Delta]:
-    """Log-probabilities are told even while a parser still waits."""
-    if not chunk.logprobs:
-        return deltas
-    logprobs = tuple(
-        TokenLogprob(t.piece, t.logprob, tuple(AlternativeToken(a.piece, a.logprob) for a in t.top))
-        for t in chunk.logprobs
-    )
-    if not deltas:
-        return [Delta(logprobs=logprobs)]
-    return [*deltas[:-1], replace(deltas[-1], logprobs=logprobs)]
-
-
-DONE_REASONS = {
-    Reason.STOP: DoneReason.STOP,
-    Reason.LIMIT: DoneReason.LENGTH,
-    Reason.CONTEXT: DoneReason.LENGTH,
-    Reason.CANCELLED: None,
-}
-
-
-SHORTEST_NS = 1_000
-"""Compat: the engine of the original counts whole microseconds, at least one."""
-
-
-def _finished(message: wire.Finished, reader: _Reader, load_ns: int, arrived_ns: int) -> Finished:
-    usage = Usage(
-        n_prompt=message.n_prompt,
-        n_cached=message.n_cached,
-        prompt_ns=max(message.prompt_ns, SHORTEST_NS),
-        n_generated=message.n_generated,
-        decode_ns=max(message.decode_ns, SHORTEST_NS) if message.n_generated else 0,
-        load_ns=load_ns,
-        total_ns=time.monotonic_ns() - arrived_ns,
-        n_truncated=message.n_truncated,
-        n_thinking=min(reader.n_thinking, message.n_generated),
-    )
-    return Finished(DONE_REASONS[message.reason], usage, reader.finish())
-
-
-def _joined(deltas: list[Delta]) -> Delta:
-    return Delta(
-        "".join(d.content for d in deltas),
-        "".join(d.thinking for d in deltas),
-        tuple(call for d in deltas for call in d.tool_calls),
-    )
 
 
 def _rows(answer: wire.Embedded, dimensions: int) -> tuple[memoryview[float], ...]:

@@ -79,6 +79,8 @@ class Usage:
     total_ns: int = 0
     n_truncated: int = 0
     """Prompt tokens dropped to fit the context."""
+    n_shifted: int = 0
+    """Tokens that the context lost while the reply was generated."""
     n_thinking: int = 0
     """Those of `n_generated` that were thoughts."""
 

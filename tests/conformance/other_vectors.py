@@ -31,7 +31,7 @@ from models.templates.native import MEDIA_MARKER, NativeModel, shaped_message, t
 from models.templates.probe import TemplateTraits
 from models.templates.schema import parse_message, parse_think, parse_tool
 from server.formats import parse_format
-from server.generation import DONE_REASONS
+from server.reply_reader import DONE_REASONS
 from server.settings import Settings
 
 Json = dict[str, Any]
