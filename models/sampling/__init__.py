@@ -4,6 +4,8 @@ sampler.py    one sequence's sampler: its options, random numbers, recent tokens
 broad.py      choosing where too many tokens pass to be listed
 shortlist.py  the few tokens that can be picked, found without sorting the vocabulary
 chain.py      the filters in llama.cpp's order, on a short list
+pipeline.py   filters in any order, the rarer ones among them        mirostat.py    choosing by surprise
+dry.py        against repeated sequences
 penalties.py  repetition, presence and frequency     rng.py        the random numbers of a seed
 logprobs.py   log-probabilities for clients          grammar.py    what constrained output may continue with
 closed.py     schemas whose objects have no properties but those named

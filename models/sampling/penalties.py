@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
+
+from models.sampling.chain import Candidates, Floats
 
 
 class Penalties:
@@ -55,13 +56,24 @@ class Penalties:
             self._tokens[row], self._counts[row] = moved, self._counts[last]
             self._row_of[moved] = row
 
-    def apply(self, logits: npt.NDArray[np.float32]) -> None:
+    def apply(self, logits: Floats) -> None:
         """Lower the logits of the tokens in the window, in place."""
         n = len(self._row_of)
         if n == 0:
             return
-        tokens, counts = self._tokens[:n], self._counts[:n]
-        values = logits[tokens]
+        tokens = self._tokens[:n]
+        logits[tokens] = self._lowered(logits[tokens], self._counts[:n])
+
+    def apply_to(self, candidates: Candidates) -> Candidates:
+        """The same for candidates; their order may no longer be that of likelihood."""
+        n = len(self._row_of)
+        places = np.flatnonzero(np.isin(candidates.ids, self._tokens[:n]))
+        rows = [self._row_of[token] for token in candidates.ids[places].tolist()]
+        logits = candidates.logits.copy()
+        logits[places] = self._lowered(logits[places], self._counts[rows])
+        return Candidates(candidates.ids, logits, False)
+
+    def _lowered(self, values: Floats, counts: Floats) -> Floats:
         if self._repeat != 1:  # a negative logit divided would make the token likelier
             values = np.where(values <= 0, values * self._repeat, values / self._repeat)
-        logits[tokens] = values - (counts * self._frequency + self._presence)
+        return values - (counts * self._frequency + self._presence)

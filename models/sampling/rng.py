@@ -6,6 +6,9 @@ import random
 
 _N, _INIT = 624, 1812433253
 _SCALE = 2.0**-64
+_SINGLE_SCALE = 2.0**-32
+_BELOW_ONE = 2**32 - 2**8
+"""The largest that is not rounded up to 1."""
 
 
 def random_source(seed: int | None) -> random.Random:
@@ -29,3 +32,8 @@ def random_source(seed: int | None) -> random.Random:
 def draw(source: random.Random) -> float:
     """A number from 0 up to 1. Source: std::uniform_real_distribution<double>, two words, the low one first."""
     return source.getrandbits(64) * _SCALE
+
+
+def draw_single(source: random.Random) -> float:
+    """The same in single precision. Source: std::uniform_real_distribution<float>, one word."""
+    return min(source.getrandbits(32), _BELOW_ONE) * _SINGLE_SCALE

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from models.runner.messages import Sampling
-from models.sampling import chain
+from models.sampling import chain, pipeline
 from models.sampling.after_thought import Constraining
 from models.sampling.broad import Broad, Scratch
 from models.sampling.chain import Candidates, Floats
+from models.sampling.dry import Dry
+from models.sampling.mirostat import Mirostat
 from models.sampling.penalties import Penalties
+from models.sampling.pipeline import Pipeline
 from models.sampling.rng import draw, random_source
 from models.sampling.shortlist import Shortlist, greedy
+
+
+class Biases(NamedTuple):
+    """What is added to the logits of some tokens; each token is there once."""
+
+    tokens: npt.NDArray[np.intp]
+    values: Floats
+
+    @classmethod
+    def of(cls, by_token: Mapping[int, float]) -> Biases:
+        return cls(np.array(list(by_token), dtype=np.intp), np.array(list(by_token.values()), dtype=np.float32))
 
 
 class Sampler:
     """Picks tokens; not thread-safe, since samplers share `scratch`.
 
-    Order: suppressed tokens, constraint, penalties, top_k, typical_p, top_p, min_p, temperature, then one random
-    number for the choice. Source: llama.cpp, common_sampler_init and common_sampler_sample.
+    Order: suppressed tokens, biases, constraint, penalties, DRY, top_k, typical_p, top_p, min_p, temperature, then one
+    random number for the choice; models.sampling.pipeline has other orders and further filters.
+    Source: llama.cpp, common_sampler_init and common_sampler_sample.
     """
 
     def __init__(
@@ -32,48 +48,83 @@ class Sampler:
         prompt: Sequence[int] | npt.NDArray[np.int32] = (),
         suppressed: npt.NDArray[np.int32] | None = None,
         matcher: Constraining | None = None,
+        biases: Biases | None = None,
+        dry: Dry | None = None,
     ) -> None:
+        """`biases`: those of the options, by token; `dry`: ready to follow what comes after the prompt."""
         self._options = options
         self._shortlist = Shortlist(scratch)
         self._random = random_source(options.seed)
         self._broad = Broad(scratch, self._random)
-        self._penalties = _penalties(options, prompt)
+        is_plain = options.mirostat not in (1, 2)
+        self._penalties = _penalties(options, prompt) if is_plain else None
+        self._dry = dry if is_plain else None
+        self._biases = biases
         self._suppressed = suppressed if suppressed is not None and len(suppressed) else None
         self._matcher = matcher
+        self._has_pipeline = is_plain and pipeline.is_needed(options)
+        self._choose = self._choosing(scratch)
 
     @property
     def matcher(self) -> Constraining | None:
         return self._matcher
 
     def sample(self, logits: Floats) -> int:
-        """The next token, accepted. Changes `logits`. Raises: UnusableOutput, ConstraintFailed."""
+        """The next token, accepted. Changes `logits`. Raises: UnusableOutput, InvalidConstraint."""
         if self._suppressed is not None:
             logits[self._suppressed] = -np.inf
-        token = self._pick(logits) if self._matcher is None else self._pick_matching(logits, self._matcher)
-        if self._penalties is not None:
-            self._penalties.accept(token)
+        if self._biases is not None:
+            logits[self._biases.tokens] += self._biases.values
+        if not self._has_pipeline:
+            self._penalize(logits)
+        matcher = self._matcher
+        token = self._choose(logits) if matcher is None else self._choose_matching(logits, matcher)
+        self._follow(token)
         return token
 
-    def _pick(self, logits: Floats) -> int:
-        if self._penalties is not None:
-            self._penalties.apply(logits)
-        return self._choose(logits)
+    def force(self, token: int) -> None:
+        """Accept a token that nobody chose."""
+        if self._matcher is not None:
+            self._matcher.accept(token)
+        self._follow(token)
 
-    def _pick_matching(self, logits: Floats, matcher: Constraining) -> int:
+    def _follow(self, token: int) -> None:
+        if self._penalties is not None:
+            self._penalties.accept(token)
+        if self._dry is not None:
+            self._dry.accept(token)
+
+    def _choose_matching(self, logits: Floats, matcher: Constraining) -> int:
         """First as if there were no constraint; what it forbids is picked again from what it allows.
 
         With most tokens already fitting, the mask is seldom applied to the whole vocabulary.
         """
-        if self._penalties is not None:
-            self._penalties.apply(logits)
+        untouched = logits.copy() if self._has_pipeline else logits
         token = self._choose(logits)
         if not matcher.allows(token):
-            matcher.mask(logits)
-            token = self._choose(logits)
+            matcher.mask(untouched)
+            token = self._choose(untouched)
         matcher.accept(token)
         return token
 
-    def _choose(self, logits: Floats) -> int:
+    def _choosing(self, scratch: Scratch) -> Callable[[Floats], int]:
+        """The way to choose that these options need."""
+        options = self._options
+        if options.mirostat in (1, 2) and options.temperature > 0:
+            return Mirostat(options, scratch, self._random).choose
+        if options.mirostat in (1, 2):
+            return greedy
+        if self._has_pipeline:
+            return Pipeline(options, scratch, self._random, penalties=self._penalties, dry=self._dry).choose
+        return self._choose_as_usual
+
+    def _penalize(self, logits: Floats) -> None:
+        if self._penalties is not None:
+            self._penalties.apply(logits)
+        if self._dry is not None:
+            self._dry.apply(logits)
+
+    def _choose_as_usual(self, logits: Floats) -> int:
         options = self._options
         if options.temperature <= 0 and options.typical_p >= 1:
             return greedy(logits)

@@ -77,6 +77,10 @@ class Shortlist:
         best_of(bests)
         return self._above(logits, bests, max(np.partition(bests, n_columns - k)[n_columns - k], LOWEST))
 
+    def above(self, logits: Floats, threshold: np.float32) -> Candidates:
+        """The tokens from this logit on, by id."""
+        return _candidates(logits, self._above(logits, self._bests(logits), threshold))
+
     def _bests(self, logits: Floats) -> Floats:
         """The best logit of each column."""
         n_columns = self._scratch.n_columns

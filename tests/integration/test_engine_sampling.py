@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
 from models.llama.binding import lib
+from models.option_types import SAMPLERS
 from models.runner.messages import Sampling
 from models.sampling.broad import Scratch
 from models.sampling.chain import Floats
-from models.sampling.sampler import Sampler
+from models.sampling.sampler import Biases, Sampler
 
 pytestmark = pytest.mark.model
 
@@ -26,20 +29,9 @@ class NativeChain:
     def __init__(self, options: Sampling, n_vocab: int) -> None:
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         self._data = (lib.llama_token_data * n_vocab)()
-        view = np.frombuffer(self._data, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])  # type: ignore[call-overload]
+        view = np.frombuffer(self._data, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
         self._ids, self._logits, self._probs = view["id"], view["logit"], view["p"]
-        o = options
-        for sampler in (
-            lib.llama_sampler_init_penalties(
-                n_vocab, o.repeat_last_n, o.repeat_penalty, o.frequency_penalty, o.presence_penalty
-            ),
-            lib.llama_sampler_init_top_k(o.top_k),
-            lib.llama_sampler_init_typical(o.typical_p, 0),
-            lib.llama_sampler_init_top_p(o.top_p, 0),
-            lib.llama_sampler_init_min_p(o.min_p, 0),
-            lib.llama_sampler_init_temp_ext(o.temperature, 0.0, 1.0),
-            lib.llama_sampler_init_dist(o.seed or 0),
-        ):
+        for sampler in _native_samplers(options, n_vocab):
             lib.llama_sampler_chain_add(self._chain, sampler)
         for token in PROMPT:
             lib.llama_sampler_accept(self._chain, token)
@@ -52,9 +44,8 @@ class NativeChain:
             data=ctypes.cast(self._data, lib.llama_token_data_p), size=len(logits), selected=-1, sorted=False
         )
         lib.llama_sampler_apply(self._chain, ctypes.byref(array))
-        n = int(array.size)
-        probs = {int(i): float(p) for i, p in zip(self._ids[:n], self._probs[:n], strict=True)}
-        return int(self._ids[array.selected]), probs
+        left = [array.data[i] for i in range(array.size)]  # XTC moves the beginning
+        return int(left[array.selected].id), {int(item.id): float(item.p) for item in left}
 
     def sample(self, logits: Floats) -> int:
         token, _ = self.apply(logits)
@@ -63,6 +54,33 @@ class NativeChain:
 
     def close(self) -> None:
         lib.llama_sampler_free(self._chain)
+
+
+def _native_samplers(o: Sampling, n_vocab: int) -> list[Any]:
+    """The members of the chain, in order."""
+    biases = (lib.llama_logit_bias * len(o.logit_bias))(*o.logit_bias)
+    head = [lib.llama_sampler_init_logit_bias(n_vocab, len(o.logit_bias), biases)]
+    seed = o.seed or 0
+    if o.mirostat == 1:
+        last = lib.llama_sampler_init_mirostat(n_vocab, seed, o.mirostat_tau, o.mirostat_eta, 100)
+        return [*head, lib.llama_sampler_init_temp(o.temperature), last]
+    if o.mirostat == 2:
+        last = lib.llama_sampler_init_mirostat_v2(seed, o.mirostat_tau, o.mirostat_eta)
+        return [*head, lib.llama_sampler_init_temp(o.temperature), last]
+    make = {
+        "penalties": lambda: lib.llama_sampler_init_penalties(
+            n_vocab, o.repeat_last_n, o.repeat_penalty, o.frequency_penalty, o.presence_penalty
+        ),
+        "top_n_sigma": lambda: lib.llama_sampler_init_top_n_sigma(o.top_n_sigma),
+        "top_k": lambda: lib.llama_sampler_init_top_k(o.top_k),
+        "typ_p": lambda: lib.llama_sampler_init_typical(o.typical_p, 0),
+        "top_p": lambda: lib.llama_sampler_init_top_p(o.top_p, 0),
+        "min_p": lambda: lib.llama_sampler_init_min_p(o.min_p, 0),
+        "xtc": lambda: lib.llama_sampler_init_xtc(o.xtc_probability, o.xtc_threshold, 0, seed),
+        "temperature": lambda: lib.llama_sampler_init_temp_ext(o.temperature, o.dynatemp_range, o.dynatemp_exponent),
+    }
+    order = [name for name in SAMPLERS if name != "dry"] if o.samplers is None else o.samplers
+    return [*head, *(make[name]() for name in order), lib.llama_sampler_init_dist(seed)]
 
 
 def steps(n_vocab: int, n_steps: int) -> Iterator[Floats]:
@@ -90,6 +108,22 @@ OPTIONS = {
     "typical and greedy": Sampling(typical_p=0.3, temperature=0),
     "typical alone": Sampling(typical_p=0.5, top_k=0, top_p=1.0),
     "nothing": Sampling(top_k=0, top_p=1.0, temperature=1.0),
+    "biases": Sampling(logit_bias=((3, 4.5), (17, -math.inf), (5, 9.0))),
+    "top_n_sigma": Sampling(top_n_sigma=1.5),
+    "top_n_sigma without top_k": Sampling(top_n_sigma=3.0, top_k=0, top_p=0.9),
+    "xtc": Sampling(xtc_probability=0.6, xtc_threshold=0.05),
+    "xtc, always": Sampling(xtc_probability=1.0, xtc_threshold=0.1, temperature=0.5),
+    "xtc and greedy": Sampling(xtc_probability=1.0, xtc_threshold=0.1, temperature=0),
+    "dynatemp": Sampling(dynatemp_range=0.5, dynatemp_exponent=1.3),
+    "dynatemp and top_n_sigma": Sampling(dynatemp_range=0.7, top_n_sigma=1.0, top_p=1.0),
+    "mirostat 1": Sampling(mirostat=1, mirostat_tau=4.0),
+    "mirostat 2": Sampling(mirostat=2, mirostat_tau=3.0, mirostat_eta=0.2, temperature=1.1),
+    "mirostat and greedy": Sampling(mirostat=2, temperature=0),
+    "temperature first": Sampling(samplers=("temperature", "top_k", "top_p", "min_p"), temperature=0.6, min_p=0.01),
+    "penalties last": Sampling(samplers=("top_k", "penalties", "temperature"), repeat_penalty=1.5, presence_penalty=1),
+    "min_p first": Sampling(samplers=("min_p", "xtc", "top_k"), min_p=0.05, xtc_probability=0.5, xtc_threshold=0.1),
+    "typical twice": Sampling(samplers=("top_k", "typ_p", "typ_p", "temperature"), typical_p=0.8),
+    "top_k alone": Sampling(samplers=("top_k",), top_k=5),
     "everything": Sampling(
         top_k=60,
         top_p=0.95,
@@ -104,7 +138,7 @@ OPTIONS = {
 
 
 # With these, so many of 20,000 tokens stay that they are not sorted: the chances are the same, the picks are not.
-BROAD = {("top_p alone", 20_000), ("typical alone", 20_000)}
+BROAD = {("top_p alone", 20_000), ("typical alone", 20_000), ("top_n_sigma without top_k", 20_000)}
 
 
 @pytest.mark.parametrize(
@@ -112,9 +146,10 @@ BROAD = {("top_p alone", 20_000), ("typical alone", 20_000)}
 )
 def test_the_same_seed_picks_the_same_tokens(name: str, n_vocab: int) -> None:
     options = _with_seed(OPTIONS[name], 42)
+    n_steps = 60 if options.mirostat == 1 else 150  # its estimate feeds on itself, so it doubles what rounding does
     native = NativeChain(options, n_vocab)
-    ours = Sampler(options, Scratch(n_vocab), prompt=PROMPT)
-    picked = [(native.sample(logits), ours.sample(logits.copy())) for logits in steps(n_vocab, 150)]
+    ours = Sampler(options, Scratch(n_vocab), prompt=PROMPT, biases=_biases(options))
+    picked = [(native.sample(logits), ours.sample(logits.copy())) for logits in steps(n_vocab, n_steps)]
     native.close()
     # a random number that falls on the edge between two tokens may fall to either side, once in a very long while
     assert sum(a != b for a, b in picked) <= (1 if options.top_k == 0 else 0)
@@ -133,6 +168,13 @@ FLAT = {
     "typical and a nucleus": Sampling(top_k=0, top_p=0.9, typical_p=0.9),
     "nothing": Sampling(top_k=0, top_p=1.0, temperature=0.7),
     "penalties": Sampling(top_k=0, top_p=0.95, repeat_penalty=1.3, presence_penalty=0.5),
+    "top_n_sigma": Sampling(top_k=0, top_p=1.0, top_n_sigma=4.0),
+    "xtc": Sampling(top_k=0, top_p=1.0, xtc_probability=1.0, xtc_threshold=0.002),
+    "dynatemp": Sampling(top_k=0, top_p=1.0, dynatemp_range=0.4),
+    "temperature first": Sampling(
+        samplers=("temperature", "top_p", "typ_p"), top_p=0.95, typical_p=0.9, temperature=1.4
+    ),
+    "mirostat": Sampling(mirostat=2, mirostat_tau=8.0, mirostat_eta=0.0),
 }
 
 
@@ -159,6 +201,10 @@ def test_every_token_has_the_chance_that_llama_cpp_gives_it(options: Sampling) -
     kept = expected > 5
     chi_square = (((observed - expected) ** 2)[kept] / expected[kept]).sum()
     assert chi_square < kept.sum() + 5 * np.sqrt(2 * kept.sum()), "the chances differ"
+
+
+def _biases(options: Sampling) -> Biases | None:
+    return Biases.of(dict(options.logit_bias)) if options.logit_bias else None  # type: ignore[arg-type]
 
 
 def _with_seed(options: Sampling, seed: int) -> Sampling:
