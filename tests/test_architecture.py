@@ -38,7 +38,7 @@ INPUT_OUTPUT = (
     "uvicorn",
 )
 RUNNER = ("models.runner.worker", "models.runner.courier", "models.runner.desk", "models.runner.loading")
-CHILD_PROCESSES = (*RUNNER, "models.create.quantize")
+CHILD_PROCESSES = (*RUNNER, "models.create.quantize", "models.create.convert.worker")
 NATIVE = ("models.llama", "models.engine", "models.sampling")
 PURE = (
     "models.templates",
@@ -265,7 +265,10 @@ def test_what_is_imported_is_declared_and_nothing_else_is() -> None:
     assert imported == declared
 
 
-HEAVY = ("numpy", "llama_cpp", "gguf", "huggingface_hub", "jinja2", "llguidance", "rich", "prompt_toolkit", "yaml")
+HEAVY = (
+    "numpy", "llama_cpp", "gguf", "tokenizers", "huggingface_hub", "jinja2", "llguidance", "rich", "prompt_toolkit",
+    "yaml",
+)  # fmt: skip
 
 
 def imported_by(statement: str) -> set[str]:

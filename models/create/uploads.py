@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Final
 
+from models.create.convert.conversion import converted_adapter, converted_layers
 from models.create.known_templates import detect_template
 from models.create.layers import NewLayer
 from models.create.merge import merge_shards, with_projector_type
@@ -24,10 +25,11 @@ MAGIC_BYTES: Final = 4
 
 
 def layers_of_files(
-    store: Store, library: Library, files: Mapping[str, str]
+    store: Store, library: Library, files: Mapping[str, str], name: str = "model"
 ) -> Generator[Progress, None, list[NewLayer]]:
     """The layers of uploaded files, by name.
 
+    `name`: what the model will be called.
     Raises: CreateRefused for files that are of no use here; CreateFailed; BlobMissing; InvalidGGUF.
     # Compat: registry-store-cli 6.3.
     """
@@ -35,19 +37,27 @@ def layers_of_files(
         case "gguf":
             layers = yield from _gguf_layers(store, library, files)
         case "safetensors":
-            raise CreateFailed("this version cannot create models from safetensors files")
+            layers = yield from converted_layers(store, library, files, name)
         case _:
             raise CreateRefused("unknown type")
     return layers
 
 
 def adapter_layers(
-    store: Store, library: Library, files: Mapping[str, str]
+    store: Store, library: Library, files: Mapping[str, str], base: Iterable[NewLayer] = ()
 ) -> Generator[Progress, None, list[NewLayer]]:
-    """As `layers_of_files`, for the one adapter that there may be."""
-    if len(files) > 1 and _kind_of_upload(store, files) == "gguf":
-        raise CreateRefused("only one adapter is currently supported")
-    return (yield from layers_of_files(store, library, files))
+    """As `layers_of_files`, for the one adapter that there may be; `base`: the layers of the model that it is for."""
+    match _kind_of_upload(store, files):
+        case "gguf" if len(files) > 1:
+            raise CreateRefused("only one adapter is currently supported")
+        case "safetensors":
+            model = next((layer for layer in base if layer.kind == MediaType.MODEL), None)
+            if model is None or not isinstance(model.content, Digest):
+                raise CreateRefused("no base model was found")
+            path = store.blobs.path(model.content)
+            return (yield from converted_adapter(store, library, files, base=path))
+        case _:
+            return (yield from layers_of_files(store, library, files))
 
 
 def template_layers(layers: list[NewLayer]) -> list[NewLayer]:

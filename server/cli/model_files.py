@@ -25,6 +25,7 @@ _ZIP = "application/zip"
 _WEIGHTS = (
     (("model*.safetensors", "*/model*.safetensors"), _ANY),
     (("consolidated*.safetensors",), _ANY),
+    (("adapter_model.safetensors", "adapters.safetensors"), _ANY),
     (("pytorch_model*.bin",), _ZIP),
     (("consolidated*.pth",), _ZIP),
     (("*.gguf",), _BINARY),

@@ -16,6 +16,7 @@ from registry.gojson import quote
 MAX_JSON_BYTES: Final = 256 * 1024 * 1024
 """More than any tokenizer needs."""
 
+CONFIG: Final = "config.json"
 INDEX: Final = "model.safetensors.index.json"
 
 
@@ -32,10 +33,12 @@ class Checkpoint:
 
         # Compat: registry-store-cli 6.6 for the error texts.
         """
+        if not self.has(CONFIG):
+            raise CreateFailed(f"open {CONFIG}: no such file or directory")
         try:
-            return Config(self.json("config.json") or {})
+            return Config(self.json(CONFIG) or {})
         except CreateFailed as error:
-            raise CreateFailed(f"parse config.json: {error}") from error
+            raise CreateFailed(f"parse {CONFIG}: {error}") from error
 
     def has(self, name: str) -> bool:
         return name in self.files

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gguf import Metadata, size_label
 
-from models.create.convert.checkpoint import Checkpoint
+from models.create.convert.checkpoint import CONFIG, Checkpoint
 from models.create.convert.keys import Keys
 
 SAMPLING: Final[tuple[tuple[str, tuple[str, ...], type], ...]] = (
@@ -35,14 +35,16 @@ Shapes = Iterable[tuple[str, tuple[int, ...]]]
 def add_general(keys: Keys, files: Checkpoint, shapes: Shapes, kind: str = "model") -> None:
     """`shapes`: every tensor by its name in the file."""
     total, shared, experts, n_experts = count_parameters(shapes)
-    found = Metadata.apply_metadata_heuristic(Metadata(), {}, dict(files.config.members), Path(files.name), total)
+    total = -total if kind == "adapter" else total  # to the heuristic: it is not all of the model
+    config = files.config.members if files.has(CONFIG) else {}
+    found = Metadata.apply_metadata_heuristic(Metadata(), {}, dict(config), Path(files.name), total)
     keys.text("general.type", kind)
     _add_sampling(keys, files.json("generation_config.json") or {})
     keys.text("general.name", found.name or files.name)
     for name in NAMED:
         if value := getattr(found, name):
             keys.text(f"general.{name}", value)
-    keys.text("general.size_label", found.size_label or size_label(total, shared, experts, n_experts))
+    keys.text("general.size_label", found.size_label or size_label(abs(total), shared, experts, n_experts))
 
 
 def _add_sampling(keys: Keys, generation: Mapping[str, Any]) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from models.create.convert.adapter import Adapter
 from models.create.convert.architectures.base import Architecture
-from models.create.convert.architectures.table import architecture_of
+from models.create.convert.architectures.table import architecture_of, find_projector
 from models.create.convert.checkpoint import Checkpoint
 from models.create.convert.general import add_general
 from models.create.convert.keys import Keys
 from models.create.convert.numbers import BF16, F16, F32, MXFP4, Kind
 from models.create.convert.tensors import Tensor
 from models.errors import CreateFailed
+from models.gguf.reader import read_gguf
 
 FILE_TYPES: Final = {F32: 0, F16: 1, BF16: 32}
 """`general.file_type` by the type of most tensors."""
 
-OUTPUT_TYPES: Final = {"F32": F32, "F16": F16, "BF16": BF16}
 QUANTIZATION_VERSION: Final = 2
 
 
@@ -45,13 +47,10 @@ class Plan:
     tensors: Sequence[PlannedTensor]
 
 
-def plan_model(files: Checkpoint, output_type: str = "") -> Plan:
-    """The file that a model becomes; `output_type` F32, F16 or BF16, else the type that the model itself has.
-
-    Raises: CreateFailed.
-    """
+def plan_model(files: Checkpoint) -> Plan:
+    """The file that a model becomes. Raises: CreateFailed."""
     architecture = architecture_of(files)
-    main = OUTPUT_TYPES.get(output_type) or usual_type(architecture)
+    main = usual_type(architecture)
     tensors = planned(architecture, main)
     keys = Keys(architecture.name)
     add_general(keys, files, ((t.name, t.shape) for t in tensors))
@@ -59,6 +58,38 @@ def plan_model(files: Checkpoint, output_type: str = "") -> Plan:
     keys.uint32("general.file_type", FILE_TYPES[main])
     keys.uint32("general.quantization_version", QUANTIZATION_VERSION)
     architecture.add_vocabulary(keys)
+    return Plan(keys, tensors)
+
+
+def has_projector(files: Checkpoint) -> bool:
+    """Whether a model also sees or hears. Raises: CreateFailed."""
+    return find_projector(files) is not None
+
+
+def plan_projector(files: Checkpoint) -> Plan:
+    """The file of what sees or hears. Raises: CreateFailed."""
+    projector = find_projector(files)
+    if projector is None:
+        raise CreateFailed("the model neither sees nor hears")
+    main = usual_type(projector)
+    tensors = planned(projector, main)
+    keys = Keys(projector.name)
+    add_general(keys, files, ((t.name, t.shape) for t in tensors), "mmproj")
+    projector.add_parameters(keys)
+    keys.uint32("general.file_type", FILE_TYPES[main])
+    keys.uint32("general.quantization_version", QUANTIZATION_VERSION)
+    return Plan(keys, tensors)
+
+
+def plan_adapter(files: Checkpoint, base: Path) -> Plan:
+    """The file that an adapter becomes; `base`: the GGUF file of the model that it is for. Raises: CreateFailed."""
+    adapter = Adapter(files, read_gguf(base))
+    tensors = [PlannedTensor(name, F32, tensor) for name, tensor in adapter.converted()]
+    _check_names(tensors)
+    keys = Keys(adapter.architecture)
+    add_general(keys, files, adapter.full_shapes(), "adapter")
+    adapter.add_parameters(keys)
+    keys.uint32("general.quantization_version", QUANTIZATION_VERSION)
     return Plan(keys, tensors)
 
 

@@ -143,6 +143,7 @@ ZIP, BINARY, JSON = b"PK\x03\x04", b"\x00\x01\x02\x03", b"{}"
             "chat_template.jinja tokenizer.model",
         ),
         ({"consolidated_DOT_safetensors": b"x", "x_DOT_gguf": GGUF}, "consolidated.safetensors"),
+        ({"adapter_model_DOT_safetensors": b"x", "x_DOT_bin": b"x"}, "adapter_model.safetensors"),
         ({"pytorch_model_DOT_bin": ZIP, "x_DOT_gguf": GGUF}, "pytorch_model.bin"),
         ({"pytorch_model_DOT_bin": b"lfs pointer", "x_DOT_gguf": GGUF}, "x.gguf"),
         ({"consolidated_DOT_00_DOT_pth": ZIP, "params_DOT_json": JSON}, "consolidated.00.pth params.json"),

@@ -38,6 +38,16 @@ ARCHITECTURES: Final[dict[str, type[Architecture]]] = {
 """# Compat: registry-store-cli 6.6; Mistral, Qwen 3 and the like go beyond it."""
 
 
+PROJECTORS: Final[dict[str, type[Architecture]]] = {}
+"""Which class converts what sees or hears."""
+
+
+def find_projector(files: Checkpoint) -> Architecture | None:
+    """What sees or hears, if the model has it and its projector is one of ours. Raises: CreateFailed."""
+    projector = PROJECTORS.get(files.config.architecture)
+    return projector(files) if projector is not None else None
+
+
 def architecture_of(files: Checkpoint) -> Architecture:
     """Raises: CreateFailed.
 

@@ -27,19 +27,21 @@ class Case:
     n_shards: int = 1
     pre: str = "default"
     files: dict[str, Any] = field(default_factory=dict)
+    weights: str = "model"
 
 
 def write_case(case: Case, directory: Path) -> None:
     """The model's files, in a directory that is made for it."""
     directory.mkdir(parents=True)
-    (directory / "config.json").write_text(json.dumps(case.config))
+    if case.config:
+        (directory / "config.json").write_text(json.dumps(case.config))
     case.tokenizer(directory, case.config)
     for name, content in case.files.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(content if isinstance(content, str) else json.dumps(content))
     items = [_split(name, shape, case.dtype) for name, shape in case.tensors.items()]
     if case.n_shards == 1:
-        write_safetensors(directory / "model.safetensors", items)
+        write_safetensors(directory / f"{case.weights}.safetensors", items)
         return
     weight_map: dict[str, str] = {}
     for number in range(case.n_shards):

@@ -12,9 +12,11 @@ own doing.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -24,11 +26,14 @@ def main() -> None:
     sys.path.insert(0, str(source / "gguf-py"))
     sys.path.insert(0, str(source))
 
-    from tests.models.create.convert.cases import CASES
+    from tests.models.create.convert.cases import ADAPTER, CASES
 
-    for name in sys.argv[2:] or CASES:
+    for name in sys.argv[2:] or (*CASES, ADAPTER.name):
         with tempfile.TemporaryDirectory() as scratch:
-            record(name, Path(scratch))
+            if name in CASES:
+                record(name, Path(scratch))
+            else:
+                record_adapter(source, Path(scratch))
 
 
 def record(name: str, scratch: Path) -> None:
@@ -52,9 +57,26 @@ def record(name: str, scratch: Path) -> None:
             model_class.get_vocab_base_pre = lambda self, tokenizer: case.pre
             out = scratch / f"{title}.gguf"
             model_class(directory, LlamaFileType.GUESSED, out).write()
-            GOLDEN.mkdir(exist_ok=True)
-            text = json.dumps(describe(out), indent=None, ensure_ascii=True, separators=(",", ":"))
-            (GOLDEN / f"{title}.json").write_text(text.replace("],", "],\n") + "\n")
+            write_golden(title, describe(out))
+
+
+def record_adapter(source: Path, scratch: Path) -> None:
+    from tests.models.create.convert.cases import ADAPTER, CASES
+    from tests.models.create.convert.checkpoints import write_case
+    from tests.models.create.convert.describe import describe
+
+    write_case(CASES["tiny-llama-2k"], scratch / "base")
+    write_case(ADAPTER, scratch / ADAPTER.name)
+    out = scratch / "adapter.gguf"
+    command = [sys.executable, str(source / "convert_lora_to_gguf.py"), "--base", str(scratch / "base"), "--outfile"]
+    subprocess.run([*command, str(out), str(scratch / ADAPTER.name)], check=True)
+    write_golden(ADAPTER.name, describe(out))
+
+
+def write_golden(title: str, description: dict[str, Any]) -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    text = json.dumps(description, ensure_ascii=True, separators=(",", ":"))
+    (GOLDEN / f"{title}.json").write_text(text.replace("],", "],\n") + "\n")
 
 
 if __name__ == "__main__":

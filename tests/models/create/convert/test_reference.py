@@ -11,8 +11,8 @@ import pytest
 
 from models.create.convert.checkpoint import Checkpoint
 from models.create.convert.output import OutputFile, write_plan
-from models.create.convert.plan import plan_model
-from tests.models.create.convert.cases import CASES
+from models.create.convert.plan import Plan, plan_adapter, plan_model
+from tests.models.create.convert.cases import ADAPTER, CASES
 from tests.models.create.convert.checkpoints import Case, write_case
 from tests.models.create.convert.describe import describe
 
@@ -27,16 +27,29 @@ def test_a_converted_model_equals_upstreams(case: Case, tmp_path: Path) -> None:
     assert made["tensors"] == expected["tensors"]
 
 
+def test_a_converted_adapter_equals_upstreams(tmp_path: Path) -> None:
+    case = CASES["tiny-llama-2k"]
+    base = written(plan_model(checkpoint(case, tmp_path)), tmp_path / "base.gguf")
+    expected = json.loads((GOLDEN / f"{ADAPTER.name}.json").read_text())
+    assert describe(written(plan_adapter(checkpoint(ADAPTER, tmp_path), base), tmp_path / "adapter.gguf")) == expected
+
+
 def converted(case: Case, tmp_path: Path) -> dict[str, Any]:
+    return describe(written(plan_model(checkpoint(case, tmp_path)), tmp_path / "out.gguf"))
+
+
+def checkpoint(case: Case, tmp_path: Path) -> Checkpoint:
     directory = tmp_path / case.name
     write_case(case, directory)
-    files = {str(p.relative_to(directory)): p for p in directory.rglob("*") if p.is_file()}
-    out = tmp_path / "out.gguf"
+    return Checkpoint({str(p.relative_to(directory)): p for p in directory.rglob("*") if p.is_file()}, case.name)
+
+
+def written(plan: Plan, out: Path) -> Path:
     descriptor = os.open(out, os.O_RDWR | os.O_CREAT)
     try:
         file = OutputFile(descriptor)
-        write_plan(plan_model(Checkpoint(files, case.name)), file, lambda done, total: None)
+        write_plan(plan, file, lambda done, total: None)
         file.finish()
     finally:
         os.close(descriptor)
-    return describe(out)
+    return out

