@@ -11,13 +11,13 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote_plus, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
-from registry.credentials import Credentials
+from registry.credentials import DOCKER_HUB, Credentials
 from registry.errors import AccessDenied, KeyUnusable, RegistryRefused, StoreUnusable, UntrustedRealm
 from registry.files import make_directories, open_temporary, write_all
 from registry.threads import in_thread
@@ -30,7 +30,10 @@ KEY_FILE = "id_ed25519"
 MAX_TOKEN_BYTES = 1 << 20
 _MAX_KEY_BYTES = 64 << 10
 _HASH_OF_NO_BODY = base64.b64encode(b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855").decode()
-_ONE_ORGANISATION = frozenset(("hf.co", "huggingface.co"))
+_CLIENT = "puna"
+_DOCKER_HUB_REALM = "auth.docker.io"
+_ORGANISATIONS = (frozenset(("hf.co", "huggingface.co")), frozenset((DOCKER_HUB, _DOCKER_HUB_REALM)))
+"""Hosts that may ask for a token in each other's name."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -155,11 +158,11 @@ def check_realm(realm: str, refused_url: str) -> None:
     """Credentials stay with the host that asks for them, and in TLS if the question came by it.
 
     Raises: UntrustedRealm.
-    # Compat: registry-store-cli 5.2; one organisation's two hosts may vouch for each other, see 12.2.
+    # Compat: registry-store-cli 5.2; an organisation's two hosts may vouch for each other, see 12.2.
     """
     parts, refused = urlsplit(realm), urlsplit(refused_url)
     host, asking = parts.netloc, host_of(refused_url)
-    is_same = host == asking or {host, asking} <= _ONE_ORGANISATION
+    is_same = host == asking or any({host, asking} <= hosts for hosts in _ORGANISATIONS)
     if not is_same:
         raise UntrustedRealm(host, asking)
     if parts.scheme != refused.scheme and parts.scheme != "https":
@@ -189,7 +192,7 @@ class Authorizer:
         """Find what the registry wants to see. Raises: AccessDenied, UntrustedRealm, RegistryRefused, KeyUnusable."""
         credentials = await in_thread(self._find_credentials, host_of(refused_url))
         if challenge.lower().startswith("basic"):
-            if credentials is None:
+            if credentials is None or credentials.identity_token:
                 raise AccessDenied
             self.header = credentials.basic
             return
@@ -197,16 +200,37 @@ class Authorizer:
         if not parsed.realm:
             raise AccessDenied
         check_realm(parsed.realm, refused_url)
-        self.header = f"Bearer {await self._fetch_token(parsed, credentials)}"
+        if credentials is not None and credentials.identity_token:
+            self.header = f"Bearer {await self._exchange(parsed, credentials.identity_token)}"
+        else:
+            self.header = f"Bearer {await self._fetch_token(parsed, credentials)}"
 
     async def _fetch_token(self, challenge: Challenge, credentials: Credentials | None) -> str:
         url = token_url(challenge, timestamp=int(self._now()), nonce=self._make_nonce())
-        if credentials is not None:
-            identity = credentials.basic
-        else:
-            key = await in_thread(self._load_key)
-            identity = key.authorization(f"GET,{url},{_HASH_OF_NO_BODY}")
-        async with self._wire.open("GET", url, headers={"Authorization": identity}) as response:
+        identity = credentials.basic if credentials is not None else await self._signature(url)
+        return await self._ask_for_token("GET", url, {"Authorization": identity} if identity else {}, None)
+
+    async def _signature(self, url: str) -> str | None:
+        """What proves who asks; Docker Hub, which knows no such thing, gives everybody a token who does not try."""
+        if host_of(url) == _DOCKER_HUB_REALM:
+            return None
+        key = await in_thread(self._load_key)
+        return key.authorization(f"GET,{url},{_HASH_OF_NO_BODY}")
+
+    async def _exchange(self, challenge: Challenge, identity_token: str) -> str:
+        """A token for an identity token: OAuth 2, as the registries of the distribution kind speak it."""
+        form = {
+            "grant_type": "refresh_token",
+            "service": challenge.service,
+            "scope": " ".join(challenge.scopes),
+            "client_id": _CLIENT,
+            "refresh_token": identity_token,
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return await self._ask_for_token("POST", challenge.realm, headers, urlencode(form).encode())
+
+    async def _ask_for_token(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> str:
+        async with self._wire.open(method, url, headers=headers, content=content) as response:
             if response.status_code >= 300:
                 raise RegistryRefused(response.status_code, await read_error(response))
             return _parse_token(await read_limited(response, MAX_TOKEN_BYTES))

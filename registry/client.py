@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
+from registry.credentials import DOCKER_HUB, DOCKER_HUB_NAMES
 from registry.digest import Digest
 from registry.errors import (
     AccessDenied,
@@ -43,8 +44,12 @@ class Repository:
 
     @classmethod
     def of(cls, name: ModelName, *, insecure: bool) -> Repository:
-        """# Compat: registry-store-cli 1.2: insecure means plain HTTP."""
-        return cls("http" if insecure else "https", name.host, f"{name.namespace}/{name.model}")
+        """Docker Hub's registry has another host than its names.
+
+        # Compat: registry-store-cli 1.2: insecure means plain HTTP.
+        """
+        host = DOCKER_HUB if name.host.lower() in DOCKER_HUB_NAMES else name.host
+        return cls("http" if insecure else "https", host, f"{name.namespace}/{name.model}")
 
     def url(self, rest: str) -> str:
         return f"{self.scheme}://{self.host}/v2/{self.path}/{rest}"

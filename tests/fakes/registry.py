@@ -294,7 +294,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.registry.take_fault("token")
         if fault is not None:
             return self.misbehave(fault, b"{}")
-        identity = self.headers.get("Authorization", "")
+        identity = self.headers.get("Authorization", "") or parse_qs(body.decode()).get("refresh_token")
         if not identity:
             return self.answer(401, b"who are you?")
         return self.answer(200, json.dumps({"token": self.registry.token}).encode())

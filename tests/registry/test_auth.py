@@ -6,6 +6,7 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -18,7 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from registry.auth import Challenge, check_realm, load_key, parse_challenge, token_url
+from registry.client import Repository
 from registry.errors import AccessDenied, KeyUnusable, ManifestUnavailable, RegistryRefused, UntrustedRealm
+from registry.names import ModelName
 from tests.fakes.registry import Drop, FakeRegistry, Fault, Replace, Request, Status
 from tests.registry.conftest import Site
 
@@ -134,6 +137,7 @@ def test_token_addresses(realm: str, service: str, scopes: tuple[str, ...], expe
         ("https://h/token", "http://h/v2/"),
         ("https://huggingface.co/api", "https://hf.co/v2/"),
         ("https://hf.co/api", "https://huggingface.co/v2/"),
+        ("https://auth.docker.io/token", "https://registry-1.docker.io/v2/"),
     ],
 )
 def test_realms_that_may_be_asked(realm: str, asking: str) -> None:
@@ -153,6 +157,9 @@ def test_realms_that_may_be_asked(realm: str, asking: str) -> None:
         ("https://huggingface.co:8443/", "https://hf.co/", None),
         ("https://huggingface.co/", "https://registry.ollama.ai/", None),
         ("https://evil/", "https://hf.co/", None),
+        ("https://auth.docker.io/token", "https://hf.co/", None),
+        ("https://auth.docker.io/token", "https://h/", None),
+        ("http://auth.docker.io/token", "https://registry-1.docker.io/v2/", None),
         ("http://h/token", "https://h/v2/", None),
         ("ftp://h/token", "https://h/v2/", None),
     ],
@@ -317,3 +324,39 @@ async def test_the_password_buys_a_token_where_there_are_tokens(registry: FakeRe
     await site.pull(registry.add_model("lib/m", MODEL))
     assert tokens(registry)[0].headers["Authorization"] == "Basic dXNlcjpzZWNyZXQ="
     assert not (site.home / ".ollama" / "id_ed25519").exists()
+
+
+@pytest.mark.anyio
+async def test_an_identity_token_buys_tokens_and_is_no_password(registry: FakeRegistry, site: Site) -> None:
+    registry.auth = "token"
+    (site.home / ".docker").mkdir()
+    logins = {"auths": {registry.host: {"identitytoken": "a&b"}}}
+    (site.home / ".docker" / "config.json").write_text(json.dumps(logins))
+    await site.pull(registry.add_model("lib/m", MODEL))
+    (request,) = tokens(registry)
+    assert (request.method, request.headers["Content-Type"]) == ("POST", "application/x-www-form-urlencoded")
+    assert parse_qs(request.body.decode()) == {
+        "grant_type": ["refresh_token"],
+        "service": ["toy"],
+        "scope": ["repository:lib/m:pull,push"],
+        "client_id": ["puna"],
+        "refresh_token": ["a&b"],
+    }
+    assert all(b"a&b" not in r.body and "a&b" not in str(r.headers) for r in registry.requests if r is not request)
+
+
+@pytest.mark.anyio
+async def test_an_identity_token_does_not_answer_a_question_for_a_password(registry: FakeRegistry, site: Site) -> None:
+    registry.auth = "basic"
+    (site.home / ".docker").mkdir()
+    logins = {"auths": {registry.host: {"auth": "dXNlcjpzZWNyZXQ=", "identitytoken": "t"}}}
+    (site.home / ".docker" / "config.json").write_text(json.dumps(logins))
+    with pytest.raises(ManifestUnavailable, match="access denied"):
+        await site.pull(registry.add_model("lib/m", MODEL))
+    assert identified(registry) == []
+
+
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io", "Docker.io"])
+def test_docker_hubs_registry_has_one_address(host: str) -> None:
+    repository = Repository.of(ModelName.parse(f"{host}/ai/m"), insecure=False)
+    assert repository.url("x") == "https://registry-1.docker.io/v2/ai/m/x"

@@ -20,6 +20,15 @@ FOUND = Credentials("user", "pa:ss")
         ({"https://h/v1/": AUTH}, "h", FOUND),
         ({"h/v2": AUTH}, "h", FOUND),
         ({"h": {"username": "u", "password": "p"}}, "h", Credentials("u", "p")),
+        ({"https://index.docker.io/v1/": AUTH}, "registry-1.docker.io", FOUND),
+        ({"https://index.docker.io/v1/": AUTH}, "docker.io", FOUND),
+        ({"docker.io": AUTH}, "registry-1.docker.io", FOUND),
+        ({"https://index.docker.io/v1/": AUTH}, "auth.docker.io", None),
+        ({"docker.io": AUTH}, "evil-docker.io", None),
+        ({"h": AUTH | {"identitytoken": "t"}}, "h", Credentials("user", identity_token="t")),
+        ({"h": {"identitytoken": "t"}}, "h", Credentials("", identity_token="t")),
+        ({"h": AUTH | {"identitytoken": ""}}, "h", FOUND),
+        ({"h": AUTH | {"identitytoken": 5}}, "h", FOUND),
         ({"h:5000": AUTH}, "h", None),
         ({"h": AUTH}, "h:5000", None),
         ({"other.h": AUTH}, "h", None),
@@ -59,6 +68,7 @@ def keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         'read -r host; echo "$1 $host" >> "$0.log"\n'
         'case $host in h) echo \'{"ServerURL":"h","Username":"kept","Secret":"s"}\';;\n'
         'token) echo \'{"Username":"<token>","Secret":"s"}\';;\n'
+        'https://index.docker.io/v1/) echo \'{"Username":"hub","Secret":"s"}\';;\n'
         "garbage) echo hello;;\n"
         "*) echo not found; exit 1;; esac\n"
     )
@@ -75,7 +85,10 @@ def keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"credHelpers": {"h": "toy"}, "auths": {"other": AUTH}}, "other", FOUND),
         ({"credsStore": "toy", "auths": {"other": AUTH}}, "other", FOUND),
         ({"credsStore": "toy", "auths": {"h": {}}}, "h", Credentials("kept", "s")),
-        ({"credsStore": "toy"}, "token", None),
+        ({"credsStore": "toy"}, "token", Credentials("", identity_token="s")),
+        ({"credsStore": "toy"}, "docker.io", Credentials("hub", "s")),
+        ({"credHelpers": {"docker.io": "toy"}, "credsStore": "missing"}, "index.docker.io", Credentials("hub", "s")),
+        ({"credHelpers": {"H": "toy"}}, "h", Credentials("kept", "s")),
         ({"credsStore": "toy"}, "garbage", None),
         ({"credsStore": "toy"}, "unknown", None),
         ({"credsStore": "missing"}, "h", None),
@@ -101,4 +114,5 @@ def test_a_keeper_is_told_the_host_alone(keeper: Path, tmp_path: Path) -> None:
 
 def test_passwords_are_not_printed() -> None:
     assert "pa:ss" not in repr(FOUND)
+    assert "secret" not in repr(Credentials("u", identity_token="secret"))
     assert FOUND.basic == "Basic dXNlcjpwYTpzcw=="

@@ -23,7 +23,10 @@ PROGRAM = shutil.which("docker-registry") or shutil.which("registry")
 CONTENTS = (bytes(range(256)) * 12_000, b"license", b"")
 BCRYPT_OF_SECRET = "$2b$04$ExJH/W6.b3VWWF6/hr6VLe9e0U39nmDiM4NvjjnKDVx5H6Gm0csmG"
 
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(PROGRAM is None, reason="no registry server is installed")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(PROGRAM is None, reason="neither docker-registry (Debian) nor registry is on the PATH"),
+]
 
 
 @contextmanager
