@@ -15,20 +15,22 @@ from models.parsers.harmony_names import HarmonyNames
 from models.parsers.inferred import InferredParser
 from models.parsers.known_calls import BUILT_IN
 from models.parsers.native import native_parser
-from models.parsers.steps import Expectations, ParserKind, SteppedParser
+from models.parsers.stepped import SteppedParser
+from models.parsers.steps import Expectations, ParserKind
 from models.parsers.syntax import CallForm, HarmonyCalls, JsonCalls, tags_of
 from models.parsers.table import find_parser
 from models.parsers.text import trim
 from models.parsers.tools import preserved_tokens
-from models.runner.messages import Thought
+from models.runner.messages import MixedPrompt, Thought
 from models.templates.chat import Message, Think, Tool
 from models.templates.go.analysis import analyse
 from models.templates.go.rendering import GoTemplate, go_template
 from models.templates.history import without_leading_bos
 from models.templates.images import tag_images
-from models.templates.native import NativeModel, NativePrompt, render_native
+from models.templates.native import MEDIA_MARKER, NativeModel, NativePrompt, render_native
 from models.templates.renderers.conversation import Conversation
 from models.templates.renderers.table import choose_renderer, find_renderer
+from server.media import at_markers, at_tags
 from server.thought_forms import HARMONY, ThoughtForm, built_in_thoughts, thoughts_between
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -41,6 +43,8 @@ class Prompt:
     `is_guarded`: a reply that repeats itself is abandoned. `thoughts`: their tags, None where the model is not to
     think. `shown`: special tokens that the parser reads, and the engine therefore must not hide. `calls`: how the model
     writes calls, None where that is not known. `told_names`: the names of tools that the model knows by others.
+    `media`: images and sounds, which stand where `[img-N]` does or, if it is said, the `marker`. `n_images`: of the
+    whole request.
     """
 
     text: str
@@ -51,6 +55,15 @@ class Prompt:
     shown: tuple[str, ...] = ()
     calls: CallForm | None = None
     told_names: Mapping[str, str] = field(default_factory=dict)
+    media: tuple[bytes, ...] = ()
+    marker: str = ""
+
+    @property
+    def mixed(self) -> MixedPrompt | None:
+        """The text with the media in it; None if there are none. Raises: BadRequest if one has no place."""
+        if not self.media:
+            return None
+        return at_markers(self.text, self.media, self.marker) if self.marker else at_tags(self.text, self.media)
 
     @property
     def thought(self) -> Thought | None:
@@ -102,6 +115,11 @@ def count_images(messages: Sequence[Message]) -> int:
     return sum(len(m.images) for m in messages)
 
 
+def media_of(messages: Sequence[Message]) -> tuple[bytes, ...]:
+    """Images and sounds of all messages, in order."""
+    return tuple(content for message in messages for content in message.images)
+
+
 @dataclass(frozen=True, slots=True)
 class NativeWriter:
     """The model's own chat template."""
@@ -129,6 +147,8 @@ class NativeWriter:
             thoughts=self._thoughts(rendered),
             shown=(*tags_of(traits.reasoning), *read),
             calls=traits.calls,
+            media=media_of(messages),
+            marker=MEDIA_MARKER,
         )
 
     def _thoughts(self, rendered: NativePrompt) -> ThoughtForm | None:
@@ -170,12 +190,13 @@ class RenderedWriter:
         if kind is not None:
             return Prompt(
                 text,
-                SteppedParser(kind.make(Expectations(self.tools, messages[-1], self.expected))),
+                SteppedParser(kind.make, Expectations(self.tools, messages[-1], self.expected)),
                 n_images,
                 thoughts=built_in_thoughts(self._parser_name, text) if kind.has_thinking and thinks else None,
                 shown=kind.preserved,
                 calls=BUILT_IN.get(self._parser_name),
                 told_names=self._told_names() if self._is_harmony else {},
+                media=media_of(messages),
             )
         facts = analyse(_template_text(self.spec))
         names = [tool["function"]["name"] for tool in self.tools]
@@ -183,7 +204,8 @@ class RenderedWriter:
         thoughts = thoughts_between(*facts.thinking_tags, text) if facts.thinking_tags and thinks else None
         shown = preserved_tokens(facts.tools_tag) if names else ()
         calls = _inferred_calls(facts.tools_tag)
-        return Prompt(text, inferred, n_images, thoughts=thoughts, shown=shown, calls=calls)
+        media = media_of(messages)
+        return Prompt(text, inferred, n_images, thoughts=thoughts, shown=shown, calls=calls, media=media)
 
     def _built_in(self) -> ParserKind | None:
         return find_parser(self._parser_name)

@@ -8,5 +8,7 @@
 * `table.py`: the built-in parsers by name, each in the module of its family. What they share: `steps.py` (protocol,
   way into a stream), `state_machine.py` and `machine.py` (a buffer and states), `json_values.py`,
   `typed_values.py`, `python_calls.py`, `balanced.py` (values that a model wrote).
+* `call_grammar.py`: what a reply must match that has to be a call; the forms in `body_grammar.py`, `gemma_grammar.py`,
+  `atem_grammar.py`, put together with `lark.py`. `known_calls.py`: how families of models write calls.
 * `repetition.py`: the guard against a model that is stuck.
 """

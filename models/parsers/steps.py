@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
-from models.parsers.events import Delta, ToolCall
+from models.parsers.events import ToolCall
 from models.templates.chat import Message, Think, Tool
 
 _ALPHABET = string.ascii_lowercase + string.digits
@@ -74,25 +74,6 @@ class ParserKind:
     has_tools: bool
     has_thinking: bool
     preserved: tuple[str, ...] = ()
-
-
-class SteppedParser:
-    """A built-in parser as a `StreamParser`. Calls get ids of their own, as the chat endpoint gives them."""
-
-    def __init__(self, parser: StepParser) -> None:
-        self._parser = parser
-
-    def feed(self, text: str) -> list[Delta]:
-        """Everything that is certain by now. Raises: ParserError."""
-        return self._told(self._parser.add(text, False))
-
-    def finish(self) -> list[Delta]:
-        """What was held back. Raises: ParserError."""
-        return self._told(self._parser.add("", True))
-
-    def _told(self, step: Step) -> list[Delta]:
-        delta = Delta(step.content, step.thinking, with_ids(step.calls))
-        return [delta] if delta else []
 
 
 def with_ids(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:

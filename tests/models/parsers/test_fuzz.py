@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.parsers.errors import ParserError
-from models.parsers.events import StreamParser
+from models.parsers.events import Delta, StreamParser
 from models.parsers.inferred import InferredParser
 from models.parsers.native import native_parser
-from models.parsers.steps import Expectations, SteppedParser
+from models.parsers.stepped import SteppedParser
+from models.parsers.steps import Expectations, Step, StepParser
 from models.parsers.syntax import AddressedCalls, ReasoningTags, tags_of
 from models.parsers.table import PARSERS
 from models.templates.chat import Message, Think
@@ -70,6 +71,22 @@ EXPECTATIONS = st.builds(
 )
 LARGEST_GROWTH = 2
 """How often a parser may tell a character: text before a brace comes twice with some (prompting 4.5)."""
+
+
+class _Refusing:
+    """A built-in parser as a stream that ends where the parser refuses."""
+
+    def __init__(self, parser: StepParser) -> None:
+        self._parser = parser
+
+    def feed(self, text: str) -> list[Delta]:
+        return self._told(self._parser.add(text, False))
+
+    def finish(self) -> list[Delta]:
+        return self._told(self._parser.add("", True))
+
+    def _told(self, step: Step) -> list[Delta]:
+        return [Delta(step.content, step.thinking, tuple(step.calls))]
 
 
 def _recorded(name: str) -> list[str]:
@@ -157,9 +174,13 @@ def test_no_reply_surprises_a_built_in_parser(name: str) -> None:
     @given(_texts(parts, _recorded(name)), PLACES, EXPECTATIONS)
     def check(text: str, places: list[int], expectations: Expectations) -> None:
         def make() -> StreamParser:
-            return SteppedParser(kind.make(expectations))
+            return _Refusing(kind.make(expectations))
 
-        results = [_read(make, pieces) for pieces in (list(text), _cut(text, places), [text])]
+        pieces_of_text = (list(text), _cut(text, places), [text])
+        results = [_read(make, pieces) for pieces in pieces_of_text]
+        for pieces in pieces_of_text:
+            served = _read(lambda: SteppedParser(kind.make, expectations), pieces)
+            assert served is not None, "a stream goes on"
         if name in UNEVEN_BLANKS:
             results = [result and _without_blanks(result) for result in results]
         if name not in UNEVEN:

@@ -14,7 +14,8 @@ import pytest
 from models.parsers import known_calls as known
 from models.parsers.call_grammar import call_grammar
 from models.parsers.native import native_parser
-from models.parsers.steps import Expectations, SteppedParser
+from models.parsers.stepped import SteppedParser
+from models.parsers.steps import Expectations
 from models.parsers.syntax import CallForm, CallSyntax, JsonCalls, tags_of
 from models.parsers.table import PARSERS, find_parser
 from models.runner.messages import Constraint
@@ -166,7 +167,7 @@ def test_what_a_grammar_demands_a_built_in_parser_reads_as_calls(
     assert not accepts(syntax, "It is sunny.", has_tokens=has_tokens, tools=tools)
     kind = find_parser(name)
     assert kind is not None
-    read = parse(SteppedParser(kind.make(Expectations(tools, Message("user", "x")))), [text])
+    read = parse(SteppedParser(kind.make, Expectations(tools, Message("user", "x"))), [text])
     assert read == Reply("", thought, calls)
 
 
