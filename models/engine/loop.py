@@ -10,10 +10,12 @@ from collections.abc import Callable
 from models.engine.batch import Part, plan_batch
 from models.engine.context_end import ContextRules, plan_shift
 from models.engine.failures import to_failed
+from models.engine.media import Media
 from models.engine.pace import Pace
 from models.engine.ports import Context, Floats, Vocabulary
 from models.engine.saved import SavedStates
 from models.engine.sequence import Sequence, Task
+from models.engine.side import Side
 from models.engine.slot import Slot
 from models.engine.slots import Admission, Slots
 from models.errors import ContextLost, ModelError
@@ -40,6 +42,7 @@ class Engine:
         *,
         n_slots: int,
         prompt_cache_bytes: int = 0,
+        side: Side | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._context = context
@@ -50,7 +53,8 @@ class Engine:
         self._waiting: deque[Sequence] = deque()
         self._pace = Pace()
         saved = SavedStates(prompt_cache_bytes, token_s=lambda: self._pace.token_s, clock_ns=clock_ns)
-        self._slots = Slots(context, n_slots, rules.n_ctx_seq, saved)
+        self._slots = Slots(context, n_slots, rules.n_ctx_seq, saved, side)
+        self._side = side
         self._events: list[Event] = []
         self.when_computed: Callable[[], None] = _nothing
         """Called when a batch is computed, before anything is sampled from it."""
@@ -79,10 +83,13 @@ class Engine:
         """Compute one batch; returns what clients should hear."""
         self._admit_waiting()
         self._make_room()
+        self._compute_media()
         plan = self._plan()
         if plan:
             started_ns = self._clock_ns()
-            if self._decode(plan):
+            apart = [part for part in plan if part.slot.is_aside]
+            here = [part for part in plan if not part.slot.is_aside]
+            if (not here or self._decode(here)) and (not apart or self._decode_apart(apart)):
                 self._measure(plan, started_ns)
         events, self._events = self._events, []
         return events
@@ -117,6 +124,9 @@ class Engine:
         for slot, sequence in self._running():
             if slot.n_tokens < self._rules.n_ctx_seq:
                 continue
+            if slot.has_media:  # Compat: llama.cpp's server: where images are, nothing moves
+                self._finish(slot, Reason.CONTEXT)
+                continue
             shift = plan_shift(slot.n_computed, len(sequence.task.prompt), sequence.task.n_keep, self._rules)
             if shift.n_discard:
                 self._slots.shift(slot, shift)
@@ -124,12 +134,37 @@ class Engine:
                 self._finish(slot, Reason.CONTEXT)
 
     def _plan(self) -> Plan:
+        self._slots.send_aside()
         slots = [slot for slot in self._slots.running if not slot.is_parked]
         n_decoding = sum(slot.n_pending == 1 for slot in slots)
         n_batch = self._context.n_batch
         return plan_batch(slots, n_batch=n_batch, n_prefill=self._pace.n_prefill(n_decoding, n_batch))
 
     # ---- computing -------------------------------------------------------------------------------------------------
+
+    def _compute_media(self) -> None:
+        """At most one image or sound in each step, so that the others do not wait for all of them."""
+        for slot in self._slots.running:
+            if slot.media is not None and not slot.is_parked:
+                self._decode_media(slot, slot.media)
+                return
+
+    def _decode_media(self, slot: Slot, media: Media) -> None:
+        try:
+            outcome = self._context.decode_media(slot.seq_id, media, slot.n_computed)
+        except ContextLost as error:
+            self._lose_context([Part(slot, media.n_positions, False)], error)
+            return
+        if outcome is Outcome.DONE:
+            self._slots.advance(slot, media.n_positions)
+            return
+        self._slots.clear(slot)  # part of it may be there
+        if self._slots.evict_idle():
+            return
+        if len(self._slots.running) > 1:
+            self._slots.park(slot)
+        else:
+            self._fail(slot, ModelError("the context has no room"))
 
     def _decode(self, plan: Plan) -> bool:
         """Compute the plan and sample from it. False: it failed, and those who took part have been told."""
@@ -151,6 +186,31 @@ class Engine:
             if not plan:
                 return False
 
+    def _decode_apart(self, plan: Plan) -> bool:
+        """Compute what belongs into the other context. If that fails the slot starts again, here."""
+        assert self._side is not None
+        ((slot, n, output),) = plan
+        if not slot.is_aside:
+            return False  # it was cleared, with everything else, a moment ago
+        context = self._side.context
+        context.batch.clear()
+        context.batch.add(0, slot.pending[:n], slot.n_computed, output=output)
+        try:
+            outcome = context.decode()
+        except ContextLost as error:
+            log.error("%s", error)
+            self._fail(slot, error)
+            self._side.close()
+            return False
+        if outcome is not Outcome.DONE:
+            self._slots.clear(slot)
+            return False
+        logits = context.logits()[0] if output else None
+        self._slots.advance(slot, n)
+        if logits is not None:
+            self._sample(slot, logits)
+        return True
+
     def _fill(self, plan: Plan) -> None:
         batch = self._context.batch
         batch.clear()
@@ -171,7 +231,7 @@ class Engine:
     def _sample(self, slot: Slot, logits: Floats) -> None:
         sequence = slot.sequence
         assert sequence is not None
-        is_full = not self._shifts and slot.n_computed + 1 >= self._rules.n_ctx_seq
+        is_full = not (self._shifts and not slot.has_media) and slot.n_computed + 1 >= self._rules.n_ctx_seq
         try:
             token, chunk, reason = sequence.step(logits, is_full=is_full, now_ns=self._clock_ns())
         except ModelError as error:
@@ -202,7 +262,7 @@ class Engine:
         decoding = [part for part in plan if part.slot.n_pending == 1]
         if 0 < len(decoding) < len(plan):
             return decoding
-        active = [slot for slot in self._slots.running if not slot.is_parked]
+        active = [slot for slot in self._slots.running if not slot.is_parked and not slot.is_aside]
         if len(active) > 1:
             self._slots.park(active[-1])
             return [part for part in plan if part.slot is not active[-1]]

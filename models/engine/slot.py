@@ -6,6 +6,7 @@ import bisect
 
 import numpy as np
 
+from models.engine.media import Media, PlacedMedia
 from models.engine.ports import Tokens
 from models.engine.prefix import Holding
 from models.engine.sequence import Sequence
@@ -30,6 +31,8 @@ class Slot:
         """So many tokens are known to the index of prefixes."""
         self.is_parked = False
         """Waits for cells, until another sequence ends."""
+        self.is_aside = False
+        """Its tokens are computed in another context, and come here when all of them are; see side.py."""
         self.last_used = 0
         self._stops: list[int] = []
         self._tokens = np.zeros(n_ctx + 1, dtype=np.int32)
@@ -49,8 +52,25 @@ class Slot:
 
     @property
     def n_next(self) -> int:
-        """Pending tokens up to the next stop: a step computes no more of them."""
-        return min(self.n_pending, self._stops[0] - self.n_computed) if self._stops else self.n_pending
+        """Pending tokens up to the next stop or image: a step computes no more of them."""
+        n = min(self.n_pending, self._stops[0] - self.n_computed) if self._stops else self.n_pending
+        following = self._following_media()
+        return n if following is None else min(n, following.start - self.n_computed)
+
+    @property
+    def has_media(self) -> bool:
+        return self.sequence is not None and bool(self.sequence.task.media)
+
+    @property
+    def media(self) -> Media | None:
+        """The image or sound that has to be computed before any token."""
+        following = self._following_media()
+        return following.media if following is not None and following.start == self.n_computed else None
+
+    def _following_media(self) -> PlacedMedia | None:
+        if self.sequence is None or not self.sequence.task.media:
+            return None
+        return next((one for one in self.sequence.task.media if one.start >= self.n_computed), None)
 
     def start(self, sequence: Sequence, n_computed: int) -> None:
         self.sequence = sequence
@@ -84,11 +104,12 @@ class Slot:
 
     def holding(self, low: int) -> Holding:
         """What the prefix rules see of it; nobody waits for one that waits itself."""
+        n_computed = 0 if self.is_aside else self.n_computed
         return Holding(
             slot=self.seq_id,
             is_free=self.sequence is None,
-            n_tokens=self.n_computed if self.is_parked else self.n_tokens,
-            n_computed=self.n_computed,
+            n_tokens=n_computed if self.is_parked else self.n_tokens,
+            n_computed=n_computed,
             n_reusable=self.n_reusable,
             low=low,
             last_used=self.last_used,

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from enum import Enum
 
 from models.engine.context_end import Shift
+from models.engine.media import whole
 from models.engine.ports import Context, Tokens
 from models.engine.prefix import Holding, MemoryRules, NotYet, Placement, place, usable_prefix
 from models.engine.radix import RadixTree
 from models.engine.saved import LEAST_TOKENS, SavedState, SavedStates
 from models.engine.sequence import Sequence
+from models.engine.side import Side
 from models.engine.slot import Slot
 
 BEFORE_END = 16
@@ -33,12 +35,20 @@ class Admission(Enum):
 class Slots:
     """All slots of a context, more than may run at once; carries out what the prefix rules decide."""
 
-    def __init__(self, context: Context, n_running: int, n_ctx: int, saved: SavedStates | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        n_running: int,
+        n_ctx: int,
+        saved: SavedStates | None = None,
+        side: Side | None = None,
+    ) -> None:
         self._context = context
         self._n_running = n_running
         self._n_ctx = n_ctx
         self._rules = MemoryRules(can_trim=context.can_trim, n_swa=context.n_swa)
         self._saved = SavedStates(0) if saved is None else saved
+        self._side = side if self._rules.can_go_back else None
         self._index: RadixTree[Slot | SavedState] = RadixTree()
         self._clock = 0
         self.all = [Slot(seq_id, n_ctx) for seq_id in range(max(n_running, context.n_seq_max))]
@@ -61,6 +71,8 @@ class Slots:
             return Admission.NO_ROOM
         slot = self.all[placement.slot]
         n_reused = self._take_over(placement)
+        if (n_whole := whole(n_reused, sequence.task.media)) < n_reused:
+            n_reused = self._trim(slot, n_whole)
         slot.start(sequence, n_reused)
         self._plan_checkpoints(slot, placement.n_alike)
         self._reindex(slot)
@@ -70,6 +82,8 @@ class Slots:
 
     def release(self, slot: Slot) -> None:
         """The sequence has ended; its cells stay."""
+        if slot.is_aside:
+            self.clear(slot)
         self._clock += 1
         slot.last_used = self._clock
         slot.n_tokens = slot.n_computed
@@ -84,11 +98,27 @@ class Slots:
         """The next `n` tokens of a slot are computed."""
         if slot.advance(n):
             self._save(slot)
+        if slot.is_aside and slot.n_pending == 0:
+            self._bring_back(slot)
+
+    def send_aside(self) -> Slot | None:
+        """The slot whose prompt is computed apart, chosen anew when there is none."""
+        if self._side is None:
+            return None
+        if self._side.slot is None:
+            n_cells = sum(slot.n_computed - slot.n_shared for slot in self.all)
+            slot = next(
+                (slot for slot in self.running if slot.n_next > 1 and not slot.is_parked and not slot.has_media), None
+            )
+            if slot is not None and self._side.suits(slot, n_cells):
+                self._side.take(slot)
+        return self._side.slot
 
     # ---- giving up cells -------------------------------------------------------------------------------------------
 
     def clear(self, slot: Slot) -> None:
         """Forget the cells; a sequence that runs there will compute all of its tokens again."""
+        self._leave_side(slot)
         self._context.forget(slot.seq_id)
         self._reset(slot)
 
@@ -100,6 +130,7 @@ class Slots:
     def clear_all(self) -> None:
         """The context was built anew."""
         for slot in self.all:
+            self._leave_side(slot)
             self._reset(slot)
 
     def evict_idle(self) -> bool:
@@ -208,6 +239,20 @@ class Slots:
                 return n
         self.clear(slot)
         return 0
+
+    def _bring_back(self, slot: Slot) -> None:
+        """A prompt is computed apart; let its state have cells here. If there are none it is computed here again."""
+        assert self._side is not None
+        blob = self._side.context.save(0)
+        self._side.leave()
+        while blob is None or not self._context.restore(slot.seq_id, blob):
+            if blob is None or not self.evict_idle():
+                self.clear(slot)
+                return
+
+    def _leave_side(self, slot: Slot) -> None:
+        if slot.is_aside and self._side is not None:
+            self._side.leave()
 
     # ---- host memory -----------------------------------------------------------------------------------------------
 

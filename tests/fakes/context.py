@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +122,7 @@ class FakeContext:
     n_seq_max: int = 0
     n_saved: int = 0
     n_restored: int = 0
+    is_closed: bool = False
     steps: list[dict[int, int]] = field(default_factory=list)
     """What was computed: for each decode, tokens by sequence."""
     failures: list[Outcome | ContextLost] = field(default_factory=list)
@@ -150,6 +152,15 @@ class FakeContext:
             self._forget_old(seq_id)
             if output:
                 self._rows.append(self._logits_of(seq_id))
+        return Outcome.DONE
+
+    def decode_media(self, seq_id: int, media: Any, position: int) -> Outcome:
+        """An image takes a cell for each position; its mark stands for what it shows."""
+        if len(self.cells) + media.n_positions > self.n_cells:
+            return Outcome.NO_ROOM
+        assert position == self.span(seq_id)[1] + 1, "a sequence goes on where it ended"
+        self.steps.append({seq_id: media.n_positions})
+        self.cells += [Cell(media.mark, position + i, {seq_id}) for i in range(media.n_positions)]
         return Outcome.DONE
 
     def logits(self) -> Floats:
@@ -206,6 +217,9 @@ class FakeContext:
         self.n_restored += 1
         self.cells += [Cell(int(token), int(position), {seq_id}) for token, position in rows]
         return True
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def tokens_of(self, seq_id: int) -> tuple[int, ...]:
         """What a sequence's state stands for; every position must be there once."""
