@@ -16,6 +16,7 @@ from server.json_decoding.parse import parse
 from server.routes.anthropic import schema as anthropic
 from server.routes.anthropic import translate as from_anthropic
 from server.routes.anthropic.estimate import estimate_tokens
+from server.routes.extras import adopt_options
 from server.routes.openai import schema as openai
 from server.routes.openai import translate as from_openai
 from server.routes.openai.responses import schema as responses
@@ -28,6 +29,9 @@ WORDS = (
     *("input_text", "input_image", "input_audio", "function_call", "function_call_output", "output", "reasoning"),
     *("effort", "high", "none", "namespace", "web_search", "tool_use", "tool_result", "thinking", "system", "format"),
     *("json_schema", "schema", "response_format", "stop", "prompt", "encoding_format", "options", "keep_alive", "5m"),
+    *("n", "best_of", "echo", "logprobs", "strict", "tool_choice", "required", "auto", "any", "allowed_tools", "mode"),
+    *("grammar", "regex", "chat_template_kwargs", "enable_thinking", "reasoning_budget_tokens", "budget_tokens"),
+    *("logit_bias", "5", "usage", "include", "truncation", "parallel_tool_calls", "max_completion_tokens", "top_k"),
 )
 SCALARS = (None, True, False, 0, -1, 5, 1.5, 1e30, "", "<é\0", *WORDS)
 
@@ -59,8 +63,8 @@ def some_body(chance: random.Random) -> dict[str, Any]:
 
 
 TRANSLATIONS: list[tuple[Struct, Callable[[Any, int], object]]] = [
-    (openai.CHAT, from_openai.to_chat_request),
-    (openai.COMPLETION, from_openai.to_generate_request),
+    (openai.CHAT, from_openai.to_chat_requests),
+    (openai.COMPLETION, from_openai.to_generate_requests),
     (openai.EMBEDDING, from_openai.to_embed_request),
     (responses.RESPONSE, from_responses.to_chat_request),
     (anthropic.MESSAGES, from_anthropic.to_chat_request),
@@ -74,7 +78,10 @@ def test_a_body_is_translated_or_refused(struct: Struct, translate: Callable[[An
     for seed in range(1000):
         body = some_body(random.Random(seed))
         try:
-            assert translate(decode(struct, parse(orjson.dumps(body))), 0) is not None
+            node = parse(orjson.dumps(body))
+            asked = decode(struct, node)
+            adopt_options(asked, struct.unknown_members(node))
+            assert translate(asked, 0) is not None
             n_translated += 1
         except (DecodeError, BadField) as error:
             assert str(error)
