@@ -61,6 +61,11 @@ def float_view(address: int, n: int) -> npt.NDArray[np.float32]:
     return np.frombuffer(values, dtype=np.float32)
 
 
+def has_gpu() -> bool:
+    """Whether this build can compute on a GPU that is there."""
+    return bool(lib.llama_supports_gpu_offload())
+
+
 def start_backends() -> None:
     """Make the compute devices known; call once, before the first model is loaded.
 

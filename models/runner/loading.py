@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from models.engine.context_end import ContextRules
 from models.engine.embeddings import EmbeddingEngine, InputRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
+from models.engine.side import Side
 from models.errors import LoadError
-from models.llama.binding import start_backends
+from models.llama.binding import has_gpu, start_backends
 from models.llama.chain import NativeChain
 from models.llama.context import MAX_SEQUENCES, Context, ContextParams
 from models.llama.embedder import Embedder
 from models.llama.logs import native_log
+from models.llama.media import load_projector
 from models.llama.model import Model, OnProgress
 from models.llama.threads import default_threads
+from models.memory import SIDE_CELLS
 from models.runner.desk import Embedding, Generation, Service
 from models.runner.messages import Ready, RunnerConfig, Sampling
 
@@ -51,10 +55,25 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
     n_ctx_seq = min(n_cells, model.n_ctx_train or n_cells)
     n_parallel = min(config.n_parallel, MAX_SEQUENCES)
     n_seq_max = n_parallel + _spare_sequences(model, n_parallel)
-    context = Context(model, _params(config, n_ctx=config.n_cells or n_cells * n_parallel, n_seq_max=n_seq_max))
+    params = _params(config, n_ctx=config.n_cells or n_cells * n_parallel, n_seq_max=n_seq_max)
+    projector = load_projector(config.projectors, model, n_threads=params.n_threads, use_gpu=bool(config.n_gpu_layers))
+    context = Context(model, params, projector)
     rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)
-    engine = Engine(context, model.vocab, rules, n_slots=n_parallel, prompt_cache_bytes=config.prompt_cache_bytes)
-    return Generation(engine, Preparer(model.vocab, rules, special_sampler=_single_sampler(config, context)))
+    engine = Engine(
+        context,
+        model.vocab,
+        rules,
+        n_slots=n_parallel,
+        prompt_cache_bytes=config.prompt_cache_bytes,
+        side=_side(config, model, params, n_ctx_seq),
+    )
+    preparer = Preparer(
+        model.vocab,
+        rules,
+        special_sampler=_single_sampler(config, context),
+        read_media=projector.prepare if projector is not None else None,
+    )
+    return Generation(engine, preparer)
 
 
 def _spare_sequences(model: Model, n_parallel: int) -> int:
@@ -66,6 +85,14 @@ def _spare_sequences(model: Model, n_parallel: int) -> int:
     if model.is_recurrent or model.n_swa:
         return 0
     return max(0, min(max(n_parallel, 4), 16, MAX_SEQUENCES - n_parallel))
+
+
+def _side(config: RunnerConfig, model: Model, params: ContextParams, n_ctx_seq: int) -> Side | None:
+    """Where long prompts are computed apart. A GPU passes over the cells of others, and copies slowly."""
+    if config.n_parallel == 1 or (config.n_gpu_layers and has_gpu()):
+        return None
+    apart = replace(params, n_seq_max=1)
+    return Side(lambda n_cells: Context(model, replace(apart, n_ctx=n_cells)), min(n_ctx_seq, SIDE_CELLS))
 
 
 def _single_sampler(config: RunnerConfig, context: Context) -> Callable[[Sampling], NativeChain | None]:
