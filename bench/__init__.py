@@ -2,9 +2,12 @@
 
 __main__.py     arguments, the run, what is printed and kept
 cases.py        the cases: one row each
+workloads.py    what a round of each kind of case does and measures
 servers.py      the two servers behind one interface: start, load a model, one request
 load.py         the client: many streams at once, times of first and last token
 startup.py      process start to first answer, memory of an idle server
+pull.py         pulls from a registry on this machine: `python -m bench.pull --help`; file_registry.py is that registry
+streams.py      the path from engine to client alone: `python -m bench.streams --help`; scripted.py is engine and server
 peer.py         builds llama-server once, from the sources that llama-cpp-python carries
 random_model.py writes models of real shapes with random weights (speed does not depend on their values)
 report.py       medians, ratios, the table, the JSON file

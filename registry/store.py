@@ -18,6 +18,7 @@ from registry.locks import Lease, Leases, StoreLock
 from registry.manifest import Manifest, encode_manifest, parse_manifest
 from registry.manifests import ManifestStore, Scan
 from registry.names import ModelName
+from registry.promises import Promises
 from registry.prune import GRACE_NS, BlobFile, plan_prune, plan_removal
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Store:
         self.root = root
         self._lock = StoreLock(root)
         self._leases = Leases(self._lock)
+        self._promises = Promises(self._lock.directory / "promises")
         self._postponed: set[Digest] = set()
         self.blobs = BlobStore(root, self._lock)
         self.manifests = ManifestStore(root, self._lock)
@@ -62,6 +64,18 @@ class Store:
     def lease(self) -> Lease:
         """Begin building a model; a context manager. Raises: StoreUnusable."""
         return self._leases.begin()
+
+    def promise(self, digest: Digest) -> bool:
+        """Whether the store has a blob; no other server takes it away then before there was time to build with it.
+
+        Raises: StoreUnusable.
+        """
+        with self.lock(exclusive=False):
+            if not self.blobs.has(digest):
+                return False
+            self.blobs.touch(digest)
+            self._promises.make(digest)
+            return True
 
     def write_model(self, name: ModelName, manifest: Manifest | bytes) -> Written:
         """Write a manifest over whatever has its name, once all of its blobs are there; nothing is removed.
@@ -76,13 +90,15 @@ class Store:
                     raise BlobNotFound(digest)
             replaced = self._digests_of(name)
             stored = self.manifests.save(name, raw)
+            for digest in blobs:
+                self._promises.end(digest)
         return Written(stored, tuple(digest for digest in replaced if digest not in blobs))
 
     def remove_unused(self, digests: Iterable[Digest], *, lease: Lease | None = None) -> tuple[Digest, ...]:
-        """Remove those of the blobs that no model has and nobody is building with (`lease` is the caller's own).
+        """Remove those of the blobs that no model has, nobody builds with and no other server has promised.
 
-        What somebody builds with is looked at again by the next call. Returns what was removed: nothing while a
-        manifest cannot be read, because it may have any of them.
+        `lease` is the caller's own, which does not count. What somebody needs is looked at again by the next call.
+        Returns what was removed: nothing while a manifest cannot be read, because it may have any of them.
         Raises: StoreUnusable.
         """
         with self.lock(exclusive=True):
@@ -91,8 +107,12 @@ class Store:
                 log.warning("unreadable manifests: unused blobs are kept. Re-pull or delete to clear")
                 return ()
             unused = plan_removal((*digests, *self._postponed), _references(scan))
-            started_ns = self._leases.oldest_start_ns(besides=lease)
-            self._postponed = {digest for digest in unused if self._is_renewed_since(digest, started_ns)}
+            started_ns, promised = self._leases.oldest_start_ns(besides=lease), self._promises.of_others()
+            self._postponed = {
+                digest
+                for digest in unused
+                if digest.hex.lower() in promised or self._is_renewed_since(digest, started_ns)
+            }
             return tuple(d for d in unused if d not in self._postponed and self.blobs.remove(d))
 
     def replace_model(
@@ -146,6 +166,7 @@ class Store:
         if scan.problems:
             log.warning("corrupt manifests detected, skipping prune operation.  Re-pull or delete to clear")
             return Maintenance(n_renamed)
+        self._promises.of_others()  # clears those away that are over
         doomed = plan_prune(self._blob_files(), _references(scan), before_ns=before_ns)
         for file_name in doomed:
             path = self.blobs.directory / file_name

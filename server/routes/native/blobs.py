@@ -29,9 +29,10 @@ async def find_blob(digest: str, parts: PartsDep) -> Response:
 @router.post("/api/blobs/{digest}")
 async def upload_blob(digest: str, request: Request, parts: PartsDep) -> Response:
     wanted = Digest.parse(digest)
-    if await asyncio.to_thread(parts.store.blobs.has, wanted):
+    if await asyncio.to_thread(parts.store.promise, wanted):
         return UnreadBodyResponse(Answer(200))
     actual = await _store(request, parts.store)
+    await asyncio.to_thread(parts.store.promise, actual)
     # Compat: http-api 6.7: texts are compared, and what was uploaded stays under the name that it deserves.
     if str(actual) != digest:
         raise DigestMismatch(digest, actual)
