@@ -17,6 +17,7 @@ from registry.gojson import encode
 from server.requests import ChatRequest
 from server.routes.checks import MODEL_REQUIRED, require_model
 from server.routes.events import Event, merge_events
+from server.routes.ignored import tell_ignored
 from server.routes.incoming import PartsDep, read_raw
 from server.routes.openai.errors import OpenAIRoute, error_line
 from server.routes.openai.multipart import InvalidForm, parse_form
@@ -27,6 +28,7 @@ from server.transport.asgi import Headers
 router = APIRouter(route_class=OpenAIRoute)
 
 TASK = "Write down the words of the recording exactly as they are spoken. Answer with nothing but these words."
+FIELDS = frozenset(("model", "response_format", "language", "prompt"))
 QUESTION = "Which words are spoken in this recording?"
 
 
@@ -35,6 +37,7 @@ async def transcriptions(request: Request, parts: PartsDep) -> Response:
     arrived_ns = time.monotonic_ns()
     body = await read_raw(request)
     values, audio = await asyncio.to_thread(_read_form, request, body)
+    tell_ignored(request.scope, [name for name in values if name not in FIELDS], strict=parts.settings.strict)
     wanted = _to_request(values, audio, arrived_ns)
     encoder = TranscriptionEncoder(as_text=values.get("response_format") == "text")
     check = partial(require_model, wanted.model)

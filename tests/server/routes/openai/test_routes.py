@@ -100,6 +100,7 @@ def test_a_recording_is_asked_about(server: LiveServer, generation: FakeGenerati
     request = generation.requests[-1]
     assert isinstance(request, ChatRequest)
     assert (request.options, request.messages[1].images) == ({"temperature": 0}, (b"RIFF",))
+    assert "x-ignored-params" not in reply.headers
     assert "Frisian" in request.messages[0].content and "A greeting." in request.messages[0].content
 
 
@@ -117,6 +118,11 @@ def test_what_comes_at_once_has_the_type_of_its_form(
     generation.script = (Finished(DoneReason.STOP, delta=Delta("words")),)
     reply = transcribe(server, "?model=m", **fields)
     assert (reply.headers["content-type"], reply.body) == (kind, body)
+
+
+def test_fields_of_a_form_without_effect_are_named(server: LiveServer, generation: FakeGeneration) -> None:
+    generation.script = (Delta("words"), Finished(DoneReason.STOP))
+    assert transcribe(server, model="m", temperature="0.5").headers["x-ignored-params"] == "temperature"
 
 
 def test_a_model_in_the_cloud_is_refused_in_the_dialects_form(server: LiveServer, generation: FakeGeneration) -> None:
