@@ -3,6 +3,7 @@
 ModelError
 ├── BadRequest                    the client asked for something that cannot be (400)
 │   ├── MissingCapability         the model cannot do that
+│   ├── RefusedByEngine           what the engine found wrong with it
 │   ├── ContextExceeded           the prompt does not fit the context, and may not be cut
 │   ├── InputTooLong              the same for embeddings
 │   ├── InvalidToken              a token id that the vocabulary lacks
@@ -45,6 +46,10 @@ class BadRequest(ModelError):
 
 class MissingCapability(BadRequest):
     """The model lacks what the request needs (http-api 4.1)."""
+
+
+class RefusedByEngine(BadRequest):
+    """What the engine, and not the server, found wrong with a request; the text is often llama.cpp's own body."""
 
 
 class ContextExceeded(BadRequest):

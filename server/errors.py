@@ -127,6 +127,7 @@ OF_THE_ENGINE = (
     InvalidFormat,
     models.RunnerError,
     models.ContextExceeded,
+    models.RefusedByEngine,
     models.Unsupported,
     models.InvalidConstraint,
     templates.InvalidChat,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from models.errors import BadRequest, ModelError, ModelNotFound, Unsupported, UnusableOutput, WeightsMissing
+from models.errors import BadRequest, ModelError, ModelNotFound, UnusableOutput, WeightsMissing
 from models.library import ModelSpec
 from models.memory import cache_bytes, memory_need
 from models.options import (
@@ -268,8 +268,9 @@ class Generation:
         said: list[str] | None = None,
     ) -> AsyncGenerator[Delta | Finished, None]:
         """Generate and parse; `said` collects the raw text."""
+        mixed = prompt.mixed
         stream = runner.generate(
-            prompt.text,
+            prompt.text if mixed is None else "",
             sampling=_sampling(options, request.variant),
             stop=options.stop or (),
             n_predict=predict_limit(options.num_predict, runner.ready.n_ctx),
@@ -280,6 +281,7 @@ class Generation:
             shown=prompt.shown,
             thought_budget=_thought_budget(request, prompt),
             tokens=request.prompt_tokens if isinstance(request, GenerateRequest) else None,
+            mixed=mixed,
         )
         guard = RepetitionGuard() if prompt.is_guarded else None
         reader = ReplyReader(prompt, calls_once=isinstance(request, ChatRequest) and not request.parallel_tool_calls)

@@ -18,6 +18,7 @@ from models.runner.process import RunnerProcess
 from models.templates.chat import Message, Think
 from models.templates.go.rendering import go_template
 from models.templates.history import without_old_thoughts, without_oldest
+from models.templates.images import tag_images
 from models.templates.schema import parse_message
 from server.prompt_writers import (
     NativeWriter,
@@ -52,7 +53,8 @@ async def for_chat(spec: ModelSpec, request: ChatRequest, think: Think | None, r
 async def for_generate(spec: ModelSpec, request: GenerateRequest, think: Think | None, runner: RunnerProcess) -> Prompt:
     """The prompt of a completion. Raises: TemplateError, BadRequest, RunnerError."""
     if request.raw:
-        return Prompt(request.prompt, raw_parser(spec, request.prompt, think), len(request.images))
+        parser = raw_parser(spec, request.prompt, think)
+        return Prompt(request.prompt, parser, len(request.images), media=request.images)
     prompt = await asyncio.to_thread(_completion, spec, request, think)
     if request.context:
         prompt = replace(prompt, text=await _earlier_text(request.context, runner) + prompt.text)
@@ -70,11 +72,14 @@ def _completion(spec: ModelSpec, request: GenerateRequest, think: Think | None) 
         messages += map(parse_message, spec.messages)
     messages.append(Message("user", request.prompt, images=request.images))
     if override is not None:
-        return Prompt(override.render(messages, (), think), PlainParser(), len(request.images))
+        text = override.render(messages, (), think)
+        return Prompt(text, PlainParser(), len(request.images), media=request.images)
     if spec.prompt_source.is_native and spec.chat_template:
         # Compat: http-api 6.11: thoughts of models served through their own template stay in the text.
         writer = NativeWriter(spec, (), think, request.template_kwargs)
-        return Prompt(writer.text(messages), PlainParser(), len(request.images))
+        tagged, media = tag_images(messages)
+        text = writer.text([replace(message, images=()) for message in tagged])
+        return Prompt(text, PlainParser(), len(media), media=media)
     # Compat: prompting 1.9: here, the parser is told what the request says, not what it then defaults to.
     return RenderedWriter(spec, (), think, expected=request.think).prompt(messages)
 
@@ -117,6 +122,8 @@ async def _fitting(
         logger.info("the oldest %d of %d messages do not fit the context", most, len(messages))
     if best is None:
         best = await asyncio.to_thread(writer.prompt, without_oldest(messages, most))
+    if spec.prompt_source.is_native:  # Compat: what the original says of such a prompt counts all that it was given
+        return replace(best, n_images=count_images(messages))
     return best
 
 

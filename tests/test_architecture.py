@@ -253,12 +253,14 @@ def test_no_module_is_a_drawer_for_the_rest() -> None:
 
 # Used without an import statement: models/llama/binding.py loads one module of it; uvicorn's parser of requests.
 INDIRECT = {"llama-cpp-python", "httptools"}
+DISTRIBUTIONS = {"PIL": "pillow"}
+"""Packages that are not imported by their distribution's name."""
 
 
 def test_what_is_imported_is_declared_and_nothing_else_is() -> None:
     roots = {target.split(".")[0] for module in modules().values() for target in module.imports}
     foreign = roots - set(sys.stdlib_module_names) - set(PACKAGES)
-    imported = {name.replace("_", "-") for name in foreign} | INDIRECT
+    imported = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in foreign} | INDIRECT
     with (ROOT / "pyproject.toml").open("rb") as file:
         requirements = tomllib.load(file)["project"]["dependencies"]
     declared = {match[0] for match in (re.match(r"[a-z0-9-]+", line) for line in requirements) if match}
@@ -267,7 +269,7 @@ def test_what_is_imported_is_declared_and_nothing_else_is() -> None:
 
 HEAVY = (
     "numpy", "llama_cpp", "gguf", "tokenizers", "huggingface_hub", "jinja2", "llguidance", "rich", "prompt_toolkit",
-    "yaml",
+    "yaml", "PIL",
 )  # fmt: skip
 
 

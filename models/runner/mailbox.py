@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from models.errors import BadRequest, ContextExceeded, RunnerCrashed, RunnerError, UnusableOutput
+from models.errors import BadRequest, ContextExceeded, RefusedByEngine, RunnerCrashed, RunnerError, UnusableOutput
 from models.runner.messages import Chunk, Embedded, Failed, FailureKind, Finished, Text, Tokens
 
 JOIN_ABOVE = 512
@@ -16,7 +16,7 @@ JOINED_CHARS = 16 * 1024
 Reply = Chunk | Finished | Embedded | Tokens | Text | Failed
 
 _FAILURES: dict[FailureKind, type[BadRequest | RunnerError]] = {
-    FailureKind.BAD_REQUEST: BadRequest,
+    FailureKind.BAD_REQUEST: RefusedByEngine,
     FailureKind.UNSUPPORTED: BadRequest,
     FailureKind.UNUSABLE_OUTPUT: UnusableOutput,
     FailureKind.INTERNAL: RunnerError,

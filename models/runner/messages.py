@@ -129,6 +129,13 @@ class Constraint(msgspec.Struct, frozen=True):
     text up to and including the tag)."""
 
 
+class MixedPrompt(msgspec.Struct, frozen=True):
+    """Texts with image and sound files, as they came, between them: one text more than files, each perhaps empty."""
+
+    texts: tuple[str, ...]
+    files: tuple[bytes, ...]
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Server → runner
 
@@ -160,8 +167,8 @@ class Generate(Message, frozen=True, tag=True):
     thought_budget: ThoughtBudget | None = None
     tokens: tuple[int, ...] | None = None
     """A prompt given as tokens, exactly these, in place of `prompt`."""
-    parts: tuple[str | bytes, ...] = ()
-    """A prompt with images or sounds, in place of `prompt`: texts, and files as they came."""
+    mixed: MixedPrompt | None = None
+    """A prompt with images or sounds, in place of `prompt`."""
 
 
 class Embed(Message, frozen=True, tag=True):

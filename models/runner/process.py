@@ -35,6 +35,7 @@ from models.runner.messages import (
     Load,
     LoadFailed,
     Loading,
+    MixedPrompt,
     Ready,
     RunnerConfig,
     Sampling,
@@ -140,8 +141,11 @@ class RunnerProcess:
         shown: tuple[str, ...] = (),
         thought_budget: ThoughtBudget | None = None,
         tokens: tuple[int, ...] | None = None,
+        mixed: MixedPrompt | None = None,
     ) -> AsyncGenerator[Chunk | Finished, None]:
-        """Continue `prompt`, or `tokens`; the last item is `Finished`. Closing the iterator early frees the slot.
+        """Continue `prompt`, or else `tokens`, or `mixed`; the last item is `Finished`.
+
+        Closing the iterator early frees the slot.
 
         Raises: BadRequest, RunnerError, RunnerCrashed.
         """
@@ -149,7 +153,7 @@ class RunnerProcess:
             self._send(
                 Generate(
                     request_id, prompt, sampling, stop, n_predict, n_keep, truncate, n_logprobs, constraint, shown,
-                    thought_budget, tokens,
+                    thought_budget, tokens, mixed,
                 )
             )  # fmt: skip
             while True:

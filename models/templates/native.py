@@ -7,6 +7,7 @@ prompt comes its primer: what of it the reply's parser must know.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,8 +36,11 @@ CHATML = (
 MAX_VARIABLES_CHARS = 64 * 1024
 _OWN_VARIABLES = frozenset(("messages", "tools", "add_generation_prompt", "bos_token", "eos_token"))
 
-MEDIA_MARKER = "<__media__>"
-"""Where a medium goes in the prompt; the engine replaces the markers in order."""
+MEDIA_MARKER = f"<__ollama_media_{secrets.token_hex(16)}__>"
+"""Where a medium goes in the prompt; they replace the markers in order. Nobody can know it, and write it in a message.
+
+# Compat: prompting 8.3; the form is seen in rendered prompts.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from models.errors import BadRequest
 from models.templates.chat import Message, Think
 from models.templates.errors import InvalidChat, TemplateError, UnsupportedChat
-from models.templates.native import NativeModel, render_native
+from models.templates.native import MEDIA_MARKER, NativeModel, render_native
 from models.templates.schema import parse_message, parse_tool
 
 TEMPLATES = Path(__file__).parents[2] / "conformance" / "templates"
@@ -123,7 +123,7 @@ def test_images_are_refused_without_a_projector_and_marked_with_one() -> None:
     message = Message("user", "what?", images=(b"i", b"j"))
     with pytest.raises(UnsupportedChat, match="image input is not supported"):
         render(PLAIN, message)
-    assert render(PLAIN, message, takes_media=True) == "[user:what?<__media__><__media__>]>"
+    assert render(PLAIN, message, takes_media=True) == f"[user:what?{MEDIA_MARKER}{MEDIA_MARKER}]>"
 
 
 def test_a_refusal_of_the_template_is_a_template_error() -> None:
