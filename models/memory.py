@@ -18,6 +18,9 @@ MICRO_BATCH: Final = 512
 CACHE_ALIGNMENT: Final = 256
 """Cells of a KV cache come in multiples of this (llama-kv-cache.cpp)."""
 
+SIDE_CELLS: Final = 4096
+"""Room of the context in which long prompts are computed apart, at most (models/engine/side.py)."""
+
 BITS_PER_ELEMENT: Final = MappingProxyType({KvType.F16: 16.0, KvType.Q8_0: 8.5, KvType.Q4_0: 4.5})
 STATE_ELEMENT_BYTES: Final = 4
 
