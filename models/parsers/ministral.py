@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from models.parsers.balanced import balanced_end
+from models.parsers.call_blocks import JsonWatch
 from models.parsers.errors import ParserError
 from models.parsers.json_values import decode_object
 from models.parsers.machine import Machine
@@ -27,6 +28,7 @@ class MinistralParser(Machine):
         super().__init__(self._read_thought if thinks else self._read_content)
         self._expectations = expectations
         self._name = ""
+        self._watch, self._n_watched = JsonWatch(""), 0
 
     def _read_content(self) -> bool:
         for tag, state in ((CALL, self._read_name), (THINK, self._read_thought)):
@@ -52,10 +54,12 @@ class MinistralParser(Machine):
         if self._expectations.tool(name) is None:
             raise ParserError(f"tool '{name}' not found")
         self._name = name
+        self._watch, self._n_watched = JsonWatch(""), 0
         return self._go(self._read_arguments, rest)
 
     def _read_arguments(self) -> bool:
-        size = balanced_end(self._buffer)
+        piece, self._n_watched = self._buffer[self._n_watched :], len(self._buffer)
+        size = balanced_end(self._buffer) if self._watch.sees(piece) else None
         if size is None:
             return False
         arguments = decode_object(self._buffer[:size])

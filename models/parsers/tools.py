@@ -16,6 +16,7 @@ from models.parsers.text import overlap, trim
 
 _CLOSERS = {"{": "}", "[": "]"}
 _BRACKETS = frozenset("{}[]")
+_OUTSIDE, _INSIDE = re.compile(r'["\\{}\[\]]'), re.compile(r'["\\]')
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|\\.|[{}\[\]]', re.DOTALL)
 
 
@@ -30,10 +31,13 @@ class TagCallParser:
 
     def __init__(self, tag: str, tool_names: Sequence[str]) -> None:
         self._tag = tag
-        self._names = tool_names
+        self._names = ToolNames(tool_names)
         self._buffer = ""
         self._n_calls = 0
+        self._n_searched = 0
+        """Characters of the buffer in which no name begins."""
         self._lacks_name = False
+        self._closings = _Closings(tag)
         self._state = _State.TAG
 
     def add(self, text: str) -> tuple[str, list[ToolCall]]:
@@ -51,17 +55,15 @@ class TagCallParser:
             if not is_found:
                 return content, []
             self._state = _State.CALLS
-        if not self._is_worth_reading(text):
+            text = self._buffer
+        # Only what closes an object completes anything, or a name that comes after its object.
+        if not self._closings.see(text) and not self._lacks_name:
             return content, []
         calls = list(iter(self._next_call, None))
         if self._is_closed():
             self._state = _State.DONE
             content, self._buffer = self._buffer, ""
         return content, calls
-
-    def _is_worth_reading(self, text: str) -> bool:
-        """Only a closer completes anything, or a name that comes after its object; the rest need not be read again."""
-        return "}" in text or "]" in text or self._lacks_name
 
     def remaining(self) -> str:
         """What the last chunk brings: text that looked like a call and was none."""
@@ -77,9 +79,12 @@ class TagCallParser:
         return content, False
 
     def _next_call(self) -> ToolCall | None:
-        found = find_tool(self._names, self._buffer)
+        is_begun = self._names.is_begun(self._buffer)
+        found = None if is_begun else self._names.find(self._buffer, self._n_searched)
         self._lacks_name = found is None
         if found is None:
+            if not is_begun:
+                self._n_searched = max(len(self._buffer) - self._names.longest, 0)
             return None
         name, end = found
         arguments, brace = find_arguments(name, self._buffer)
@@ -87,7 +92,9 @@ class TagCallParser:
             return None
         call = ToolCall(name, arguments, self._n_calls)
         self._n_calls += 1
-        self._buffer = self._buffer[max(end, brace) :]
+        self._buffer, self._n_searched = self._buffer[max(end, brace) :], 0
+        self._closings = _Closings(self._tag)
+        self._closings.see(self._buffer)
         return call
 
     def _is_closed(self) -> bool:
@@ -100,6 +107,55 @@ class TagCallParser:
         return False
 
 
+class ToolNames:
+    """The names of tools, to be found in a text that grows. `longest`: characters of the longest."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        ordered = sorted(names, key=len, reverse=True)
+        self._any = re.compile("|".join(map(re.escape, ordered)))
+        self._beginnings = {name[:size] for name in names for size in range(1, len(name))}
+        self.longest = len(ordered[0])
+
+    def is_begun(self, text: str) -> bool:
+        """Whether the text ends in what may become a name."""
+        return any(text[-size:] in self._beginnings for size in range(1, min(self.longest, len(text) + 1)))
+
+    def find(self, text: str, start: int) -> tuple[str, int] | None:
+        """The name that occurs first (the longest of equals), and where it ends; None if there is none."""
+        found = self._any.search(text, start)
+        return (found[0], found.end()) if found else None
+
+
+class _Closings:
+    """Watches a text that comes in pieces for what closes an object, or all that its tag, a bracket, has opened."""
+
+    def __init__(self, tag: str) -> None:
+        self._tag, self._closer = tag, _CLOSERS.get(tag)
+        self._depth = self._tag_depth = 0
+        self._in_string = self._escapes = False
+
+    def see(self, piece: str) -> bool:
+        """Whether this piece closes one."""
+        at, self._escapes = int(self._escapes and bool(piece)), self._escapes and not piece
+        has_closed = False
+        while found := (_INSIDE if self._in_string else _OUTSIDE).search(piece, at):
+            at = found.end()
+            match found[0]:
+                case '"':
+                    self._in_string = not self._in_string
+                case "\\":
+                    self._escapes = at == len(piece)
+                    at += 1
+                case mark:
+                    has_closed = self._count(mark) or has_closed
+        return has_closed
+
+    def _count(self, mark: str) -> bool:
+        self._depth = max(self._depth + (mark == "{") - (mark == "}"), 0)
+        self._tag_depth += (mark == self._tag) - (mark == self._closer)
+        return (mark == "}" and self._depth == 0) or (mark == self._closer and self._tag_depth == 0)
+
+
 def preserved_tokens(tag: str) -> tuple[str, ...]:
     """The special token that a tag begins with, which the engine must show instead of hiding.
 
@@ -109,18 +165,6 @@ def preserved_tokens(tag: str) -> tuple[str, ...]:
     if tag in ("", *_CLOSERS):
         return ()
     return (tag[: tag.find(closer) + 1] if closer and closer in tag else tag,)
-
-
-def find_tool(names: Iterable[str], text: str) -> tuple[str, int] | None:
-    """The name that occurs first (the longest of equals) and where it ends; None while another may be under way."""
-    names = list(names)
-    if any(overlap(text, name[:-1]) for name in names):
-        return None
-    found = [(text.find(name), -len(name), name) for name in names if name in text]
-    if not found:
-        return None
-    start, _, name = min(found)
-    return name, start + len(name)
 
 
 def find_arguments(name: str, text: str) -> tuple[dict[str, Any] | None, int]:

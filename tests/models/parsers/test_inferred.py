@@ -11,7 +11,7 @@ import pytest
 from models.parsers.events import Delta
 from models.parsers.inferred import InferredParser
 from models.parsers.thinking import ThinkingParser, without_thoughts
-from models.parsers.tools import TagCallParser, find_arguments, find_tool
+from models.parsers.tools import TagCallParser, ToolNames, find_arguments
 from tests.models.parsers.splitting import Reply, assert_reply, splits
 
 THINK = ("<think>", "</think>")
@@ -110,7 +110,8 @@ FOUND = [
 def test_the_first_and_longest_name_counts_unless_another_is_under_way(
     text: str, found: tuple[str, int] | None
 ) -> None:
-    assert find_tool(TOOLS, text) == found
+    names = ToolNames(TOOLS)
+    assert (None if names.is_begun(text) else names.find(text, 0)) == found
 
 
 ARGUMENTS = [
