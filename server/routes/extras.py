@@ -63,14 +63,15 @@ def extra_options(body: ExtraFields) -> dict[str, Any]:
     named: dict[str, Any] = {"num_ctx": body.num_ctx}
     if isinstance(body, ExtraTextFields):
         named |= {"top_k": body.top_k, "min_p": body.min_p, "repeat_penalty": body.repeat_penalty}
-    if body.options:
-        _check_options(body.options)
-    return body.options | said(named)
+    known = {name: value for name, value in body.options.items() if name in NAMES}
+    if known:
+        _check_options(known)
+    return known | said(named)
 
 
 def _check_options(options: dict[str, Any]) -> None:
     try:
-        found = parse_options({name: value for name, value in options.items() if name in NAMES})
+        found = parse_options(options)
     except OptionTypeError as error:
         raise BadField(str(error)) from error
     if found.logit_bias and len(found.logit_bias) > MAX_BIASES:
