@@ -5,7 +5,7 @@ slots.py      the places where sequences run, what their cells hold         slot
 prefix.py     which computed prefix a new sequence starts from              radix.py    who begins like a prompt
 saved.py      computed states in host memory                                side.py     long prompts, computed apart
 batch.py      which tokens the next step computes                          pace.py     how many fit the time
-sequence.py   one generation                prepare.py  request → tokens, limits, sampler
+sequence.py   one generation                prepare.py  request → tokens, limits            samplers.py  its sampler
 context_end.py  what to cut when a prompt or a generation outgrows the context
 detokenizer.py  pieces → text               stop.py     stop strings
 embeddings.py inputs → vectors              ports.py    what the engine needs of a model and its context

@@ -130,6 +130,7 @@ class Engine:
             shift = plan_shift(slot.n_computed, len(sequence.task.prompt), sequence.task.n_keep, self._rules)
             if shift.n_discard:
                 self._slots.shift(slot, shift)
+                sequence.n_shifted += shift.n_discard
             else:
                 self._finish(slot, Reason.CONTEXT)
 
@@ -231,16 +232,18 @@ class Engine:
     def _sample(self, slot: Slot, logits: Floats) -> None:
         sequence = slot.sequence
         assert sequence is not None
-        is_full = not (self._shifts and not slot.has_media) and slot.n_computed + 1 >= self._rules.n_ctx_seq
+        n_room = self._rules.n_ctx_seq - slot.n_computed - 1
+        is_full = not (self._shifts and not slot.has_media) and n_room <= 0
         try:
-            token, chunk, reason = sequence.step(logits, is_full=is_full, now_ns=self._clock_ns())
+            tokens, chunk, reason = sequence.step(logits, is_full=is_full, now_ns=self._clock_ns(), n_room=n_room)
         except ModelError as error:
             self._fail(slot, error)
             return
         if chunk is not None:
             self._events.append(chunk)
         if reason is None:
-            slot.append(token)
+            for token in tokens:  # those after the first are forced, and computed together
+                slot.append(token)
         else:
             self._finish(slot, reason)
 

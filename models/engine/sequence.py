@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.engine.detokenizer import Detokenizer
 from models.engine.media import PlacedMedia
@@ -28,10 +29,21 @@ class Task:
     media: tuple[PlacedMedia, ...] = ()
     """Images and sounds; `prompt` has their marks."""
 
+    may_force: bool = False
+    """Whether tokens that the sampler forces are taken without computing what the model thinks of them."""
+
     @property
     def n_prompt(self) -> int:
         """What the prompt costs, in tokens."""
         return len(self.prompt) + sum(one.media.n_tokens - one.media.n_positions for one in self.media)
+
+
+class Step(NamedTuple):
+    """What a sequence takes from one computation: tokens, the text that they release, why it ends, if it does."""
+
+    tokens: list[int]
+    chunk: Chunk | None
+    reason: Reason | None
 
 
 class Sequence:
@@ -41,9 +53,11 @@ class Sequence:
         self.task = task
         self.n_generated = 0
         self.n_cached = 0
+        self.n_shifted = 0
         self.is_cancelled = False
         self._vocabulary = vocabulary
         self._detokenizer = Detokenizer(task.stops)
+        self._n_untold = 0
         self._start_ns = now_ns
         self._first_ns: int | None = None
         self._last_ns = now_ns
@@ -57,22 +71,37 @@ class Sequence:
         self.n_cached = n_cached
         self._start_ns = self._last_ns = now_ns
 
-    def step(self, logits: Floats, *, is_full: bool, now_ns: int) -> tuple[int, Chunk | None, Reason | None]:
-        """Sample a token: the token, the text it releases, and why the generation ends, if it does.
+    def step(self, logits: Floats, *, is_full: bool, now_ns: int, n_room: int = 1) -> Step:
+        """Sample a token, and take those after it that are forced, as far as the context has room for `n_room`.
 
         `is_full`: the context has no place for another token. Raises: UnusableOutput, InvalidConstraint.
         """
         task = self.task
         probs = None if task.n_logprobs is None else LogProbs(logits, task.n_logprobs)
         token = task.sampler.sample(logits)
-        self.n_generated += 1
         self._last_ns = now_ns
         if self._first_ns is None:
             self._first_ns = now_ns
+        text, reason = self._take(token, is_full=is_full)
+        tokens = [token]
+        if reason is None and task.may_force:
+            while len(tokens) < n_room and reason is None and (forced := task.sampler.forced()):
+                for token in forced[: n_room - len(tokens)]:
+                    task.sampler.force(token)
+                    tokens.append(token)
+                    more, reason = self._take(token, is_full=False)
+                    text += more
+                    if reason is not None:
+                        break
+        return Step(tokens, self._chunk(token, text, probs) if text else None, reason)
+
+    def _take(self, token: int, *, is_full: bool) -> tuple[bytes, Reason | None]:
+        """The text that a token releases, and why the generation ends with it, if it does."""
+        self.n_generated += 1
+        self._n_untold += 1
         is_end = token in self._vocabulary.end_tokens
         text, stopped = self._detokenizer.feed(self._piece(token), is_end=is_end)
-        chunk = self._chunk(token, text, probs) if text else None
-        return token, chunk, self._why_ended(stopped=stopped, is_end=is_end, is_full=is_full)
+        return text, self._why_ended(stopped=stopped, is_end=is_end, is_full=is_full)
 
     def _piece(self, token: int) -> bytes:
         return self._vocabulary.raw_piece(token) if token in self.task.shown else self._vocabulary.piece(token)
@@ -82,7 +111,8 @@ class Sequence:
         if probs is not None:  # Compat: the token's text is all that it released, earlier pieces included
             top = tuple(TokenProb(self._piece(other), probs.of(other)) for other in probs.top)
             logprobs = (TokenLogprob(text, probs.of(token), top),)
-        return Chunk(self.request_id, text.decode("utf-8", "replace"), logprobs)
+        n_tokens, self._n_untold = self._n_untold, 0
+        return Chunk(self.request_id, text.decode("utf-8", "replace"), logprobs, n_tokens)
 
     def _why_ended(self, *, stopped: bool, is_end: bool, is_full: bool) -> Reason | None:
         """Compat: llama.cpp's server, process_token: an end token counts for more than a limit reached with it."""
@@ -112,4 +142,5 @@ class Sequence:
             n_generated=self.n_generated,
             decode_ns=self._last_ns - first_ns,
             n_truncated=self.task.n_truncated,
+            n_shifted=self.n_shifted,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from models.errors import UnusableOutput
@@ -49,6 +51,14 @@ class NativeChain:
         if not np.isfinite(logits[token]):
             raise UnusableOutput("the model's output is not a number")
         return token
+
+    def forced(self) -> Sequence[int]:
+        """Nothing: here no one but the model has a say."""
+        return ()
+
+    def force(self, token: int) -> None:
+        """Accept a token that nobody chose."""
+        lib.llama_sampler_accept(self._chain, token)
 
     def __del__(self) -> None:
         lib.llama_sampler_free(self._chain)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import Enum, auto
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,9 +10,8 @@ import numpy.typing as npt
 
 from models.runner.messages import Thought
 from models.sampling.chain import Floats
-
-MAX_BLANKS = 8
-"""Bytes of white space that may stand before a thought."""
+from models.sampling.pieces import Pieces
+from models.sampling.thoughts import Stage, ThoughtReader
 
 
 class Constraining(Protocol):
@@ -25,13 +23,7 @@ class Constraining(Protocol):
     def allowed(self) -> npt.NDArray[np.intp]: ...
     def mask(self, logits: Floats) -> None: ...
     def accept(self, token: int) -> None: ...
-
-
-class _State(Enum):
-    OPENING = auto()
-    """Nothing but the beginning of the opening tag so far: a thought or the constrained text may follow."""
-    THINKING = auto()
-    DONE = auto()
+    def forced(self) -> Sequence[int]: ...
 
 
 class AfterThought:
@@ -41,70 +33,60 @@ class AfterThought:
     does not think. Once it thinks, everything is allowed until the closing tag.
     """
 
-    def __init__(self, inner: Constraining, thought: Thought, n_vocab: int, piece: Callable[[int], bytes]) -> None:
-        """`piece`: the bytes of a token, those of special tokens included."""
+    def __init__(self, inner: Constraining, thought: Thought, n_vocab: int, pieces: Pieces) -> None:
         self._inner = inner
-        self._start, self._end = thought.start.encode(), thought.end.encode()
+        self._reader = ThoughtReader(thought)
+        self._start = thought.start.encode()
         self._n_vocab = n_vocab
-        self._piece = piece
-        self._seen = b""
-        self._state = _State.THINKING if thought.is_open else _State.OPENING
+        self._pieces = pieces
 
     @property
     def is_complete(self) -> bool:
-        return self._state is _State.DONE and self._inner.is_complete
+        return self._reader.stage is Stage.DONE and self._inner.is_complete
 
     def allows(self, token: int) -> bool:
         """Whether this token may come next."""
-        if self._state is _State.THINKING or (self._state is _State.OPENING and self._begins_thought(token)):
+        stage = self._reader.stage
+        if stage is Stage.THINKING or (stage is Stage.OPENING and self._reader.can_open(self._pieces[token])):
             return True
         return self._inner.allows(token)
 
     def allowed(self) -> npt.NDArray[np.intp]:
         """All tokens that may come next."""
-        if self._state is _State.THINKING:
+        stage = self._reader.stage
+        if stage is Stage.THINKING:
             return np.arange(self._n_vocab)
         inner = self._inner.allowed()
-        if self._state is _State.DONE:
-            return inner
-        opening = [token for token in range(self._n_vocab) if self._begins_thought(token)]
-        return np.union1d(inner, np.asarray(opening, dtype=np.intp))
+        return inner if stage is Stage.DONE else np.union1d(inner, self._opening())
 
     def mask(self, logits: Floats) -> None:
         """Set the logits of all tokens that may not come next to minus infinity."""
-        if self._state is _State.DONE:
+        if self._reader.stage is Stage.DONE:
             self._inner.mask(logits)
-        elif self._state is _State.OPENING:
-            allowed = self.allowed()
-            kept = logits[allowed]
-            logits.fill(-np.inf)
-            logits[allowed] = kept
+        elif self._reader.stage is Stage.OPENING:
+            opening = self._opening()
+            kept = logits[opening]
+            self._inner.mask(logits)
+            logits[opening] = kept
 
     def accept(self, token: int) -> None:
         """Move on past an allowed token."""
-        match self._state:
-            case _State.OPENING if self._begins_thought(token):
-                self._seen += self._piece(token)
-                if self._seen.lstrip().startswith(self._start):
-                    self._state = _State.THINKING
-                    self._read_thought(b"")
-            case _State.THINKING:
-                self._read_thought(self._piece(token))
-            case _:
-                self._state = _State.DONE
-                self._inner.accept(token)
+        is_text = self._reader.stage is Stage.DONE
+        if not is_text:
+            is_thought = self._reader.stage is Stage.THINKING
+            self._reader.read(self._pieces[token])
+            is_text = self._reader.stage is Stage.DONE and not is_thought  # it did not open after all
+        if is_text:
+            self._inner.accept(token)
 
-    def _read_thought(self, piece: bytes) -> None:
-        self._seen = self._seen + piece
-        if self._end in self._seen:
-            self._state = _State.DONE
-            self._seen = b""
-        elif len(self._seen) > len(self._start) + len(self._end):
-            self._seen = self._seen[-len(self._end) :]
+    def forced(self) -> Sequence[int]:
+        """The tokens that must come next, if there is no choice."""
+        return self._inner.forced() if self._reader.stage is Stage.DONE else ()
 
-    def _begins_thought(self, token: int) -> bool:
-        piece = self._piece(token)
-        if len(self._seen) > MAX_BLANKS + len(self._start):
-            return False
-        text = (self._seen + piece).lstrip()
-        return bool(piece) and (text.startswith(self._start) or self._start.startswith(text))
+    def _opening(self) -> npt.NDArray[np.intp]:
+        """The tokens with which the opening tag may begin, or go on."""
+        opened = self._reader.opened
+        found = self._pieces.that_open(self._start[len(opened) :], after_blanks=not opened)
+        return np.array(
+            [token for token in found.tolist() if self._reader.can_open(self._pieces[token])], dtype=np.intp
+        )

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 MAX_CONSTRAINT_CHARS = 1024 * 1024
 _MAX_ERROR_CHARS = 500
 
-_NO_FORCING = '\n%llguidance {"no_forcing": true}'
-"""Text that the grammar leaves no choice about is still the model's to cut into tokens, as with llama.cpp."""
-
 # Compat: prompting 7, the grammar of format "json": one object, no white space before it and none after it.
 _JSON_OBJECT = r"""
 start: object
@@ -62,6 +59,7 @@ class Matcher:
         self._n_vocab = n_vocab
         self._end_tokens = end_tokens
         self._bits = np.zeros((n_vocab + 31) // 32, dtype=np.uint32)
+        self._bits_address = self._bits.ctypes.data
         self._check()
 
     def allows(self, token: int) -> bool:
@@ -80,9 +78,16 @@ class Matcher:
 
     def allowed(self) -> npt.NDArray[np.intp]:
         """The tokens that may come next, ends included where the output is complete."""
-        self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+        self._matcher.unsafe_compute_mask_ptr(self._bits_address, self._bits.nbytes)
         self._check()
-        return np.flatnonzero(np.unpackbits(self._bits.view(np.uint8), count=self._n_vocab, bitorder="little"))
+        words = np.flatnonzero(self._bits)  # mostly few have a bit
+        rows, places = np.unpackbits(self._bits[words].view(np.uint8), bitorder="little").reshape(-1, 32).nonzero()
+        tokens: npt.NDArray[np.intp] = words[rows] * 32 + places
+        return tokens[tokens < self._n_vocab]
+
+    def forced(self) -> Sequence[int]:
+        """The tokens that come next, where the grammar leaves no choice; without ends."""
+        return self._matcher.compute_ff_tokens()
 
     def accept(self, token: int) -> None:
         """Move on past an allowed token. Raises: InvalidConstraint."""
@@ -119,7 +124,7 @@ class Grammars:
         if len(constraint.text) > MAX_CONSTRAINT_CHARS:
             raise InvalidConstraint(f"the {constraint.kind} is longer than {MAX_CONSTRAINT_CHARS} characters")
         tags = (self._tag_rules(i, tag) for i, tag in enumerate(constraint.tags))
-        grammar = LLMatcher.grammar_from_lark("\n".join((_to_lark(constraint), *tags)) + _NO_FORCING)
+        grammar = LLMatcher.grammar_from_lark("\n".join((_to_lark(constraint), *tags)))
         if self._tokenizer is None:
             self._tokenizer = _prepare(self._vocabulary)
         native = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))

@@ -19,6 +19,7 @@ from models.sampling.penalties import Penalties
 from models.sampling.pipeline import Pipeline
 from models.sampling.rng import draw, random_source
 from models.sampling.shortlist import Shortlist, greedy
+from models.sampling.thoughts import ThoughtLimit
 
 
 class Biases(NamedTuple):
@@ -50,6 +51,7 @@ class Sampler:
         matcher: Constraining | None = None,
         biases: Biases | None = None,
         dry: Dry | None = None,
+        limit: ThoughtLimit | None = None,
     ) -> None:
         """`biases`: those of the options, by token; `dry`: ready to follow what comes after the prompt."""
         self._options = options
@@ -60,6 +62,7 @@ class Sampler:
         self._penalties = _penalties(options, prompt) if is_plain else None
         self._dry = dry if is_plain else None
         self._biases = biases
+        self._limit = limit
         self._suppressed = suppressed if suppressed is not None and len(suppressed) else None
         self._matcher = matcher
         self._has_pipeline = is_plain and pipeline.is_needed(options)
@@ -71,6 +74,9 @@ class Sampler:
 
     def sample(self, logits: Floats) -> int:
         """The next token, accepted. Changes `logits`. Raises: UnusableOutput, InvalidConstraint."""
+        if self._limit is not None and (ending := self._limit.forced()):
+            self.force(ending[0])
+            return ending[0]
         if self._suppressed is not None:
             logits[self._suppressed] = -np.inf
         if self._biases is not None:
@@ -81,6 +87,12 @@ class Sampler:
         token = self._choose(logits) if matcher is None else self._choose_matching(logits, matcher)
         self._follow(token)
         return token
+
+    def forced(self) -> Sequence[int]:
+        """The tokens that must come next, if there is no choice: `force` them, and do not `sample`."""
+        if self._limit is not None and (ending := self._limit.forced()):
+            return ending
+        return () if self._matcher is None else self._matcher.forced()
 
     def force(self, token: int) -> None:
         """Accept a token that nobody chose."""
@@ -93,6 +105,8 @@ class Sampler:
             self._penalties.accept(token)
         if self._dry is not None:
             self._dry.accept(token)
+        if self._limit is not None:
+            self._limit.accept(token)
 
     def _choose_matching(self, logits: Floats, matcher: Constraining) -> int:
         """First as if there were no constraint; what it forbids is picked again from what it allows.

@@ -66,8 +66,11 @@ class EngineCase:
             self.step()
         raise AssertionError("the engine does not come to an end")
 
+    def chunks(self, request_id: int) -> list[Chunk]:
+        return [event for event in self.heard.get(request_id, []) if isinstance(event, Chunk)]
+
     def text(self, request_id: int) -> str:
-        return "".join(event.text for event in self.heard.get(request_id, []) if isinstance(event, Chunk))
+        return "".join(chunk.text for chunk in self.chunks(request_id))
 
     def end(self, request_id: int) -> Finished | Failed:
         """The one final answer of a request."""

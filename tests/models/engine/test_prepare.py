@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from models.engine.context_end import ContextRules
-from models.engine.prepare import Preparer, check_sampling
-from models.errors import BadRequest, InvalidConstraint
+from models.engine.prepare import Preparer
+from models.errors import BadRequest, ContextExceeded, InvalidConstraint, InvalidToken
 from models.runner.messages import Constraint, Generate, Sampling
 from tests.fakes.context import BOS, CALL, N_VOCAB, ByteVocabulary
 
@@ -45,6 +45,55 @@ def test_a_bad_constraint_refuses_the_request(preparer: Preparer) -> None:
         preparer.prepare(Generate(1, "a", constraint=Constraint("json_schema", "{")))
 
 
+def test_a_prompt_of_tokens_is_taken_as_it_is(preparer: Preparer) -> None:
+    assert preparer.prepare(Generate(1, "", tokens=(CALL, 7, 0))).prompt.tolist() == [CALL, 7, 0]
+    task = preparer.prepare(Generate(1, "", tokens=tuple(range(50)), n_keep=2))
+    assert (len(task.prompt), task.n_truncated) == (10, 40)
+
+
+@pytest.mark.parametrize("token", [-1, N_VOCAB, 2**40])
+def test_a_token_that_the_vocabulary_lacks_is_refused(preparer: Preparer, token: int) -> None:
+    with pytest.raises(InvalidToken):
+        preparer.prepare(Generate(1, "", tokens=(1, token)))
+
+
+def test_a_prompt_that_may_not_be_cut_says_how_long_it_is() -> None:
+    preparer = Preparer(ByteVocabulary(), ContextRules(n_ctx=16, n_ctx_seq=16, shift=True, adds_bos=False))
+    with pytest.raises(ContextExceeded) as raised:
+        preparer.prepare(Generate(1, "x" * 20, truncate=False))
+    assert (raised.value.n_prompt, raised.value.n_ctx) == (20, 16)
+
+
+def test_biases_know_tokens_by_number_and_by_text(preparer: Preparer) -> None:
+    biases = ((ord("a"), 2.0), ("bb", 1.5), (-1, 50.0), (N_VOCAB, 50.0), (ord("z"), -float("inf")))
+    task = preparer.prepare(Generate(1, "x", Sampling(temperature=0, logit_bias=biases)))
+    logits = np.zeros(N_VOCAB, dtype=np.float32)
+    logits[ord("z")] = 100
+    task.sampler.sample(logits)
+    assert [logits[ord(c)] for c in "abz"] == [2, 3, -np.inf]
+
+
+def test_sequence_breakers_are_looked_for_once(preparer: Preparer) -> None:
+    request = Generate(1, "abcab", Sampling(temperature=0, dry_multiplier=1.0, dry_sequence_breakers=("!",)))
+    assert not preparer.is_quick(request)
+    preparer.prepare(request)
+    assert preparer.is_quick(request)
+
+
+def test_the_fast_native_chain_serves_the_usual_options_only() -> None:
+    asked: list[Sampling] = []
+    rules = ContextRules(n_ctx=64, n_ctx_seq=64, shift=True, adds_bos=False)
+    preparer = Preparer(ByteVocabulary(), rules, special_sampler=lambda options: asked.append(options))
+    for options in (
+        Sampling(mirostat=1), Sampling(logit_bias=((1, 1.0),)), Sampling(dry_multiplier=0.5), Sampling(top_n_sigma=1.0),
+        Sampling(xtc_probability=0.5), Sampling(dynatemp_range=0.1), Sampling(samplers=("top_k",)),
+    ):  # fmt: skip
+        preparer.prepare(Generate(1, "a", options))
+    assert asked == []
+    preparer.prepare(Generate(1, "a", Sampling(top_n_sigma=-1.0, xtc_threshold=0.5)))
+    assert len(asked) == 1
+
+
 def test_long_prompts_and_first_constraints_take_longer(preparer: Preparer) -> None:
     constrained = Generate(1, "a", constraint=Constraint("json", ""))
     assert preparer.is_quick(Generate(1, "a" * 1000)) and not preparer.is_quick(Generate(1, "a" * 100_000))
@@ -70,10 +119,33 @@ def test_long_prompts_and_first_constraints_take_longer(preparer: Preparer) -> N
         (Sampling(repeat_penalty=1e300 * 1e300), 0, None),
         (Sampling(frequency_penalty=float("nan")), 0, "Failed to initialize samplers: penalty_freq must be finite"),
         (Sampling(presence_penalty=float("inf")), 0, "Failed to initialize samplers: penalty_present must be finite"),
+        (Sampling(mirostat_tau=float("inf")), 0, "Field 'mirostat_tau': Value must be finite"),
+        (Sampling(dynatemp_exponent=float("nan")), 0, "Field 'dynatemp_exponent': Value must be finite"),
+        (
+            Sampling(dry_allowed_length=-1),
+            0,
+            "Field 'dry_allowed_length': Value must be between 0 <= value <= 2147483647, but got -1",
+        ),
+        (Sampling(dry_penalty_last_n=-2), 0, None),
+        (
+            Sampling(dry_multiplier=1, dry_sequence_breakers=()),
+            0,
+            "Error: dry_sequence_breakers must be a non-empty array of strings",
+        ),
+        (Sampling(dry_sequence_breakers=("a",) * 65), 0, "Field 'dry_sequence_breakers': at most 64 entries"),
+        (Sampling(samplers=("top_k",) * 33), 0, "Field 'samplers': at most 32 entries"),
+        (Sampling(logit_bias=((1, float("inf")),)), 0, "Field 'logit_bias': Value must be finite, or false"),
+        (
+            Sampling(logit_bias=(("x" * 20_000, 1.0),)),
+            0,
+            "Field 'logit_bias': its texts have more than 16384 characters",
+        ),
     ],
 )
-def test_options_that_the_engine_refuses(sampling: Sampling, n_keep: int, message: str | None) -> None:
+def test_options_that_the_engine_refuses(
+    preparer: Preparer, sampling: Sampling, n_keep: int, message: str | None
+) -> None:
     with pytest.raises(BadRequest) as raised:
-        check_sampling(sampling, n_keep)
+        preparer.prepare(Generate(1, "a", sampling, n_keep=n_keep))
     if message is not None:
         assert str(raised.value) == f'{{"error":{{"code":400,"message":"{message}","type":"invalid_request_error"}}}}'

@@ -8,9 +8,19 @@ import pytest
 
 from models.runner.messages import Thought
 from models.sampling.after_thought import AfterThought
+from models.sampling.pieces import Pieces
 
 PIECES = [b"<", b"t", b">", b"</", b"<t>", b"</t>", b" ", b"x", b"y", b"", b"</t>\n", b"<t>y"]
 ID = {piece: token for token, piece in enumerate(PIECES)}
+
+
+class Spelled:
+    """The vocabulary."""
+
+    n_tokens = len(PIECES)
+
+    def raw_piece(self, token: int) -> bytes:
+        return PIECES[token]
 
 
 class WantsX:
@@ -37,10 +47,13 @@ class WantsX:
     def accept(self, token: int) -> None:
         self.accepted.append(token)
 
+    def forced(self) -> list[int]:
+        return [] if self.accepted else [ID[b"x"]]
+
 
 def after(*, is_open: bool = False) -> tuple[AfterThought, WantsX]:
     inner = WantsX()
-    return AfterThought(inner, Thought("<t>", "</t>", is_open), len(PIECES), PIECES.__getitem__), inner
+    return AfterThought(inner, Thought("<t>", "</t>", is_open), len(PIECES), Pieces(Spelled())), inner
 
 
 def feed(constraint: AfterThought, *pieces: bytes) -> None:
@@ -101,3 +114,18 @@ def test_white_space_before_a_thought_is_bounded() -> None:
         constraint.accept(ID[b" "])
     assert not constraint.allows(ID[b" "])
     assert constraint.allows(ID[b"x"])
+
+
+def test_nothing_is_forced_before_the_text() -> None:
+    constraint, _ = after()
+    assert constraint.forced() == ()
+    feed(constraint, b"<t>", b"y")
+    assert constraint.forced() == ()
+    feed(constraint, b"</t>")
+    assert constraint.forced() == [ID[b"x"]]
+
+
+def test_a_tag_that_has_begun_may_go_on_in_any_cut() -> None:
+    constraint, _ = after()
+    feed(constraint, b" ", b"<")
+    assert {PIECES[token] for token in constraint.allowed()} == {b"t", b"x"}

@@ -1,0 +1,187 @@
+"""From what a request asks of sampling to its sampler: values are checked, texts become tokens."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from models.engine.ports import Tokens, TokenSampler, Vocabulary
+from models.errors import BadRequest
+from models.runner.messages import Constraint, Generate, Sampling
+from models.sampling import dry, pipeline
+from models.sampling.after_thought import AfterThought, Constraining
+from models.sampling.broad import Scratch
+from models.sampling.dry import Dry
+from models.sampling.grammar import Grammars
+from models.sampling.pieces import Pieces
+from models.sampling.sampler import Biases, Sampler
+from models.sampling.thoughts import ThoughtLimit
+
+_MOST = 2**31 - 1
+_MAX_BREAKERS = 64
+_MAX_BIASES = 100_000
+_MAX_BIASED_CHARS = 16 * 1024
+_MAX_SAMPLERS = 32
+_KEPT_BREAKERS = 64
+
+_DEFAULTS = Sampling()
+_FINITE = (
+    *("mirostat_tau", "mirostat_eta", "dry_multiplier", "dry_base", "xtc_probability", "xtc_threshold"),
+    *("top_n_sigma", "dynatemp_range", "dynatemp_exponent"),
+)
+
+
+class Samplers:
+    """Makes samplers for one vocabulary. May run in a thread of its own, like those who prepare requests."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, n_ctx: int, special_sampler: Callable[[Sampling], TokenSampler | None]
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._n_ctx = n_ctx
+        self._special_sampler = special_sampler
+        self._grammars = Grammars(vocabulary)
+        self._pieces = Pieces(vocabulary)
+        self._scratch = Scratch(vocabulary.n_tokens)
+        self._breakers: dict[str, dict[int, list[tuple[int, ...]]]] = {}
+
+    def is_quick(self, request: Generate) -> bool:
+        """Whether `make` takes about a millisecond."""
+        if request.constraint is not None and not self._grammars.is_warm:
+            return False
+        if len(request.sampling.logit_bias) > 1000:
+            return False
+        return not dry.is_active(request.sampling) or self._breakers.keys() >= set(
+            request.sampling.dry_sequence_breakers
+        )
+
+    def make(self, request: Generate, prompt: Tokens) -> TokenSampler:
+        """The sampler of a request with this prompt. Raises: BadRequest."""
+        options = checked(request.sampling)
+        matcher = self._follower(request.constraint) if request.constraint is not None else None
+        suppressed = self._vocabulary.suppressed
+        if matcher is None and len(suppressed) == 0 and request.thought_budget is None and _is_usual(options):
+            special = self._special_sampler(options)
+            if special is not None:
+                return special
+        limit = None
+        if request.thought_budget is not None:
+            limit = ThoughtLimit(request.thought_budget, self._vocabulary.raw_piece, self._tag_tokens)
+        return Sampler(
+            options,
+            self._scratch,
+            prompt=prompt,
+            suppressed=suppressed,
+            matcher=matcher,
+            biases=self._biases(options),
+            dry=self._dry(options, prompt),
+            limit=limit,
+        )
+
+    def _follower(self, constraint: Constraint) -> Constraining:
+        matcher = self._grammars.matcher(constraint)
+        if constraint.thought is None:
+            return matcher
+        self._pieces.that_open(constraint.thought.start.encode(), after_blanks=True)  # slow the first time
+        return AfterThought(matcher, constraint.thought, self._vocabulary.n_tokens, self._pieces)
+
+    def _tag_tokens(self, text: str) -> list[int]:
+        return self._tokens(text, parse_special=True)
+
+    def _tokens(self, text: str, *, parse_special: bool = False) -> list[int]:
+        tokens = self._vocabulary.tokenize(text, add_special=False, parse_special=parse_special)
+        return [int(token) for token in tokens]
+
+    def _biases(self, options: Sampling) -> Biases | None:
+        """Compat: llama.cpp's server: numbers that no token has are passed over, texts stand for all their tokens."""
+        if not options.logit_bias:
+            return None
+        found: dict[int, float] = defaultdict(float)
+        for token, bias in options.logit_bias:
+            for one in (token,) if isinstance(token, int) else self._tokens(token):
+                if 0 <= one < self._vocabulary.n_tokens:
+                    found[one] += bias
+        return Biases.of(found) if found else None
+
+    def _dry(self, options: Sampling, prompt: Tokens) -> Dry | None:
+        if not dry.is_active(options):
+            return None
+        breakers: dict[int, list[tuple[int, ...]]] = {}
+        for text in options.dry_sequence_breakers:
+            for token, tails in self._breakers_of(text).items():
+                breakers[token] = [*breakers.get(token, ()), *tails]
+        follower = Dry(options, breakers, self._n_ctx)
+        follower.accept_all(prompt)
+        return follower
+
+    def _breakers_of(self, text: str) -> dict[int, list[tuple[int, ...]]]:
+        found = self._breakers.get(text)
+        if found is None:
+            found = dry.find_breakers(text, self._pieces.all, self._tokens) if text else {}
+            if len(self._breakers) >= _KEPT_BREAKERS:
+                self._breakers.pop(next(iter(self._breakers)))
+            self._breakers[text] = found
+        return found
+
+
+def _is_usual(options: Sampling) -> bool:
+    """Whether nothing is asked for that only our own sampler does."""
+    return not (
+        options.mirostat or options.logit_bias or dry.is_active(options) or pipeline.is_needed(options)
+    )  # fmt: skip
+
+
+def checked(options: Sampling) -> Sampling:
+    """The options within their bounds. Raises: BadRequest for what cannot be brought there.
+
+    Compat: llama.cpp's server, its hard limits and texts; other values it clamps.
+    """
+    if options.repeat_last_n < 0:
+        raise refused(f"Field 'repeat_last_n': {out_of_range(0, options.repeat_last_n)}")
+    if not (math.isfinite(options.repeat_penalty) and options.repeat_penalty > 0):
+        raise refused("Failed to initialize samplers: penalty_repeat must be finite and greater than 0")
+    if not math.isfinite(options.frequency_penalty):
+        raise refused("Failed to initialize samplers: penalty_freq must be finite")
+    if not math.isfinite(options.presence_penalty):
+        raise refused("Failed to initialize samplers: penalty_present must be finite")
+    return _checked_further(options)
+
+
+def _checked_further(options: Sampling) -> Sampling:
+    for name in _FINITE:
+        if not math.isfinite(getattr(options, name)):
+            raise refused(f"Field '{name}': Value must be finite")
+    if not 0 <= options.dry_allowed_length <= _MOST:
+        raise refused(f"Field 'dry_allowed_length': {out_of_range(0, options.dry_allowed_length)}")
+    if not -1 <= options.dry_penalty_last_n <= _MOST:
+        raise refused(f"Field 'dry_penalty_last_n': {out_of_range(-1, options.dry_penalty_last_n)}")
+    _check_size("dry_sequence_breakers", options.dry_sequence_breakers, _MAX_BREAKERS)
+    _check_size("samplers", options.samplers or (), _MAX_SAMPLERS)
+    _check_size("logit_bias", options.logit_bias, _MAX_BIASES)
+    if dry.is_active(options) and not options.dry_sequence_breakers:
+        raise refused("Error: dry_sequence_breakers must be a non-empty array of strings")
+    if sum(len(token) for token, _ in options.logit_bias if isinstance(token, str)) > _MAX_BIASED_CHARS:
+        raise refused(f"Field 'logit_bias': its texts have more than {_MAX_BIASED_CHARS} characters")
+    if any(math.isnan(bias) or bias == math.inf for _, bias in options.logit_bias):
+        raise refused("Field 'logit_bias': Value must be finite, or false")
+    if not options.mirostat and options.dry_base >= 1:
+        return options
+    dry_base = options.dry_base if options.dry_base >= 1 else _DEFAULTS.dry_base
+    return msgspec.structs.replace(options, mirostat=min(max(options.mirostat, 0), 2), dry_base=dry_base)
+
+
+def _check_size(name: str, items: Iterable[object], most: int) -> None:
+    if len(tuple(items)) > most:
+        raise refused(f"Field '{name}': at most {most} entries")
+
+
+def out_of_range(least: int, value: int) -> str:
+    return f"Value must be between {least} <= value <= {_MOST}, but got {value}"
+
+
+def refused(message: str) -> BadRequest:
+    """Compat: http-api 4.5, the engine's JSON body stands as the error text."""
+    return BadRequest(f'{{"error":{{"code":400,"message":"{message}","type":"invalid_request_error"}}}}')
