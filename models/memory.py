@@ -39,26 +39,33 @@ class MemoryNeed:
 
 
 def memory_need(facts: GGUFFacts, config: RunnerConfig, *, others_bytes: int = 0) -> MemoryNeed:
-    """The need of a model loaded with this configuration; `others_bytes` are its projectors and adapters."""
+    """The need of a model loaded with this configuration; `others_bytes` are its projectors and adapters.
+
+    Host memory for saved prompts is not counted: it is used as time goes by, and up to a limit of its own.
+    """
     n_ctx = min(config.n_ctx, facts.n_ctx_train or config.n_ctx)
+    n_cells = max(config.n_cells or _aligned(n_ctx) * config.n_parallel, n_ctx)
+    n_aside = min(n_ctx, SIDE_CELLS) if config.n_parallel > 1 and not facts.is_embedding else 0
     return MemoryNeed(
         weights_bytes=(facts.weights_bytes or facts.size_bytes) + others_bytes,
-        cache_bytes=cache_bytes(facts, n_ctx, config.kv_type) * config.n_parallel,
-        compute_bytes=compute_bytes(facts, n_ctx * config.n_parallel, config.n_batch),
+        cache_bytes=cache_bytes(facts, n_cells, config.kv_type, n_sequences=config.n_parallel)
+        + cache_bytes(facts, n_aside, config.kv_type),
+        compute_bytes=compute_bytes(facts, n_cells, config.n_batch),
     )
 
 
-def cache_bytes(facts: GGUFFacts, n_ctx: int, kv_type: KvType = KvType.F16) -> int:
-    """Keys, values and recurrent state of one sequence with a context of `n_ctx` tokens.
+def cache_bytes(facts: GGUFFacts, n_cells: int, kv_type: KvType = KvType.F16, *, n_sequences: int = 1) -> int:
+    """Keys, values and recurrent states of sequences that share so many cells.
 
-    A layer with a sliding window keeps the window and one micro-batch, if that is less than the context.
+    A layer with a sliding window keeps the windows and one micro-batch, if that is less.
     """
-    n_cells = _aligned(n_ctx)
+    n_cells = _aligned(n_cells)
     kv_elements = sum(
-        layer.kv_elements * (min(n_cells, _aligned(layer.window + MICRO_BATCH)) if layer.window else n_cells)
+        layer.kv_elements
+        * (min(n_cells, _aligned(layer.window * n_sequences + MICRO_BATCH)) if layer.window else n_cells)
         for layer in facts.layers
     )
-    state_elements = sum(layer.state_elements for layer in facts.layers)
+    state_elements = sum(layer.state_elements for layer in facts.layers) * (n_sequences if n_cells else 0)
     return round(kv_elements * BITS_PER_ELEMENT[kv_type] / 8) + state_elements * STATE_ELEMENT_BYTES
 
 

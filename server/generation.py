@@ -40,7 +40,7 @@ from registry.names import ModelName, Source, parse_source
 from server import prompting
 from server.admission import admit_chat, admit_generate
 from server.formats import parse_constraint
-from server.placement import MAX_AUTOMATIC_SLOTS, Devices, Need, automatic_context, automatic_slots
+from server.placement import MAX_AUTOMATIC_SLOTS, Devices, Need, automatic_context, shared_cells
 from server.prompt_writers import Prompt
 from server.reply_reader import ReplyReader, finished_event
 from server.requests import (
@@ -248,10 +248,14 @@ class Generation:
             projectors=tuple(map(str, spec.projectors)),
             adapters=tuple(map(str, spec.adapters)),
         )
-        if not self._settings.n_parallel:
-            one = cache_bytes(spec.facts, config.n_ctx, config.kv_type)
-            slots = min(config.n_parallel, automatic_slots(devices, cache_bytes=one))
-            config = msgspec.structs.replace(config, n_parallel=slots)
+        n_cells = shared_cells(
+            devices,
+            n_ctx=config.n_ctx,
+            n_parallel=config.n_parallel,
+            bytes_per_context=cache_bytes(spec.facts, config.n_ctx, config.kv_type),
+            is_automatic=not self._settings.n_parallel,
+        )
+        config = msgspec.structs.replace(config, n_cells=n_cells)
         memory = memory_need(spec.facts, config)
         need = Need(memory.weights_bytes, memory.cache_bytes + memory.compute_bytes, spec.facts.n_layer)
         return Wanted(spec, config, need, request.keep_alive_ns, automatic)
@@ -288,7 +292,7 @@ class Generation:
         async with aclosing(stream) as chunks:
             async for message in chunks:
                 if isinstance(message, wire.Finished):
-                    yield finished_event(message, reader, load_ns, request.arrived_ns)
+                    yield finished_event(message, reader, load_ns, request.arrived_ns, n_whole=prompt.n_whole)
                     return
                 if guard is not None and guard.is_stuck(message.text):
                     yield Finished(None)

@@ -58,8 +58,10 @@ CONTEXT_BY_VRAM = ((47 * GIB, 262_144), (23 * GIB, 32_768), (0, 4_096))
 """Compat: http-api 5: the automatic context, by the memory of all GPUs together."""
 
 MAX_AUTOMATIC_SLOTS = 4
-SLOTS_SHARE = 0.05
-"""Part of all memory (not of what is free: the answer must not change while a model is loaded) for further slots."""
+AUTOMATIC_SHARE, ASKED_SHARE = 0.05, 0.2
+"""Part of all memory (not of what is free: the answer must not change while a model is loaded) for the contexts of
+further sequences; more where their number was asked for."""
+CELLS_STEP = 256
 
 
 def automatic_context(devices: Devices, *, overhead_bytes: int = 0) -> int:
@@ -68,13 +70,17 @@ def automatic_context(devices: Devices, *, overhead_bytes: int = 0) -> int:
     return next(n_ctx for at_least, n_ctx in CONTEXT_BY_VRAM if vram >= at_least)
 
 
-def automatic_slots(devices: Devices, *, cache_bytes: int) -> int:
-    """Sequences at once when nobody asked for a number; `cache_bytes` is the KV cache of one."""
-    budget = (devices.vram_bytes or devices.host_total_bytes) * SLOTS_SHARE
-    n = MAX_AUTOMATIC_SLOTS
-    while n > 1 and (n - 1) * cache_bytes > budget:
-        n //= 2
-    return n
+def shared_cells(devices: Devices, *, n_ctx: int, n_parallel: int, bytes_per_context: int, is_automatic: bool) -> int:
+    """Tokens that all sequences of a model have room for together; each may fill a whole context.
+
+    A whole context for one, and as much of the others' as a part of all memory holds: chats rarely fill theirs at the
+    same time. One that finds no room waits, or goes on from a copy of its state when another has ended.
+    """
+    budget = (devices.vram_bytes or devices.host_total_bytes) * (AUTOMATIC_SHARE if is_automatic else ASKED_SHARE)
+    n_more = n_ctx * (n_parallel - 1)
+    if bytes_per_context and budget:
+        n_more = min(n_more, int(n_ctx * budget / bytes_per_context))
+    return -(-n_ctx // CELLS_STEP) * CELLS_STEP + -(-n_more // CELLS_STEP) * CELLS_STEP
 
 
 def place(need: Need, devices: Devices, *, asked_layers: int) -> Placement:

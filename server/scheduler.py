@@ -272,7 +272,8 @@ class Scheduler:
                 lower = _lower_context(config.n_ctx) if wanted.has_automatic_context else None
                 if lower is not None:
                     logger.warning("out of memory with a context of %d, trying %d", config.n_ctx, lower)
-                    config = msgspec.structs.replace(config, n_ctx=lower)
+                    n_cells = min(config.n_cells, lower * config.n_parallel)
+                    config = msgspec.structs.replace(config, n_ctx=lower, n_cells=n_cells)
                 elif not await self._evict_all():
                     raise
         keep_alive = self._keep_alive_ns if wanted.keep_alive_ns is None else wanted.keep_alive_ns

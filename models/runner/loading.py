@@ -55,7 +55,7 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
     n_ctx_seq = min(n_cells, model.n_ctx_train or n_cells)
     n_parallel = min(config.n_parallel, MAX_SEQUENCES)
     n_seq_max = n_parallel + _spare_sequences(model, n_parallel)
-    params = _params(config, n_ctx=config.n_cells or n_cells * n_parallel, n_seq_max=n_seq_max)
+    params = _params(config, n_ctx=max(config.n_cells or n_cells * n_parallel, n_cells), n_seq_max=n_seq_max)
     projector = load_projector(config.projectors, model, n_threads=params.n_threads, use_gpu=bool(config.n_gpu_layers))
     context = Context(model, params, projector)
     rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)

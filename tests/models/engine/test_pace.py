@@ -13,8 +13,17 @@ def test_a_step_that_decodes_for_others_stays_within_its_time() -> None:
     pace = Pace()
     for _ in range(20):
         pace.measure(4, 0, 0.02)  # decoding alone takes 20 ms
-        pace.measure(0, 100, 0.2)  # 2 ms a prompt token
-    assert 35 <= pace.n_prefill(4, 512) <= 45  # (100 - 20) / 2
+        pace.measure(0, 100, 0.4)  # 4 ms a prompt token
+    assert 19 <= pace.n_prefill(4, 512) <= 21  # (100 - 20) / 4
+
+
+def test_a_budget_that_is_nearly_enough_for_a_tile_is_stretched() -> None:
+    pace = Pace()
+    pace.measure(0, 100, 0.2)  # 50 tokens in 100 ms
+    assert pace.n_prefill(4, 512) == 64
+    pace = Pace()
+    pace.measure(0, 100, 0.3)  # 33
+    assert pace.n_prefill(4, 512) == 33
 
 
 def test_a_prefill_alone_may_take_longer() -> None:

@@ -271,7 +271,7 @@ def test_idle_states_move_out_while_they_are_more_than_what_runs() -> None:
     slots.trim_idle(0)
     assert len(context.cells) == 800, "nothing runs, nothing is in anybody's way"
     admit(slots, "c" * 10)
-    slots.trim_idle(800)
+    slots.trim_idle(3200)
     assert len(context.cells) == 800, "as many will be needed as there are"
     slots.trim_idle(0)
     slots.trim_idle(0)
