@@ -95,6 +95,7 @@ class LiveServer:
             self._http = HttpServer(self._gate)
             self._is_up.set()
             await self._http.serve([self._listener])
+            await self.parts.transfers.close()
 
         asyncio.run(main())
 

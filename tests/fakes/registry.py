@@ -243,9 +243,18 @@ class FakeRegistry:
         self._released.wait(MAX_STALL_S)
 
 
+SEND_BUFFER_BYTES = 64 << 10
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """What was sent counts, so little of it may be on its way to a client that is slow, or killed."""
+        connection, address = super().get_request()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        return connection, address
 
     def handle_error(self, *_: object) -> None:
         """A client that drops its connection is nothing to report."""

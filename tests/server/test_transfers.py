@@ -54,7 +54,7 @@ def test_a_pull_is_a_stream_of_steps(registry: FakeRegistry, server: LiveServer)
         "success",
     ]
     steps = [line for line in reply.lines if "digest" in line]
-    assert list(steps[0]) == ["status", "digest", "total", "completed"]
+    assert list(steps[-1]) == ["status", "digest", "total", "completed"]
     assert server.parts.store.manifests.load(name).raw == registry.manifests["lib/m:latest"]
 
 
