@@ -43,17 +43,36 @@ def test_what_one_sequence_keeps(facts: GGUFFacts, n_ctx: int, kv_type: KvType, 
     assert cache_bytes(facts, n_ctx, kv_type) == n_bytes
 
 
-def test_buffers_grow_with_vocabulary_context_and_batch() -> None:
+def test_buffers_grow_with_context_batch_and_sequences() -> None:
     usual = compute_bytes(FACTS, 2048, 512)
-    assert usual == 512 * (4000 + 4 * (3 * 256 + 2 * 512) + 4096)
+    logits = 2 * 4000
+    assert usual == 512 * (4 * (3 * 256 + 3 * 512) + 4096) + logits
     assert compute_bytes(FACTS, 2048, 4096) == usual
-    assert compute_bytes(FACTS, 2048, 256) == usual // 2
+    assert compute_bytes(FACTS, 2048, 256) == (usual + logits) // 2
     assert compute_bytes(FACTS, 4096, 512) == usual + 512 * 4096
-    assert compute_bytes(replace(FACTS, pooling_type=1), 2048, 512) == usual - 512 * 4000
+    assert compute_bytes(FACTS, 2048, 512, n_sequences=3) == usual + 2 * logits
+    assert compute_bytes(replace(FACTS, pooling_type=1), 2048, 512) == usual - logits
+
+
+@pytest.mark.parametrize(
+    ("n_embd", "n_ff", "n_vocab", "n_cells", "n_sequences", "measured_mib"),
+    [
+        (576, 1536, 49152, 2048, 1, 15.5 + 0.2),
+        (576, 1536, 49152, 16384, 8, 29.5 + 1.5),
+        (2048, 8192, 128256, 2048, 1, 66.0 + 0.5),
+        (2048, 8192, 128256, 16384, 8, 80.0 + 3.9),
+    ],
+)
+def test_the_estimate_meets_what_llama_cpp_reports(
+    n_embd: int, n_ff: int, n_vocab: int, n_cells: int, n_sequences: int, measured_mib: float
+) -> None:
+    facts = replace(FACTS, n_embd=n_embd, n_ff=n_ff, n_vocab=n_vocab)
+    estimate = compute_bytes(facts, n_cells, 512, n_sequences=n_sequences)
+    assert estimate / 2**20 == pytest.approx(measured_mib, rel=0.1)
 
 
 def test_a_short_context_needs_no_full_batch() -> None:
-    assert compute_bytes(FACTS, 64, 512) == 64 * (4000 + 4 * (3 * 256 + 2 * 512) + 512)
+    assert compute_bytes(FACTS, 64, 512) == 64 * (4 * (3 * 256 + 3 * 512) + 512) + 2 * 4000
 
 
 def test_the_need_of_a_runner_counts_every_sequence_and_file() -> None:
