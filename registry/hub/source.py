@@ -25,6 +25,9 @@ MAX_FILES = 20_000
 PUBLIC_ENDPOINT = "https://huggingface.co"
 _TIMEOUT_S = 30.0
 
+constants.HF_HUB_DISABLE_TELEMETRY = True
+"""Otherwise each request tells which program may be behind it, after a look at a list on the public Hub."""
+
 
 @dataclass(frozen=True, slots=True)
 class HubSettings:

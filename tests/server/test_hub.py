@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from models.errors import InvalidGGUF
 from models.gguf.reader import read_gguf
@@ -174,6 +175,17 @@ async def test_a_small_file_outside_the_storage_counts_too(hub: FakeHub, machine
 
 
 # -- who may
+
+
+async def test_the_hub_is_asked_for_the_model_and_nothing_else(hub: FakeHub, machine: Machine) -> None:
+    hub.add("u/r", {"m.gguf": WHOLE})
+    await machine.pull("hf.co/u/r")
+    assert [line for line in hub.lines() if "/storage/" not in line] == [
+        "GET /api/models/u/r/tree/main",
+        "HEAD /u/r/resolve/main/m.gguf",
+    ]
+    assert constants.HF_HUB_DISABLE_TELEMETRY
+    assert not any("agent/" in headers.get("user-agent", "") for _, _, headers in hub.requests)
 
 
 async def test_the_token_is_told_to_the_hub_alone(hub: FakeHub, machine: Machine) -> None:
