@@ -77,11 +77,13 @@ def test_a_limit_by_its_newer_name(client: openai.OpenAI) -> None:
 # ---- tools ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["get_weather", "add"])
+@pytest.mark.parametrize("name", ["left", "right"])
 def test_a_call_that_is_demanded_is_made(client: openai.OpenAI, name: str) -> None:
     choice: Any = {"type": "function", "function": {"name": name}}
+    steps: Any = {"type": "object", "properties": {"steps": {"enum": [1, 2]}}, "required": ["steps"]}
+    tools: Any = [{"type": "function", "function": {"name": n, "parameters": steps}} for n in ("left", "right")]
     answer = client.chat.completions.create(
-        model="agent", messages=said("hi"), tools=[WEATHER, ADD], tool_choice=choice, max_tokens=200, temperature=0
+        model="agent", messages=said("hi"), tools=tools, tool_choice=choice, max_tokens=200
     )
     assert [call.function.name for call in answer.choices[0].message.tool_calls or ()] == [name]
 
@@ -135,6 +137,14 @@ def test_an_echo_comes_before_the_reply(client: openai.OpenAI) -> None:
     )
 
 
+def test_a_prompt_of_tokens_is_checked_and_echoed(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="chat", prompt=[5, 6, 7], echo=True, max_tokens=2)
+    assert answer.usage is not None and answer.usage.prompt_tokens == 3
+    assert answer.choices[0].text
+    with pytest.raises(openai.BadRequestError, match="invalid token 1000000"):
+        client.completions.create(model="chat", prompt=[[5], [1_000_000]])
+
+
 # ---- constraints ---------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +191,18 @@ def test_what_was_cached_and_thought_is_told(client: openai.OpenAI, claude: anth
     message = claude.messages.create(model="agent", max_tokens=200, messages=said("ponder"))
     cached = message.usage.cache_read_input_tokens or 0
     assert cached > 0 and message.usage.input_tokens + cached == usage.prompt_tokens
+
+
+@pytest.mark.parametrize("budget", [0, 2])
+def test_thoughts_end_when_their_budget_is_spent(client: openai.OpenAI, budget: int) -> None:
+    def thoughts(**fields: int) -> str:
+        answer = client.chat.completions.create(
+            model="agent", messages=said("ponder"), max_tokens=50, extra_body=fields
+        )
+        return (answer.choices[0].message.model_extra or {}).get("reasoning", "")
+
+    whole, cut = thoughts(), thoughts(reasoning_budget_tokens=budget)
+    assert len(cut) < len(whole) and whole.startswith(cut.strip())
 
 
 # ---- embeddings ----------------------------------------------------------------------------------------------------
