@@ -16,6 +16,7 @@ from models.engine.context_end import ContextRules
 from models.engine.loop import Engine
 from models.engine.ports import Blob, Floats, Tokens
 from models.engine.prepare import Preparer
+from models.engine.side import Side
 from models.llama.binding import start_backends
 from models.llama.context import Context, ContextParams
 from models.llama.logs import native_log
@@ -42,6 +43,7 @@ class CheckedContext(Context):
         self._added: list[tuple[int, int]] = []
         self._outputs: list[int] = []
         self._saved: list[tuple[Blob, list[int]]] = []
+        self._expected: list[int] = []
         self.n_restored = 0
         self.n_checked = 0
         self.n_computed = 0
@@ -106,10 +108,14 @@ class CheckedContext(Context):
 
     def restore(self, seq_id: int, blob: Blob) -> bool:
         restored = super().restore(seq_id, blob)
-        (tokens,) = (tokens for saved, tokens in self._saved if saved is blob)
+        tokens = next((tokens for saved, tokens in self._saved if saved is blob), self._expected)
         self._believed[seq_id] = list(tokens) if restored else []
         self.n_restored += restored
         return restored
+
+    def expect_restored(self, text: str) -> None:
+        """What a state stands for that was not saved here."""
+        self._expected = self._model.vocab.tokenize(text, add_special=True).tolist()
 
     def close(self) -> None:
         super().close()
@@ -145,9 +151,12 @@ class Driver:
         n_ctx: int = N_CTX,
         prompt_cache_bytes: int = 0,
         n_slots: int = N_SLOTS,
+        side: Side | None = None,
     ) -> None:
         rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx, shift=shift, adds_bos=False)
-        self.engine = Engine(context, model.vocab, rules, n_slots=n_slots, prompt_cache_bytes=prompt_cache_bytes)
+        self.engine = Engine(
+            context, model.vocab, rules, n_slots=n_slots, prompt_cache_bytes=prompt_cache_bytes, side=side
+        )
         self._preparer = Preparer(model.vocab, rules)
         self.text: dict[int, str] = {}
         self.ends: dict[int, Finished] = {}
@@ -267,6 +276,28 @@ def test_greedy_replies_are_the_same_with_and_without_the_cache(model: Model) ->
     without, n_cached_without = talk(0)
     assert with_cache == without
     assert n_cached > 4 * 150 and n_cached_without < 20, "turns 2 and 3 of all three go on from saved states"
+
+
+def test_a_prompt_that_is_computed_apart_comes_back_as_it_is(model: Model, context: CheckedContext) -> None:
+    """The reply to it is compared token by token with what its tokens give in an empty context."""
+    if not context.can_trim or context.n_swa:
+        pytest.skip("only states that hold all of their prefixes are computed apart")
+    opened: list[Context] = []
+
+    def open_context(n_cells: int) -> Context:
+        opened.append(Context(model, ContextParams(n_ctx=n_cells, n_batch=64, n_seq_max=1, n_threads=1)))
+        return opened[-1]
+
+    driver = Driver(model, context, side=Side(open_context, N_CTX))
+    driver.submit(1, "o" * 600, 100)
+    driver.step(30)
+    driver.submit(2, "a long story " * 30, 20)
+    driver.submit(3, "a long story " * 30 + "with another end", 20)
+    context.expect_restored("a long story " * 30)
+    driver.run()
+    assert len(opened) == 1 and driver.ends[3].n_cached == len("a long story " * 30)
+    assert set(driver.ends) == {1, 2, 3} and context.n_restored == 1
+    opened[0].close()
 
 
 def test_the_test_would_notice(model: Model, context: CheckedContext) -> None:
