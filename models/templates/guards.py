@@ -24,6 +24,8 @@ from models.templates.limits import CHARS_PER_LIST_ITEM, current_budget
 
 MAX_INT_BITS = 10_000
 MAX_NODES = 50_000
+MAX_ITEMS = 20_000
+"""Of a list that is looked through as a whole: sorted, grouped, printed as JSON."""
 MAX_DEPTH = 100
 MAX_INDENT = 16
 MAX_REPEAT = 100_000
@@ -248,7 +250,10 @@ def _walking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _listed(value: Any) -> Any:
-    return list(counted(value)) if isinstance(value, Iterator) else value
+    value = list(counted(value)) if isinstance(value, (Iterator, range)) else value
+    if isinstance(value, (list, tuple)) and len(value) > MAX_ITEMS:
+        raise TemplateLimitExceeded("template value is too large")
+    return value
 
 
 def _indent(value: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
@@ -256,6 +261,12 @@ def _indent(value: Any, width: int | str = 4, first: bool = False, blank: bool =
     margin = width if isinstance(width, str) else " " * width
     current_budget.get().charge(len(margin) * (text.count("\n") + 1))
     return str(FILTERS["indent"](text, margin, first, blank))
+
+
+def _title(value: Any) -> str:
+    text = text_of(value)
+    current_budget.get().charge(len(text) * CHARS_PER_LIST_ITEM)  # it is cut into words
+    return str(FILTERS["title"](text))
 
 
 def _replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
@@ -327,6 +338,7 @@ _REPLACED: dict[str, Callable[..., Any]] = {
     "replace": _replace,
     "string": text_of,
     "sum": _sum,
+    "title": _title,
     "tojson": _to_json,
 }
 

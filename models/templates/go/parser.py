@@ -35,7 +35,7 @@ from models.templates.go.nodes import (
 )
 from registry.gojson import quote
 
-MAX_TEXT_CHARS = 512 * 1024
+MAX_TEXT_CHARS = 128 * 1024
 
 _STARTS_OPERAND = frozenset(
     {

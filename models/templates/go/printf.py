@@ -15,6 +15,8 @@ from models.templates.go.values import Struct, Value, type_name
 from registry.gojson import quote
 
 MAX_WIDTH = 1_000_000
+MAX_QUOTED = 200_000
+"""Characters of a text for `%q`, which looks at each."""
 
 _VERB = re.compile(
     r"%(?P<flags>[-+# 0]*)(?:\[(?P<first>\d+)\])?(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d+)?(?P<dot>))?"
@@ -147,6 +149,8 @@ def _string(spec: _Spec, value: str) -> str:
         case "v" | "s":
             return spec.pad(text)
         case "q":
+            if len(text) > MAX_QUOTED:
+                raise TemplateLimitExceeded("template output is too long")
             return spec.pad(f"`{text}`" if spec.sharp and "`" not in text else quote(text))
         case "x" | "X":
             digits = text.encode().hex(" " if spec.space else "") if spec.space else text.encode().hex()

@@ -143,6 +143,8 @@ HOSTILE = [
     "{{ ([[1] * 100000] * 10000) | sum(start=[]) }}",
     "{{ '\t'.expandtabs(10**9) }}",
     "{% set b = 'a' * 1000000 %}" + "{% set c = b ~ 'x' %}" * 100,
+    "{{ range(90000) | groupby('x') | list }}",
+    "{{ ('a b ' * 10**5) | title }}",
     "{% for i in [1] recursive %}{% for j in range(100000) %}{% endfor %}{{ loop([1]) }}{% endfor %}",
 ]
 

@@ -175,6 +175,7 @@ HOSTILE = [
     '{{ define "x" }}{{ template "x" . }}{{ end }}{{ template "x" . }}',
     '{{ define "x" }}{{ template "x" . }}{{ template "x" . }}{{ end }}{{ template "x" . }}',
     '{{ $x := "aaaaaaaaaaaaaaaa" }}{{ range 100 }}{{ $x = print $x $x }}{{ end }}',
+    '{{ $x := "<" }}{{ range 100 }}{{ $x = printf "%q%q" $x $x }}{{ end }}',
     '{{ printf "' + "%[1]1000000d" * 500 + '" 1 }}',
     '{{ $x := printf "%1000000d" 1 }}{{ print' + " $x" * 5000 + " }}",
     '{{ $x := printf "%1000000d" 1 }}{{ range 100000 }}{{ $y := slice $x 1 }}{{ end }}',
