@@ -33,10 +33,10 @@ async def pull(
 ) -> AsyncGenerator[Progress, None]:
     """Download what the store lacks of a model, then write its manifest byte for byte as the registry sent it.
 
-    With `prune`, what only the replaced model had is removed.
+    The registry is asked for the name as it is given; the store keeps the spelling that it has. With `prune`, what only
+    the replaced model had is removed.
     Raises: TransferError, InvalidDigest, StoreUnusable; the model is then as it was before.
     """
-    name = await in_thread(store.manifests.canonical, name)
     yield Progress("pulling manifest")
     client = registries.client(name, insecure=insecure)
     raw = await _get_manifest(client, name.tag)

@@ -8,8 +8,10 @@ import functools
 import os
 import socket
 import ssl
+import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 
 import httpx
@@ -149,7 +151,8 @@ def translated_failures(method: str, url: str) -> Iterator[None]:
     try:
         yield
     except httpx.ConnectTimeout as error:
-        raise ConnectionFailed(f'{_go_method(method)} "{url}": dial tcp {_address(url)}: i/o timeout') from error
+        dialled = _Dialled.for_url(url)
+        raise ConnectionFailed(f'{_go_method(method)} "{url}": {dialled} {dialled.address}: i/o timeout') from error
     except httpx.TimeoutException as error:
         raise Stalled(f'{_go_method(method)} "{url}": i/o timeout') from error
     except httpx.RemoteProtocolError as error:
@@ -182,12 +185,43 @@ def _reason(error: BaseException, url: str) -> str:
         case ssl.SSLError():
             return f"tls: {cause.reason or cause}"
         case socket.gaierror():
-            return f"dial tcp: lookup {httpx.URL(url).host}: no such host"
+            dialled = _Dialled.for_url(url)
+            return f"{dialled}: lookup {dialled.host}: no such host"
         case OSError(errno=number) if number is not None and isinstance(error, httpx.ConnectError):
-            return f"dial tcp {_address(url)}: connect: {os.strerror(number).lower()}"
+            dialled = _Dialled.for_url(url)
+            return f"{dialled} {dialled.address}: connect: {os.strerror(number).lower()}"
         case OSError(errno=errno.ECONNRESET):
             return f"read tcp {_address(url)}: read: connection reset by peer"
     return str(cause) or type(cause).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialled:
+    """Whom a request for a URL connects to: its host, or the proxy that the environment names for it."""
+
+    url: httpx.URL
+    is_proxy: bool
+
+    @classmethod
+    def for_url(cls, text: str) -> _Dialled:
+        url = httpx.URL(text)
+        proxies = urllib.request.getproxies()
+        proxy = proxies.get(url.scheme) or proxies.get("all")
+        if not proxy or urllib.request.proxy_bypass(url.netloc.decode("ascii")):
+            return cls(url, is_proxy=False)
+        return cls(httpx.URL(proxy if "://" in proxy else f"http://{proxy}"), is_proxy=True)
+
+    def __str__(self) -> str:
+        """What Go says it was doing."""
+        return "proxyconnect tcp: dial tcp" if self.is_proxy else "dial tcp"
+
+    @property
+    def host(self) -> str:
+        return self.url.host
+
+    @property
+    def address(self) -> str:
+        return _address(str(self.url))
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -60,7 +60,13 @@ class Transfers:
             await self._registries.close()
 
     async def pull(self, name: ModelName, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
-        """Bring a model into the store. Raises: RegistryError."""
+        """Bring a model into the store; one that is there is asked for as it is spelled. Raises: RegistryError."""
+        name = await asyncio.to_thread(self._store.manifests.canonical, name)
+        async with aclosing(self._pull(name, insecure=insecure)) as steps:
+            async for step in steps:
+                yield step
+
+    async def _pull(self, name: ModelName, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         if self._builtin.is_meant_by(name):
             steps = iterate_in_thread(lambda: self._install(name))
         elif is_on_hub(name):
@@ -75,10 +81,10 @@ class Transfers:
                 yield step
 
     def pull_for_create(self, loop: asyncio.AbstractEventLoop) -> Callable[[ModelName], Iterator[CreateProgress]]:
-        """`pull`, for a thread that creates a model from one that is not here; it runs on `loop`."""
+        """For a thread that creates a model from one that is not here, as it is spelled; the pull runs on `loop`."""
 
         def pull(name: ModelName) -> Iterator[CreateProgress]:
-            for step in iterate_on_loop(self.pull(name), loop):
+            for step in iterate_on_loop(self._pull(name), loop):
                 yield CreateProgress(step.status, step.digest, step.total, step.completed)
 
         return pull

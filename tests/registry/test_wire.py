@@ -152,3 +152,29 @@ def test_registries_are_told_a_version_of_ollama() -> None:
     agent = user_agent("0.33.0")
     assert agent.startswith("ollama/0.33.0 (")
     assert "x86_64" not in agent and "aarch64" not in agent
+
+
+REFUSED = caused(httpx.ConnectError("x"), ConnectionRefusedError(111, "x"))
+UNKNOWN = caused(httpx.ConnectError("x"), socket.gaierror(-2, "x"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "failure", "text"),
+    [
+        ({"HTTPS_PROXY": "http://p:9"}, REFUSED, "proxyconnect tcp: dial tcp p:9: connect: connection refused"),
+        ({"https_proxy": "p:9"}, REFUSED, "proxyconnect tcp: dial tcp p:9: connect: connection refused"),
+        ({"ALL_PROXY": "http://p"}, REFUSED, "proxyconnect tcp: dial tcp p:80: connect: connection refused"),
+        ({"HTTPS_PROXY": "http://p:9"}, UNKNOWN, "proxyconnect tcp: dial tcp: lookup p: no such host"),
+        ({"HTTPS_PROXY": "http://p:9"}, httpx.ConnectTimeout("x"), "proxyconnect tcp: dial tcp p:9: i/o timeout"),
+        ({"HTTP_PROXY": "http://p:9"}, REFUSED, "dial tcp h:7: connect: connection refused"),
+        ({"HTTPS_PROXY": "http://p:9", "NO_PROXY": "x,h"}, REFUSED, "dial tcp h:7: connect: connection refused"),
+    ],
+)
+def test_a_failure_to_reach_a_proxy_is_the_proxys(
+    settings: dict[str, str], failure: Exception, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConnectionFailed) as caught, translated_failures("GET", URL):
+        raise failure
+    assert str(caught.value) == f'Get "{URL}": {text}'

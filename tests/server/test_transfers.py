@@ -58,6 +58,14 @@ def test_a_pull_is_a_stream_of_steps(registry: FakeRegistry, server: LiveServer)
     assert server.parts.store.manifests.load(name).raw == registry.manifests["lib/m:latest"]
 
 
+def test_the_stored_spelling_is_asked_for(registry: FakeRegistry, server: LiveServer) -> None:
+    name = registry.add_model("lib/Some-Model", {"model": CONTENT})
+    server.post("/api/pull", pull_body(name))
+    registry.requests.clear()
+    server.post("/api/pull", {"model": f"{registry.host}/LIB/some-model", "insecure": True})
+    assert registry.lines("GET")[0] == "GET /v2/lib/Some-Model/manifests/latest"
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_failure_is_in_the_stream_or_the_answer(stream: bool, registry: FakeRegistry, server: LiveServer) -> None:
     reply = server.post("/api/pull", pull_body(registry.name("lib/none"), stream=stream))
