@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import string
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gguf
@@ -16,14 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOGIT_DEVIATION = 1.5
-BLOCK = 32  # values of one Q8_0 block: a float16 scale, then as many int8
-INT8_DEVIATION = 127 / np.sqrt(3)
+POOL_BYTES = 1 << 24
 END_TOKEN = "<|endoftext|>"
+ONES = np.array([1, 1, 1, 1, 1, 1, 1, 1, 0x11, 0x11, 0x11, 0x11], np.uint8)
+"""Q4_K's scales and minima of the eight parts of a block, 6 bits each: all 1."""
+
+Bytes = NDArray[np.uint8]
+Kind = gguf.GGMLQuantizationType
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A llama-architecture model with tied embeddings."""
+    """A llama-architecture model. `kinds` are the types of most matrices, and of those that need more bits."""
 
     name: str
     n_layer: int
@@ -34,14 +39,30 @@ class Shape:
     n_vocab: int
     n_ctx: int
     rope_base: float
+    kinds: tuple[Kind, Kind] = (Kind.Q8_0, Kind.Q8_0)
+    is_tied: bool = True  # whether the embeddings are the output matrix, too
+    pooling: gguf.PoolingType | None = None  # makes it a model for embeddings
+
+    @property
+    def file_type(self) -> gguf.LlamaFileType:
+        return gguf.LlamaFileType.MOSTLY_Q8_0 if self.kinds[0] is Kind.Q8_0 else gguf.LlamaFileType.MOSTLY_Q4_K_M
 
     @property
     def file_name(self) -> str:
-        return f"{self.name}.Q8_0.gguf"
+        return f"{self.name}.{self.file_type.name.removeprefix('MOSTLY_')}.gguf"
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Of keys and values in f16."""
+        return self.n_layer * 2 * 2 * self.n_embd // self.n_head * self.n_head_kv
 
 
+Q4_K_M = (Kind.Q4_K, Kind.Q6_K)
 SMOL = Shape("smol-135m", 30, 576, 9, 3, 1536, 49152, 8192, 100_000.0)  # SmolLM2-135M
-SHAPES = {shape.name: shape for shape in (SMOL,)}
+EMBED = replace(SMOL, name="embed-135m", pooling=gguf.PoolingType.MEAN)
+LLAMA_1B = Shape("llama-1b", 16, 2048, 32, 8, 8192, 128_256, 131_072, 500_000.0, Q4_K_M)  # Llama-3.2-1B
+LLAMA_8B = Shape("llama-8b", 32, 4096, 32, 8, 14336, 128_256, 131_072, 500_000.0, Q4_K_M, is_tied=False)  # 3.1-8B
+SHAPES = {shape.name: shape for shape in (SMOL, EMBED, LLAMA_1B, LLAMA_8B)}
 
 
 def make(shape: Shape, folder: Path) -> Path:
@@ -68,12 +89,13 @@ def _write(shape: Shape, path: Path) -> None:
     w.add_layer_norm_rms_eps(1e-5)
     w.add_rope_dimension_count(shape.n_embd // shape.n_head)
     w.add_rope_freq_base(shape.rope_base)
-    w.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    w.add_file_type(shape.file_type)
     w.add_quantization_version(2)
+    if shape.pooling is not None:
+        w.add_pooling_type(shape.pooling)
     _add_tokenizer(w, shape)
-    for name, tensor in _tensors(shape, np.random.default_rng(0)):
-        quantized = tensor.dtype == np.uint8
-        w.add_tensor(name, tensor, raw_dtype=gguf.GGMLQuantizationType.Q8_0 if quantized else None)
+    for name, tensor, kind in _tensors(shape, np.random.default_rng(0)):
+        w.add_tensor(name, tensor, raw_dtype=kind)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
@@ -99,12 +121,22 @@ def _add_tokenizer(w: gguf.GGUFWriter, shape: Shape) -> None:
     w.add_add_bos_token(False)
 
 
-def _tensors(shape: Shape, rng: np.random.Generator) -> list[tuple[str, NDArray[np.generic]]]:
+def _tensors(shape: Shape, rng: np.random.Generator) -> Iterator[tuple[str, NDArray[np.generic], Kind | None]]:
+    """Name, values and type; as llama.cpp mixes types: more bits for the output, and for half of V and of what is
+    projected down.
+    """
     width, kv = shape.n_embd, shape.n_embd // shape.n_head * shape.n_head_kv
+    pool = np.frombuffer(rng.bytes(POOL_BYTES), np.uint8)
+    usual, better = shape.kinds
     ones = np.ones(width, np.float32)
-    embedding = _quantized(rng, shape.n_vocab, width, LOGIT_DEVIATION / np.sqrt(width))
-    embedding[0] = 0  # the end token
-    tensors: list[tuple[str, NDArray[np.generic]]] = [("token_embd.weight", embedding), ("output_norm.weight", ones)]
+    output = quantized(pool, shape.n_vocab, width, LOGIT_DEVIATION / np.sqrt(width), better)
+    output[0] = 0  # the end token
+    if shape.is_tied:
+        yield "token_embd.weight", output, better
+    else:
+        yield "output.weight", output, better
+        yield "token_embd.weight", quantized(pool, shape.n_vocab, width, 1.0, usual), usual
+    yield "output_norm.weight", ones, None
     matrices = {
         "attn_q": (width, width),
         "attn_k": (kv, width),
@@ -115,15 +147,48 @@ def _tensors(shape: Shape, rng: np.random.Generator) -> list[tuple[str, NDArray[
         "ffn_down": (width, shape.n_ff),
     }
     for layer in range(shape.n_layer):
-        tensors += [(f"blk.{layer}.{norm}.weight", ones) for norm in ("attn_norm", "ffn_norm")]
+        for norm in ("attn_norm", "ffn_norm"):
+            yield f"blk.{layer}.{norm}.weight", ones, None
         for name, (rows, columns) in matrices.items():
-            tensors.append((f"blk.{layer}.{name}.weight", _quantized(rng, rows, columns, 1 / np.sqrt(columns))))
-    return tensors
+            kind = better if name in ("attn_v", "ffn_down") and layer % 2 else usual
+            yield f"blk.{layer}.{name}.weight", quantized(pool, rows, columns, 1 / np.sqrt(columns), kind), kind
 
 
-def _quantized(rng: np.random.Generator, rows: int, columns: int, deviation: float) -> NDArray[np.uint8]:
-    """Random Q8_0 rows as bytes, shape (rows, columns / 32 * 34), of values with the given standard deviation."""
-    blocks = np.empty((rows, columns // BLOCK, 2 + BLOCK), np.uint8)
-    blocks[:, :, :2] = np.frombuffer(np.float16(deviation / INT8_DEVIATION).tobytes(), np.uint8)
-    blocks[:, :, 2:] = rng.integers(-127, 128, blocks[:, :, 2:].shape, np.int8).view(np.uint8)
+def quantized(pool: Bytes, rows: int, columns: int, deviation: float, kind: Kind) -> Bytes:
+    """Blocks of random values with the given standard deviation, as bytes: shape (rows, bytes of a row).
+
+    The random bytes come from `pool`, over and over: making them anew takes much longer.
+    """
+    n_values, n_bytes = gguf.GGML_QUANT_SIZES[kind]
+    blocks = np.resize(pool, (rows, columns // n_values, n_bytes))
+    _SCALE[kind](blocks, deviation)
     return blocks.reshape(rows, -1)
+
+
+def _scale_q8_0(blocks: Bytes, deviation: float) -> None:
+    """A float16 scale, then 32 values of -128 … 127."""
+    blocks[:, :, :2] = _float16(deviation / 73.9)
+
+
+def _scale_q4_k(blocks: Bytes, deviation: float) -> None:
+    """Scale and minimum of the block and of its eight parts, then 256 values of 0 … 15; the minimum is their mean."""
+    blocks[:, :, :2] = _float16(deviation / 4.61)
+    blocks[:, :, 2:4] = _float16(deviation / 4.61 * 7.5)
+    blocks[:, :, 4:16] = ONES
+
+
+def _scale_q6_k(blocks: Bytes, deviation: float) -> None:
+    """256 values of -32 … 31 in 4 and 2 bits, the scales of 16 parts, a float16 scale."""
+    blocks[:, :, 192:208] = 1
+    blocks[:, :, 208:] = _float16(deviation / 18.5)
+
+
+def _float16(value: float) -> Bytes:
+    return np.frombuffer(np.float16(value).tobytes(), np.uint8)
+
+
+_SCALE: dict[Kind, Callable[[Bytes, float], None]] = {
+    Kind.Q8_0: _scale_q8_0,
+    Kind.Q4_K: _scale_q4_k,
+    Kind.Q6_K: _scale_q6_k,
+}

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.cases import Case, Measure
+from bench.cases import Against, Case, Measure
 from bench.startup import GOAL_MB, GOAL_S, Startup
 
 
@@ -22,10 +22,22 @@ class Round:
     server: str
     duration_s: float
     tokens_per_s: float
-    first_token_s: float  # median over the streams
+    first_token_s: float  # median over the streams (in a chat: over the turns after the first)
+    worst_gap_s: float = 0.0
+    beyond_mb: float = 0.0
 
     def value(self, measure: Measure) -> float:
-        return self.tokens_per_s if measure is Measure.TOKENS_PER_S else self.duration_s
+        match measure:
+            case Measure.TOKENS_PER_S:
+                return self.tokens_per_s
+            case Measure.DURATION:
+                return self.duration_s
+            case Measure.FIRST_TOKEN:
+                return self.first_token_s
+            case Measure.WORST_GAP:
+                return self.worst_gap_s
+            case Measure.MEMORY:
+                return self.beyond_mb
 
 
 @dataclass(frozen=True)
@@ -40,13 +52,20 @@ class Verdict:
 
     @property
     def is_reached(self) -> bool:
-        return self.case.goal is None or self.ratio >= self.case.goal
+        ratio_is = self.case.goal is None or self.ratio >= self.case.goal
+        return ratio_is and (self.case.most is None or self.puna <= self.case.most)
+
+    @property
+    def goal(self) -> str:
+        if self.case.most is not None:
+            return f"<= {self.case.most:g} {self.case.measure.value}"
+        return "" if self.case.goal is None else f">= {self.case.goal} x"
 
 
 def judge(case: Case, pairs: Sequence[tuple[Round, Round]]) -> Verdict:
     """`pairs`: Puna's round and the peer's next to it in time, so that a drift of the machine hits both."""
     values = [(a.value(case.measure), b.value(case.measure)) for a, b in pairs]
-    ratios = [a / b if case.measure is Measure.TOKENS_PER_S else b / a for a, b in values]
+    ratios = [a / b if case.measure.more_is_better else b / a for a, b in values]
     firsts = [(a.first_token_s * 1e3, b.first_token_s * 1e3) for a, b in pairs]
     return Verdict(
         case,
@@ -58,13 +77,13 @@ def judge(case: Case, pairs: Sequence[tuple[Round, Round]]) -> Verdict:
 
 
 def table(verdicts: Sequence[Verdict]) -> str:
-    rows = [("case", "puna", "llama-server", "ratio", "goal", "first token, ms", "")]
+    rows = [("case", "puna", "llama-server", "", "ratio", "goal", "first token, ms", "")]
     for v in verdicts:
-        unit = v.case.measure.value
-        goal = "" if v.case.goal is None else f">= {v.case.goal}"
+        peer = f"{v.peer:.4g}" + (" (puna)" if v.case.against is Against.FREE_TEXT else "")
         firsts = "{:.0f} / {:.0f}".format(*v.first_token_ms)
         mark = "ok" if v.is_reached else "MISSED"
-        rows.append((v.case.name, f"{v.puna:.1f} {unit}", f"{v.peer:.1f} {unit}", f"{v.ratio:.2f}", goal, firsts, mark))
+        unit = v.case.measure.value
+        rows.append((v.case.name, f"{v.puna:.4g}", peer, unit, f"{v.ratio:.2f}", v.goal, firsts, mark))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
@@ -92,9 +111,11 @@ def keep(
                 "name": v.case.name,
                 "unit": v.case.measure.value,
                 "puna": v.puna,
-                "llama-server": v.peer,
+                "against": v.case.against.value,
+                "other": v.peer,
                 "ratio": v.ratio,
-                "goal": v.case.goal,
+                "goal": v.goal,
+                "is_reached": v.is_reached,
                 "rounds": [asdict(r) for pair in rounds[v.case.name] for r in pair],
             }
             for v in verdicts

@@ -7,23 +7,49 @@ import json
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
+
+import psutil
 
 from bench import peer
 from bench.load import Exchange, LoadFailed
 from tools.server_process import ServerProcess, clean_environment, free_port, puna_server
 
 SAMPLING = {"temperature": 0.8, "top_k": 40, "top_p": 0.9, "min_p": 0.0}  # both know these names
+WHOLE_VOCABULARY = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 NO_PENALTIES = {"repeat_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+
+SCHEMA = {
+    "type": "array",
+    "minItems": 40,
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 20},
+            "age": {"type": "integer", "minimum": 0, "maximum": 120},
+            "role": {"enum": ["reader", "writer", "owner"]},
+            "tags": {"type": "array", "items": {"type": "string", "maxLength": 12}, "maxItems": 3},
+        },
+        "required": ["name", "age", "role", "tags"],
+        "additionalProperties": False,
+    },
+}
+"""More items than a round has tokens for: the reply ends at its limit."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One request: raw text in, exactly `n_predict` tokens out."""
+    """One request: raw text in, exactly `n_predict` tokens out (with a schema: at most)."""
 
     prompt: str
     n_predict: int
     seed: int
+    has_schema: bool = False
+    is_unrestricted: bool = False
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        return WHOLE_VOCABULARY if self.is_unrestricted else SAMPLING
 
 
 @dataclass(frozen=True)
@@ -38,8 +64,21 @@ class Contender(Protocol):
     name: str
     process: ServerProcess
     path: str
+    embed_path: str
+    weights_bytes: int
+
+    @property
+    def compute_pid(self) -> int:
+        """The process that holds the model."""
+        ...
 
     def body(self, ask: Ask) -> bytes: ...
+
+    def text(self, exchange: Exchange) -> str: ...
+
+    def embed_body(self, inputs: list[str]) -> bytes: ...
+
+    def n_vectors(self, exchange: Exchange) -> int: ...
 
     def usage(self, exchange: Exchange) -> Usage:
         """What the server says it computed. Raises: LoadFailed when it stopped before the limit."""
@@ -49,57 +88,125 @@ class Contender(Protocol):
 class Puna:
     name = "puna"
     path = "/api/generate"
+    embed_path = "/api/embed"
 
-    def __init__(self, folder: Path, model: Path, *, n_parallel: int, n_ctx: int) -> None:
-        self._n_ctx = n_ctx
+    def __init__(
+        self,
+        folder: Path,
+        model: Path,
+        *,
+        n_parallel: int,
+        n_ctx: int,
+        n_threads: int | None = None,
+        embeds: bool = False,
+    ) -> None:
+        self._load_options = {"num_ctx": n_ctx} | ({"num_thread": n_threads} if n_threads else {})
+        self.weights_bytes = model.stat().st_size
         settings = {"OLLAMA_NUM_PARALLEL": str(n_parallel), "OLLAMA_KEEP_ALIVE": "-1"}
         self.process = puna_server(folder, settings=settings).start()
-        self._create(model)
+        try:
+            self._create(model)
+        except BaseException:
+            self.process.stop()
+            raise
+
+    @property
+    def compute_pid(self) -> int:
+        (runner,) = psutil.Process(self.process.pid).children()
+        return runner.pid
 
     def body(self, ask: Ask) -> bytes:
-        options = SAMPLING | NO_PENALTIES | {"num_predict": ask.n_predict, "seed": ask.seed, "num_ctx": self._n_ctx}
-        return json.dumps({"model": "bench", "prompt": ask.prompt, "raw": True, "options": options}).encode()
+        options = ask.sampling | NO_PENALTIES | {"num_predict": ask.n_predict, "seed": ask.seed} | self._load_options
+        body: dict[str, Any] = {"model": "bench", "prompt": ask.prompt, "raw": True, "options": options}
+        if ask.has_schema:
+            body["format"] = SCHEMA
+        return json.dumps(body).encode()
 
     def usage(self, exchange: Exchange) -> Usage:
         last = json.loads(exchange.body.splitlines()[-1])
-        if last.get("done_reason") != "length":
+        if not last.get("done_reason"):
             raise LoadFailed(f"puna: {last}")
         return Usage(last["prompt_eval_count"], last["eval_count"])
 
+    def text(self, exchange: Exchange) -> str:
+        return "".join(json.loads(line)["response"] for line in exchange.body.splitlines())
+
+    def embed_body(self, inputs: list[str]) -> bytes:
+        return json.dumps({"model": "bench", "input": inputs, "options": self._load_options}).encode()
+
+    def n_vectors(self, exchange: Exchange) -> int:
+        return len(json.loads(exchange.body)["embeddings"])
+
     def _create(self, model: Path) -> None:
+        """The file is sent in parts: it may be larger than memory likes."""
         digest = f"sha256:{_sha256(model)}"
-        self._post(f"/api/blobs/{digest}", model.read_bytes())
+        with model.open("rb") as file:
+            self._post(f"/api/blobs/{digest}", file, {"Content-Length": str(self.weights_bytes)})
         create = {"model": "bench", "files": {model.name: digest}, "stream": False}
         self._post("/api/create", json.dumps(create).encode())
 
-    def _post(self, path: str, body: bytes) -> None:
-        request = urllib.request.Request(self.process.url + path, data=body, method="POST")
-        with urllib.request.urlopen(request, timeout=300) as answer:
+    def _post(self, path: str, body: bytes | BinaryIO, headers: dict[str, str] | None = None) -> None:
+        request = urllib.request.Request(self.process.url + path, data=body, method="POST", headers=headers or {})
+        with urllib.request.urlopen(request, timeout=600) as answer:
             answer.read()
 
 
 class LlamaServer:
+    """With its own defaults, which are good: flash attention, prompt cache in host memory, threads by cores."""
+
     name = "llama-server"
     path = "/completion"
+    embed_path = "/v1/embeddings"
 
-    def __init__(self, folder: Path, model: Path, *, n_parallel: int, n_ctx: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: Path,
+        *,
+        n_parallel: int,
+        n_ctx: int,
+        n_threads: int | None = None,
+        embeds: bool = False,
+    ) -> None:
         port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
+        self.weights_bytes = model.stat().st_size
         command = [str(peer.build()), "-m", str(model), "--host", "127.0.0.1", "--port", str(port)]
         command += ["-np", str(n_parallel), "-c", str(n_ctx * n_parallel), "--no-webui"]
+        command += ["-t", str(n_threads)] if n_threads else []
+        command += ["--embeddings"] if embeds else []
         self.process = ServerProcess(
             command, port=port, env=clean_environment(), log=folder / "llama-server.log", ready_path="/health"
         ).start()
 
+    @property
+    def compute_pid(self) -> int:
+        return self.process.pid
+
     def body(self, ask: Ask) -> bytes:
-        options: dict[str, Any] = SAMPLING | NO_PENALTIES | {"n_predict": ask.n_predict, "seed": ask.seed}
+        options: dict[str, Any] = ask.sampling | NO_PENALTIES | {"n_predict": ask.n_predict, "seed": ask.seed}
+        if ask.has_schema:
+            options["json_schema"] = SCHEMA
         return json.dumps({"prompt": ask.prompt, "stream": True, **options}).encode()
 
     def usage(self, exchange: Exchange) -> Usage:
-        last = json.loads(exchange.body.strip().rpartition(b"\n\n")[2].removeprefix(b"data: "))
-        if last.get("stop_type") != "limit":
+        last = self._events(exchange)[-1]
+        if not last.get("stop_type") or last["stop_type"] == "none":
             raise LoadFailed(f"llama-server: {last}")
         return Usage(last["tokens_evaluated"], last["tokens_predicted"])
+
+    def text(self, exchange: Exchange) -> str:
+        return "".join(event["content"] for event in self._events(exchange))
+
+    def embed_body(self, inputs: list[str]) -> bytes:
+        return json.dumps({"input": inputs}).encode()
+
+    def n_vectors(self, exchange: Exchange) -> int:
+        return len(json.loads(exchange.body)["data"])
+
+    def _events(self, exchange: Exchange) -> list[dict[str, Any]]:
+        records = exchange.body.strip().split(b"\n\n")
+        return [json.loads(record.removeprefix(b"data: ")) for record in records]
 
 
 def _sha256(path: Path) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.cases import CASES, Case, Measure, Prompts, asks
@@ -44,3 +46,11 @@ def test_shared_prompts_differ_only_in_their_tails() -> None:
     prompts = [ask.prompt for ask in asks(Case("x", 4, 100, 8, prompts=Prompts.SHARED), 0)]
     assert len({prompt[:84] for prompt in prompts}) == 1
     assert len({prompt[84:] for prompt in prompts}) == 4
+
+
+@pytest.mark.parametrize(("value", "reached"), [(0.2, True), (0.3, False)])
+def test_a_value_of_its_own_may_be_promised(value: float, reached: bool) -> None:
+    case = Case("x", 1, 8, 8, measure=Measure.WORST_GAP, most=0.25)
+    rounds = [replace(measured(server, 1.0), worst_gap_s=value) for server in ("puna", "llama-server")]
+    verdict = judge(case, [(rounds[0], rounds[1])])
+    assert verdict.is_reached is reached and "<= 0.25 s worst gap" in table([verdict])
