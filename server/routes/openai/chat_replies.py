@@ -43,6 +43,7 @@ class ChatEncoder:
         self._head = b"data: " + encode(self._fields("chat.completion.chunk"))[:-1] + b',"choices":['
         self._writers = [_ChoiceWriter(index, self._head) for index in range(n_choices)]
         self._ends: list[Finished] = []
+        self._has_begun = False
 
     # ---- what streaming.Encoder asks for ---------------------------------------------------------------------------
 
@@ -56,7 +57,7 @@ class ChatEncoder:
 
     def record(self, event: ChoiceEvent) -> bytes:
         index, event = of_choice(event)
-        record = b"".join(self._writers[index].chunks(event))
+        record = self._opening() + b"".join(self._writers[index].chunks(event))
         return record + self._finish(event) if isinstance(event, Finished) else record
 
     def collect(self, events: list[ChoiceEvent]) -> Answer:
@@ -72,6 +73,13 @@ class ChatEncoder:
         return b"data: " + encode(error_body(error)) + b"\n\n"
 
     # ---- parts -----------------------------------------------------------------------------------------------------
+
+    def _opening(self) -> bytes:
+        """Several choices begin in the order of their numbers, as at OpenAI: its library relies on that."""
+        if self._has_begun or len(self._writers) == 1:
+            return b""
+        self._has_begun = True
+        return b"".join(writer.opening() for writer in self._writers)
 
     def _finish(self, end: Finished) -> bytes:
         """What comes after the last choice.
@@ -113,6 +121,10 @@ class _ChoiceWriter:
         self._head = head
         self._has_begun = False
         self._has_calls = False
+
+    def opening(self) -> bytes:
+        """A chunk that says nothing yet."""
+        return self._chunk({"content": ""}, None)
 
     def chunks(self, event: Event) -> Iterator[bytes]:
         match event:

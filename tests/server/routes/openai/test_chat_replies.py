@@ -147,8 +147,10 @@ def test_chunks_tell_whose_choice_they_are_and_the_usage_comes_once() -> None:
     told = [(c["index"], c["delta"].get("role"), c["delta"].get("content"), c["finish_reason"])
             for chunk in chunks for c in chunk["choices"]]  # fmt: skip
     assert told == [
-        (1, "assistant", "x", None),
-        (0, "assistant", "a", None),
+        (0, "assistant", "", None),
+        (1, "assistant", "", None),
+        (1, None, "x", None),
+        (0, None, "a", None),
         (0, None, None, "stop"),
         (1, None, "y", None),
         (1, None, None, "length"),
