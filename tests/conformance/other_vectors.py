@@ -142,6 +142,7 @@ def native_message(given: Json, vector: Json) -> Json:
     """`native-message`: the message as a template sees it, its media as the parts that llama-server takes."""
     message = parse_message(given["message"])
     shaped = shaped_message(message, NativeModel(takes_media=True), _TAKES_ANYTHING)
+    shaped["role"] = message.role  # that a developer speaks as the system does is llama-server's doing
     for call, made in zip(message.tool_calls, shaped.get("tool_calls", ()), strict=True):
         made["index"] = call.index
     if message.images:
