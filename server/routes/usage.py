@@ -2,7 +2,8 @@
 
 Ollama tells neither, and programs that compare its answers find three numbers. So the details are told to those who ask
 (`"usage": {"include": true}`, as at OpenRouter), to the libraries of OpenAI and Anthropic, which have fields for them
-(they give themselves away by their headers), and to anybody when much was cached.
+(they give themselves away by their headers), and to anybody when much was cached. Anthropic's API tells what was cached
+only where the request marks something to be cached, and then does not count it as input: so does this one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ MUCH = 1024
 
 
 def wants_details(scope: Scope, body: object) -> bool:
-    if header(scope, b"x-stainless-lang"):
-        return True
+    """Whether the client reads more than Ollama tells."""
+    return bool(header(scope, b"x-stainless-lang")) or asks_for_details(body)
+
+
+def asks_for_details(body: object) -> bool:
+    """Whether the body says so."""
     return isinstance(body, ExtraTextFields) and body.usage is not None and body.usage.include
 
 

@@ -189,6 +189,9 @@ def test_what_was_cached_and_thought_is_told(client: openai.OpenAI, claude: anth
     assert (usage.prompt_tokens_details.cached_tokens or 0) > 0
     assert 0 < (usage.completion_tokens_details.reasoning_tokens or 0) < usage.completion_tokens
     message = claude.messages.create(model="agent", max_tokens=200, messages=said("ponder"))
+    assert message.usage.input_tokens == usage.prompt_tokens
+    marked: Any = [{"type": "text", "text": "ponder", "cache_control": {"type": "ephemeral"}}]
+    message = claude.messages.create(model="agent", max_tokens=200, messages=[{"role": "user", "content": marked}])
     cached = message.usage.cache_read_input_tokens or 0
     assert cached > 0 and message.usage.input_tokens + cached == usage.prompt_tokens
 

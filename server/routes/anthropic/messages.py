@@ -13,9 +13,10 @@ from server.routes.anthropic.estimate import estimate_tokens
 from server.routes.anthropic.replies import MessageEncoder
 from server.routes.anthropic.schema import MESSAGES, WITHOUT_EFFECT, MessagesBody
 from server.routes.anthropic.search import SearchEncoder
-from server.routes.anthropic.translate import is_search, to_chat_request, to_prompt_request
+from server.routes.anthropic.translate import asks_for_cache, is_search, to_chat_request, to_prompt_request
 from server.routes.checks import require_model
 from server.routes.incoming import Incoming, PartsDep
+from server.routes.usage import asks_for_details
 from server.routes.v1 import incoming_v1, json_line, reply
 from server.streaming import CompleteResponse, unless_client_leaves
 
@@ -30,7 +31,8 @@ async def messages(asked: Asked, parts: PartsDep) -> Response:
     events = parts.generation.chat(to_chat_request(body, asked.arrived_ns))
     kind = SearchEncoder if any(map(is_search, body.tools)) else MessageEncoder
     n_estimated = estimate_tokens(body) if body.stream else 0
-    encoder = kind(body.model, n_estimated, with_details=asked.wants_details)
+    tells_cache = asks_for_cache(body) or asks_for_details(body)
+    encoder = kind(body.model, n_estimated, tells_cache=tells_cache, with_details=asked.wants_details)
     return reply(events, encoder, stream=body.stream, check=partial(require_model, body.model))
 
 

@@ -26,14 +26,15 @@ OTHER_REASON = "stop_sequence"
 class MessageEncoder:
     """Writes one reply.
 
-    `n_estimated`: tokens of the prompt, told until they are known. `with_details`: of the usage, also where little was
-    cached.
+    `n_estimated`: tokens of the prompt, told until they are known. `tells_cache`: the client reads what was cached;
+    with `with_details`, also where that is little.
     """
 
     stream_headers: Headers = (SSE, *UNCACHED)
 
-    def __init__(self, model: str, n_estimated: int, *, with_details: bool = False) -> None:
+    def __init__(self, model: str, n_estimated: int, *, tells_cache: bool = False, with_details: bool = False) -> None:
         self._model = model
+        self._tells_cache = tells_cache
         self._with_details = with_details
         self._n_estimated = n_estimated
         self._id = new_id("msg")
@@ -145,7 +146,7 @@ class MessageEncoder:
 
     def _usage_fields(self, usage: Usage) -> dict[str, int]:
         """What was cached is no input anew: Anthropic's numbers add up."""
-        if not has_details(usage, wanted=self._with_details):
+        if not self._tells_cache or not has_details(usage, wanted=self._with_details):
             return {"input_tokens": usage.n_prompt, "output_tokens": usage.n_generated}
         return {
             "input_tokens": usage.n_prompt - usage.n_cached,

@@ -60,6 +60,7 @@ class BlockBody:
     is_error: bool = member(BOOL)
     thinking: str | None = member(Pointer(STRING))
     signature: str = member(STRING)
+    cache_control: Any = member(ANY)
 
 
 BLOCK = Struct("anthropic.ContentBlock", BlockBody)
@@ -108,6 +109,7 @@ class ToolBody:
     description: str = member(STRING)
     input_schema: bytes = member(RAW)
     max_uses: int = member(INT)
+    cache_control: Any = member(ANY)
 
 
 @dataclass(slots=True)
@@ -148,6 +150,7 @@ class MessagesBody(ExtraTextFields):
     tool_choice: ToolChoiceBody | None = member(Pointer(Struct("anthropic.ToolChoice", ToolChoiceBody)))
     thinking: ThinkingBody | None = member(Pointer(Struct("anthropic.ThinkingConfig", ThinkingBody)))
     metadata: MetadataBody | None = member(Pointer(Struct("anthropic.Metadata", MetadataBody)))
+    cache_control: Any = member(ANY)
     output_config: OutputConfigBody | None = member(Pointer(Struct("anthropic.OutputConfig", OutputConfigBody)))
 
 

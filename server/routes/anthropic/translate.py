@@ -53,6 +53,16 @@ def to_prompt_request(body: MessagesBody, arrived_ns: int) -> ChatRequest:
     )
 
 
+def asks_for_cache(body: MessagesBody) -> bool:
+    """Whether anything is marked to be cached, as Anthropic wants it before it caches, and tells what it has cached."""
+    system = body.system if isinstance(body.system, list) else []
+    marks = [body.cache_control]
+    marks += (block.get("cache_control") for block in system if isinstance(block, dict))
+    marks += (tool.cache_control for tool in body.tools)
+    marks += (block.cache_control for message in body.messages for block in message.content)
+    return any(mark is not None for mark in marks)
+
+
 def _require(condition: bool, text: str) -> None:
     if not condition:
         raise Untranslatable(text)

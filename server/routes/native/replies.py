@@ -112,7 +112,7 @@ class ChatEncoder(ReplyEncoder):
             found["_debug_info"] = debug
         if delta.logprobs:
             found["logprobs"] = logprob_fields(delta.logprobs)
-        return found | (_metrics(finished.usage) if finished else {})
+        return found | (_metrics(finished.usage) | _cuts(finished) if finished else {})
 
 
 class GenerateEncoder(ReplyEncoder):
@@ -139,7 +139,7 @@ class GenerateEncoder(ReplyEncoder):
             found["_debug_info"] = debug
         if delta.logprobs:
             found["logprobs"] = logprob_fields(delta.logprobs)
-        return found
+        return found | (_cuts(finished) if finished else {})
 
 
 def _message(role: str, delta: Delta) -> dict[str, Any]:
@@ -166,6 +166,18 @@ def _metrics(usage: Usage) -> dict[str, int]:
         "eval_duration": usage.decode_ns,
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _cuts(finished: Finished) -> dict[str, Any]:
+    """What the context had no room for; fields that Ollama does not have, and that are there only if it happened."""
+    usage, found = finished.usage, dict[str, Any]()
+    if finished.is_context_full:
+        found["done_detail"] = "context"
+    if usage.n_original:
+        found |= {"truncated": True, "prompt_original_count": usage.n_original, "prompt_kept_count": usage.n_prompt}
+    if usage.n_shifted:
+        found["shifted_count"] = usage.n_shifted
+    return found
 
 
 def _now() -> bytes:

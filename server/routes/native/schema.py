@@ -85,6 +85,9 @@ class GenerateBody:
     debug_render_only: bool = member(BOOL, "_debug_render_only")
     logprobs: bool = member(BOOL)
     top_logprobs: int = member(INT)
+    grammar: str = member(STRING)
+    regex: str = member(STRING)
+    thinking_budget: int | None = member(Pointer(INT))
 
 
 @dataclass(slots=True)
@@ -102,6 +105,9 @@ class ChatBody:
     debug_render_only: bool = member(BOOL, "_debug_render_only")
     logprobs: bool = member(BOOL)
     top_logprobs: int = member(INT)
+    grammar: str = member(STRING)
+    regex: str = member(STRING)
+    thinking_budget: int | None = member(Pointer(INT))
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from models.parsers.events import ToolCall
 from models.templates.chat import Message
 from server.requests import ChatRequest, EmbedRequest, GenerateRequest
-from server.routes.checks import count_logprobs, parse_inputs, require_model
+from server.routes.checks import check_one_constraint, count_logprobs, parse_inputs, require_model
 from server.routes.native.schema import (
     ChatBody,
     EmbedBody,
@@ -23,13 +23,17 @@ def to_chat_request(body: ChatBody, arrived_ns: int) -> ChatRequest:
     """Raises: BadField."""
     n_logprobs = count_logprobs(body.logprobs, body.top_logprobs)
     require_model(body.model)
+    check_one_constraint(_said(body.format), body.grammar, body.regex)
     return ChatRequest(
         model=body.model,
         options=body.options,
         keep_alive_ns=body.keep_alive,
         arrived_ns=arrived_ns,
         format=body.format,
+        grammar=body.grammar,
+        regex=body.regex,
         think=body.think,
+        thinking_budget=_thinking_budget(body.thinking_budget),
         truncate=body.truncate is not False,
         shift=body.shift,
         n_logprobs=n_logprobs,
@@ -41,13 +45,17 @@ def to_chat_request(body: ChatBody, arrived_ns: int) -> ChatRequest:
 
 def to_generate_request(body: GenerateBody, arrived_ns: int) -> GenerateRequest:
     """Raises: BadField."""
+    check_one_constraint(_said(body.format), body.grammar, body.regex)
     return GenerateRequest(
         model=body.model,
         options=body.options,
         keep_alive_ns=body.keep_alive,
         arrived_ns=arrived_ns,
         format=body.format,
+        grammar=body.grammar,
+        regex=body.regex,
         think=body.think,
+        thinking_budget=_thinking_budget(body.thinking_budget),
         truncate=body.truncate is not False,
         shift=body.shift,
         n_logprobs=count_logprobs(body.logprobs, body.top_logprobs),
@@ -60,6 +68,16 @@ def to_generate_request(body: GenerateBody, arrived_ns: int) -> GenerateRequest:
         raw=body.raw,
         images=tuple(body.images),
     )
+
+
+def _said(format_: bytes) -> bytes:
+    """The field, if it says something."""
+    return b"" if format_.strip() in (b"null", b'""') else format_
+
+
+def _thinking_budget(n_tokens: int | None) -> int | None:
+    """Negative: no limit."""
+    return None if n_tokens is None or n_tokens < 0 else n_tokens
 
 
 def to_embed_request(body: EmbedBody, arrived_ns: int) -> EmbedRequest:

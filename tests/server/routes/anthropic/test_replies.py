@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -139,9 +140,9 @@ def test_what_was_cached_is_no_input_anew(wanted: bool) -> None:
     finished = Finished(DoneReason.STOP, Usage(n_prompt=70, n_cached=60, n_generated=3))
     details = '"cache_creation_input_tokens":0,"cache_read_input_tokens":60'
     usage = f'{{"input_tokens":10,"output_tokens":3,{details}}}' if wanted else '{"input_tokens":70,"output_tokens":3}'
-    assert f'"usage":{usage}' in MessageEncoder("m", 5, with_details=wanted).collect([finished]).body.decode()
-    told = streamed(finished, encoder=MessageEncoder("m", 5, with_details=wanted))
-    assert f'"usage":{usage}' in told[-2]
+    encoder = MessageEncoder("m", 5, tells_cache=wanted, with_details=True)
+    assert f'"usage":{usage}' in encoder.collect([finished]).body.decode()
+    assert f'"usage":{usage}' in streamed(finished, encoder=encoder)[-2]
 
 
 def test_a_prompt_that_is_too_long_is_told_in_anthropics_words() -> None:
@@ -199,6 +200,28 @@ def test_a_search_for_nothing_is_invalid() -> None:
 def test_who_may_search_but_does_not_is_told_as_ever() -> None:
     events: list[Event] = [Delta("a"), Delta(tool_calls=(CALL,)), STOP]
     assert streamed(*events, encoder=SearchEncoder("m", 5)) == streamed(*events)
+
+
+CACHED = {"cache_control": {"type": "ephemeral"}}
+CACHING: list[tuple[dict[str, Any], bool]] = [
+    ({}, False),
+    ({"usage": {"include": True}}, True),
+    (CACHED, True),
+    ({"system": [{"type": "text", "text": "a"} | CACHED]}, True),
+    ({"tools": [{"name": "f"} | CACHED]}, True),
+    ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"} | CACHED]}]}, True),
+    ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": None}]}]}, False),
+]
+
+
+@pytest.mark.parametrize(("fields", "is_told"), CACHING)
+def test_what_was_cached_is_told_to_who_wants_a_cache(
+    server: LiveServer, generation: FakeGeneration, fields: dict[str, Any], is_told: bool
+) -> None:
+    generation.script = (Finished(DoneReason.STOP, Usage(n_prompt=7, n_cached=4)),)
+    body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]} | fields
+    usage = server.post("/v1/messages", body, {"X-Stainless-Lang": "python"}).json["usage"]
+    assert (usage["input_tokens"], usage.get("cache_read_input_tokens")) == ((3, 4) if is_told else (7, None))
 
 
 # ---- counting ------------------------------------------------------------------------------------------------------
