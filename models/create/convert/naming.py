@@ -16,6 +16,16 @@ log = logging.getLogger(__name__)
 
 SUFFIXES: Final = (".weight", ".bias")
 
+NEXTN_NAMES: Final = {
+    "model.layers.{bid}.eh_proj": "blk.{bid}.nextn.eh_proj",
+    "model.layers.{bid}.embed_tokens": "blk.{bid}.nextn.embed_tokens",
+    "model.layers.{bid}.enorm": "blk.{bid}.nextn.enorm",
+    "model.layers.{bid}.hnorm": "blk.{bid}.nextn.hnorm",
+    "model.layers.{bid}.shared_head.head": "blk.{bid}.nextn.shared_head_head",
+    "model.layers.{bid}.shared_head.norm": "blk.{bid}.nextn.shared_head_norm",
+}
+"""Layers that guess the token after the next, of architectures where the tables do not have them."""
+
 
 @dataclass(frozen=True, slots=True)
 class NamedTensor:

@@ -21,6 +21,7 @@ from models.gguf.reader import read_gguf
 FILE_TYPES: Final = {F32: 0, F16: 1, BF16: 32}
 """`general.file_type` by the type of most tensors."""
 
+MXFP4_FILE: Final = 38
 QUANTIZATION_VERSION: Final = 2
 
 
@@ -55,7 +56,8 @@ def plan_model(files: Checkpoint) -> Plan:
     keys = Keys(architecture.name)
     add_general(keys, files, ((t.name, t.shape) for t in tensors))
     architecture.add_parameters(keys)
-    keys.uint32("general.file_type", FILE_TYPES[main])
+    has_four_bits = any(tensor.kind == MXFP4 for tensor in tensors)
+    keys.uint32("general.file_type", MXFP4_FILE if has_four_bits else FILE_TYPES[main])
     keys.uint32("general.quantization_version", QUANTIZATION_VERSION)
     architecture.add_vocabulary(keys)
     return Plan(keys, tensors)

@@ -148,7 +148,7 @@ class Architecture:
 
     # ---- tensors
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> Tensors:
         """All stored tensors by the names of `renamed`, whole: scales applied, experts put together."""
         found: dict[str, Tensor] = {}
         for name, stored in self.files.stored_tensors().items():
@@ -188,14 +188,20 @@ class Architecture:
             ("attention.head_count", N_HEAD),
             ("attention.head_count_kv", N_HEAD_KV),
         ):
-            if (value := config.find_integer(*names)) is not None:
-                keys.uint32(key, value)
+            self._add_size(keys, key, names)
         if config.find_flag("is_causal") is False:
             keys.flag("attention.causal", False)
         if (eps := config.find_number("rms_norm_eps", "norm_eps")) is not None:
             keys.float32("attention.layer_norm_rms_epsilon", eps)
         if (eps := config.find_number("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon")) is not None:
             keys.float32("attention.layer_norm_epsilon", eps)
+
+    def _add_size(self, keys: Keys, key: str, names: tuple[str, ...]) -> None:
+        """A size, or a list of one for each layer."""
+        if isinstance(next((self.config.members[n] for n in names if self.config.has(n)), None), list):
+            keys.array(key, self.config.integers(*names))
+        elif (value := self.config.find_integer(*names)) is not None:
+            keys.uint32(key, value)
 
     def _add_experts(self, keys: Keys) -> None:
         config = self.config

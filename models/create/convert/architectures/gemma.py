@@ -96,3 +96,15 @@ class Gemma3(Architecture):
         model, added = tokenizer.get("model"), tokenizer.get("added_tokens")
         vocab = model.get("vocab") if isinstance(model, dict) else None
         return len(vocab or ()) + len(added or ())
+
+
+class EmbeddingGemma(Gemma3):
+    """EmbeddingGemma: vectors of texts."""
+
+    name = "gemma-embedding"
+
+    def add_parameters(self, keys: Keys) -> None:
+        super().add_parameters(keys)
+        # As the file has it: half of that is what the model's own code computes with.
+        keys.uint32("attention.sliding_window", self.files.config.integer("sliding_window"))
+        self.add_pooling(keys)

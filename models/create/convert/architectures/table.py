@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from models.create.convert.architectures.base import Architecture
-from models.create.convert.architectures.bert import Bert
-from models.create.convert.architectures.gemma import Gemma, Gemma2, Gemma3
+from models.create.convert.architectures.bert import Bert, nomic_bert
+from models.create.convert.architectures.deepseek import DeepSeek2, Glm4MoeLite
+from models.create.convert.architectures.gemma import EmbeddingGemma, Gemma, Gemma2, Gemma3
+from models.create.convert.architectures.gpt_oss import GptOss
+from models.create.convert.architectures.lfm2 import Lfm2, Lfm2Moe
 from models.create.convert.architectures.llama import Llama
+from models.create.convert.architectures.llama4 import Llama4
+from models.create.convert.architectures.mistral3 import Mistral3
 from models.create.convert.architectures.phi import Phi3
 from models.create.convert.architectures.qwen import Qwen2, Qwen2Moe, Qwen3, Qwen3Moe
+from models.create.convert.architectures.qwen_next import Qwen3Next, Qwen35, Qwen35Moe
+from models.create.convert.architectures.qwen_vl import Qwen2Vl, Qwen3Vl, Qwen3VlMoe
 from models.create.convert.architectures.small import CommandR, Olmo2
 from models.create.convert.checkpoint import Checkpoint
 from models.errors import CreateFailed
 from registry.gojson import quote
 
-ARCHITECTURES: Final[dict[str, type[Architecture]]] = {
+ARCHITECTURES: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {
     "LlamaForCausalLM": Llama,
     "LlamaModel": Llama,
     "MistralForCausalLM": Llama,
@@ -23,6 +31,8 @@ ARCHITECTURES: Final[dict[str, type[Architecture]]] = {
     "GemmaForCausalLM": Gemma,
     "Gemma2ForCausalLM": Gemma2,
     "Gemma3ForCausalLM": Gemma3,
+    "Gemma3ForConditionalGeneration": Gemma3,
+    "Gemma3TextModel": EmbeddingGemma,
     "Phi3ForCausalLM": Phi3,
     "Qwen2ForCausalLM": Qwen2,
     "Qwen2Model": Qwen2,
@@ -34,11 +44,32 @@ ARCHITECTURES: Final[dict[str, type[Architecture]]] = {
     "Olmo2ForCausalLM": Olmo2,
     "Olmo3ForCausalLM": Olmo2,
     "BertModel": Bert,
+    "NomicBertModel": nomic_bert,
+    "NomicBertMoEModel": nomic_bert,
+    "GptOssForCausalLM": GptOss,
+    "DeepseekV2ForCausalLM": DeepSeek2,
+    "DeepseekV3ForCausalLM": DeepSeek2,
+    "Glm4MoeLiteForCausalLM": Glm4MoeLite,
+    "Lfm2ForCausalLM": Lfm2,
+    "Lfm2MoeForCausalLM": Lfm2Moe,
+    "Llama4ForCausalLM": Llama4,
+    "Llama4ForConditionalGeneration": Llama4,
+    "Mistral3ForConditionalGeneration": Mistral3,
+    "Ministral3ForCausalLM": Mistral3,
+    "Qwen2VLForConditionalGeneration": Qwen2Vl,
+    "Qwen2_5_VLForConditionalGeneration": Qwen2Vl,
+    "Qwen3VLForConditionalGeneration": Qwen3Vl,
+    "Qwen3VLMoeForConditionalGeneration": Qwen3VlMoe,
+    "Qwen3NextForCausalLM": Qwen3Next,
+    "Qwen3_5ForCausalLM": Qwen35,
+    "Qwen3_5ForConditionalGeneration": Qwen35,
+    "Qwen3_5MoeForCausalLM": Qwen35Moe,
+    "Qwen3_5MoeForConditionalGeneration": Qwen35Moe,
 }
 """# Compat: registry-store-cli 6.6; Mistral, Qwen 3 and the like go beyond it."""
 
 
-PROJECTORS: Final[dict[str, type[Architecture]]] = {}
+PROJECTORS: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {}
 """Which class converts what sees or hears."""
 
 
@@ -54,6 +85,9 @@ def architecture_of(files: Checkpoint) -> Architecture:
     # Compat: registry-store-cli 6.6 for the error texts.
     """
     name = files.config.architecture
+    inner = files.config.object("text_config").find_list("architectures") or []
+    if inner and inner[0] in ARCHITECTURES:  # what is around it may have another
+        name = inner[0]
     if name not in ARCHITECTURES:
         raise CreateFailed(f"unsupported architecture {quote(name)}")
     return ARCHITECTURES[name](files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
@@ -101,7 +102,12 @@ LLAMA3 = (
     r"|\s+(?!\S)|\s+"
 )
 QWEN2 = LLAMA3.replace("{1,3}", "")
-N_BYTE_TOKENS = 256
+QWEN35 = QWEN2.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]")
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+TEKKEN = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 WORDS = ("he", "ll", "lo", "wo", "rl", "Ġh", "Ġw")
 
 
@@ -229,3 +235,39 @@ def word_tokenizer(directory: Path, config: Mapping[str, Any]) -> None:
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "unk_token": "[UNK]", "sep_token": "[SEP]",
                 "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}  # fmt: skip
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def unigram_tokenizer(directory: Path, config: Mapping[str, Any]) -> None:
+    """XLM-RoBERTa's kind."""
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    pieces: list[list[Any]] = [[text, 0.0] for text in specials]
+    pieces += [[f"\u2581{letter}", -1.5 - i] for i, letter in enumerate("abcdefgh")]
+    pieces += [[letter, -10.25 - i] for i, letter in enumerate("abcdefghijklmno")] + [["<mask>", 0.0]]
+    added = [
+        {"id": i, "content": text, "special": True, "normalized": False, "single_word": False,
+         "lstrip": text == "<mask>", "rstrip": False}
+        for i, (text, _) in enumerate(pieces) if text in (*specials, "<mask>")
+    ]  # fmt: skip
+    start, end = {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}
+    first, second = ({"Sequence": {"id": letter, "type_id": 0}} for letter in "AB")
+    metaspace = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
+        "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap()},
+        "pre_tokenizer": metaspace, "decoder": metaspace,
+        "post_processor": {"type": "TemplateProcessing", "single": [start, first, end],
+                           "pair": [start, first, end, end, second, end],
+                           "special_tokens": {t: {"id": t, "ids": [specials.index(t)], "tokens": [t]}
+                                              for t in ("<s>", "</s>")}},
+        "model": {"type": "Unigram", "unk_id": 3, "vocab": pieces, "byte_fallback": False},
+    }  # fmt: skip
+    (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
+    settings = {"tokenizer_class": "XLMRobertaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+                "sep_token": "</s>", "pad_token": "<pad>", "cls_token": "<s>", "mask_token": "<mask>",
+                "clean_up_tokenization_spaces": True}  # fmt: skip
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def charsmap() -> str:
+    """SentencePiece's form of a map that changes nothing: the size of its tree, one empty node, no texts."""
+    return base64.b64encode(struct.pack("<I", 4) + struct.pack("<I", 0)).decode()

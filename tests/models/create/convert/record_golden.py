@@ -26,7 +26,7 @@ def main() -> None:
     sys.path.insert(0, str(source / "gguf-py"))
     sys.path.insert(0, str(source))
 
-    from tests.models.create.convert.cases import ADAPTER, CASES
+    from tests.models.create.convert.all_cases import ADAPTER, CASES
 
     for name in sys.argv[2:] or (*CASES, ADAPTER.name):
         with tempfile.TemporaryDirectory() as scratch:
@@ -39,10 +39,10 @@ def main() -> None:
 def record(name: str, scratch: Path) -> None:
     import torch
     from conversion import ModelType, get_model_class
-    from conversion.base import ModelBase, get_model_architecture
+    from conversion.base import ModelBase, TextModel, get_model_architecture
     from gguf import LlamaFileType
 
-    from tests.models.create.convert.cases import CASES
+    from tests.models.create.convert.all_cases import CASES
     from tests.models.create.convert.checkpoints import write_case
     from tests.models.create.convert.describe import describe
 
@@ -54,14 +54,14 @@ def record(name: str, scratch: Path) -> None:
         for kind, title in parts:
             architecture = get_model_architecture(ModelBase.load_hparams(directory, False), kind)
             model_class = get_model_class(architecture, mmproj=kind is ModelType.MMPROJ)
-            model_class.get_vocab_base_pre = lambda self, tokenizer: case.pre
+            TextModel.get_vocab_base_pre = lambda self, tokenizer: case.pre
             out = scratch / f"{title}.gguf"
             model_class(directory, LlamaFileType.GUESSED, out).write()
             write_golden(title, describe(out))
 
 
 def record_adapter(source: Path, scratch: Path) -> None:
-    from tests.models.create.convert.cases import ADAPTER, CASES
+    from tests.models.create.convert.all_cases import ADAPTER, CASES
     from tests.models.create.convert.checkpoints import write_case
     from tests.models.create.convert.describe import describe
 

@@ -12,7 +12,7 @@ import pytest
 from models.create.convert.checkpoint import Checkpoint
 from models.create.convert.output import OutputFile, write_plan
 from models.create.convert.plan import Plan, plan_adapter, plan_model
-from tests.models.create.convert.cases import ADAPTER, CASES
+from tests.models.create.convert.all_cases import ADAPTER, CASES
 from tests.models.create.convert.checkpoints import Case, write_case
 from tests.models.create.convert.describe import describe
 

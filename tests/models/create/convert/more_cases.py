@@ -1,0 +1,366 @@
+"""Tiny models of the architectures that are less alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.models.create.convert.cases import GEMMA_NORMS, N_BPE, N_SPM, config, decoder, feed_forward
+from tests.models.create.convert.checkpoints import (
+    QWEN2,
+    QWEN35,
+    TEKKEN,
+    Case,
+    Shape,
+    byte_pair_tokenizer,
+    sentencepiece_tokenizer,
+    unigram_tokenizer,
+    word_tokenizer,
+)
+
+NOMIC = {
+    "model_type": "nomic_bert", "n_embd": 64, "n_layer": 2, "n_head": 4, "n_inner": 96, "causal": False,
+    "prenorm": False, "rotary_emb_fraction": 1.0, "rotary_emb_interleaved": False, "rotary_emb_scale_base": None,
+    "rotary_emb_base": 1000, "layer_norm_epsilon": 1e-12, "type_vocab_size": 2,
+}  # fmt: skip
+MEAN = {
+    "modules.json": [{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}],
+    "1_Pooling/config.json": {"pooling_mode_mean_tokens": True},
+}
+
+
+def nomic(n_vocab: int, *, moe: bool) -> dict[str, Shape]:
+    tensors: dict[str, Shape] = {
+        "embeddings.word_embeddings.weight": (n_vocab, 64), "embeddings.token_type_embeddings.weight": (2, 64),
+        "emb_ln.weight": (64,), "emb_ln.bias": (64,),
+    }  # fmt: skip
+    for block in range(2):
+        at = f"encoder.layers.{block}."
+        tensors |= {f"{at}attn.Wqkv.weight": (192, 64), f"{at}attn.out_proj.weight": (64, 64)}
+        tensors |= {f"{at}norm{n}.{part}": (64,) for n in (1, 2) for part in ("weight", "bias")}
+        if not moe:
+            tensors |= {f"{at}mlp.{part}.weight": (96, 64) for part in ("fc11", "fc12")}
+            tensors[f"{at}mlp.fc2.weight"] = (64, 96)
+            continue
+        tensors |= {f"{at}attn.Wqkv.bias": (192,), f"{at}attn.out_proj.bias": (64,)}
+        if block % 2:
+            tensors |= {f"{at}mlp.experts.mlp.w1": (4 * 96, 64), f"{at}mlp.experts.mlp.w2": (4 * 96, 64)}
+            tensors |= {f"{at}mlp.experts.bias": (64,), f"{at}mlp.router.layer.weight": (4, 64)}
+        else:
+            tensors |= {f"{at}mlp.fc1.weight": (96, 64), f"{at}mlp.fc1.bias": (96,)}
+            tensors |= {f"{at}mlp.fc2.weight": (64, 96), f"{at}mlp.fc2.bias": (64,)}
+    return tensors
+
+
+def nomic_bert() -> Case:
+    members = NOMIC | {
+        "architectures": ["NomicBertModel"], "vocab_size": 20, "n_positions": 8192, "max_trained_positions": 2048,
+        "activation_function": "swiglu", "qkv_proj_bias": False, "mlp_fc1_bias": False, "mlp_fc2_bias": False,
+    }  # fmt: skip
+    return Case("nomic-embed-tiny-v1.5", members, nomic(20, moe=False), word_tokenizer, dtype="F32", files=MEAN)
+
+
+def nomic_bert_moe() -> Case:
+    members = NOMIC | {
+        "architectures": ["NomicBertModel"], "vocab_size": 28, "n_positions": 2048, "max_trained_positions": 2048,
+        "activation_function": "gelu", "qkv_proj_bias": True, "mlp_fc1_bias": True, "mlp_fc2_bias": True,
+        "moe_every_n_layers": 2, "moe_top_k": 2, "num_experts": 4, "pad_token_id": 1, "max_position_embeddings": 2050,
+    }  # fmt: skip
+    return Case("nomic-embed-tiny-v2-moe", members, nomic(28, moe=True), unigram_tokenizer, dtype="F32", files=MEAN)
+
+
+def gpt_oss() -> Case:
+    tensors = decoder(N_BPE, biases=True, mlp=False)
+    for block in range(2):
+        at = f"model.layers.{block}."
+        tensors |= {f"{at}self_attn.o_proj.bias": (64,), f"{at}self_attn.sinks": (4,)}
+        tensors |= {f"{at}mlp.router.weight": (4, 64), f"{at}mlp.router.bias": (4,)}
+        tensors |= {
+            f"{at}mlp.experts.gate_up_proj_blocks:U8": (4, 192, 2, 16),
+            f"{at}mlp.experts.gate_up_proj_scales:U8": (4, 192, 2), f"{at}mlp.experts.gate_up_proj_bias": (4, 192),
+            f"{at}mlp.experts.down_proj_blocks:U8": (4, 64, 3, 16), f"{at}mlp.experts.down_proj_scales:U8": (4, 64, 3),
+            f"{at}mlp.experts.down_proj_bias": (4, 64),
+        }  # fmt: skip
+    rope = {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
+            "original_max_position_embeddings": 128}  # fmt: skip
+    return Case(
+        "gpt-oss-tiny",
+        config("GptOssForCausalLM", "gpt_oss", N_BPE, head_dim=16, num_local_experts=4, num_experts_per_tok=2,
+               sliding_window=32, rope_scaling=rope, rope_theta=150000, quantization_config={"quant_method": "mxfp4"}),
+        tensors,
+        byte_pair_tokenizer(),
+        pre="llama-bpe",
+    )  # fmt: skip
+
+
+def mla(n_vocab: int, n_layers: int, *, q_rank: bool) -> dict[str, Shape]:
+    """DeepSeek's layers, the first dense, the others with four experts."""
+    tensors: dict[str, Shape] = {
+        "model.embed_tokens.weight": (n_vocab, 64), "model.norm.weight": (64,), "lm_head.weight": (n_vocab, 64),
+    }  # fmt: skip
+    for block in range(n_layers):
+        at = f"model.layers.{block}."
+        tensors |= {f"{at}{norm}.weight": (64,) for norm in ("input_layernorm", "post_attention_layernorm")}
+        if q_rank:
+            tensors |= {f"{at}self_attn.q_a_proj.weight": (24, 64), f"{at}self_attn.q_a_layernorm.weight": (24,)}
+            tensors[f"{at}self_attn.q_b_proj.weight"] = (4 * 24, 24)
+        else:
+            tensors[f"{at}self_attn.q_proj.weight"] = (4 * 24, 64)
+        tensors |= {
+            f"{at}self_attn.kv_a_proj_with_mqa.weight": (40, 64), f"{at}self_attn.kv_a_layernorm.weight": (32,),
+            f"{at}self_attn.kv_b_proj.weight": (4 * 32, 32), f"{at}self_attn.o_proj.weight": (64, 64),
+        }  # fmt: skip
+        if block == 0:
+            tensors |= feed_forward(f"{at}mlp.", 64, 96)
+            continue
+        tensors |= {f"{at}mlp.gate.weight": (4, 64), f"{at}mlp.gate.e_score_correction_bias:F32": (4,)}
+        tensors |= feed_forward(f"{at}mlp.shared_experts.", 64, 32)
+        for expert in range(4):
+            tensors |= feed_forward(f"{at}mlp.experts.{expert}.", 64, 32)
+    return tensors
+
+
+MLA: dict[str, Any] = {
+    "kv_lora_rank": 32, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16, "first_k_dense_replace": 1,
+    "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+    "routed_scaling_factor": 2.5, "norm_topk_prob": True, "scoring_func": "sigmoid", "n_group": 2, "topk_group": 1,
+    "num_key_value_heads": 4,
+}  # fmt: skip
+
+
+def deepseek3() -> Case:
+    rope = {"type": "yarn", "factor": 40, "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0,
+            "original_max_position_embeddings": 128}  # fmt: skip
+    tensors = mla(N_BPE, 3, q_rank=True)
+    return Case(
+        "DeepSeek-V3-tiny",
+        config("DeepseekV3ForCausalLM", "deepseek_v3", N_BPE, q_lora_rank=24, rope_scaling=rope,
+               num_nextn_predict_layers=1, **MLA),
+        tensors,  # the last layer guesses ahead and is left out
+        byte_pair_tokenizer(),
+        pre="llama-bpe",
+    )  # fmt: skip
+
+
+def glm4_moe_lite() -> Case:
+    tensors = mla(N_BPE, 3, q_rank=True)
+    at = "model.layers.2."
+    tensors |= {f"{at}eh_proj.weight": (64, 128), f"{at}enorm.weight": (64,), f"{at}hnorm.weight": (64,)}
+    tensors[f"{at}shared_head.norm.weight"] = (64,)
+    specials = ("<|endoftext|>", "[gMASK]", "<|user|>", "<|observation|>")
+    return Case(
+        "GLM-4.7-Tiny",
+        config("Glm4MoeLiteForCausalLM", "glm4_moe_lite", N_BPE, q_lora_rank=24, num_nextn_predict_layers=1,
+               eos_token_id=[263, 265], pad_token_id=263, **MLA),
+        tensors,
+        byte_pair_tokenizer(specials=specials, bos_token=None, eos_token="<|endoftext|>"),
+        pre="llama-bpe",
+    )  # fmt: skip
+
+
+def convolution(prefix: str) -> dict[str, Shape]:
+    return {f"{prefix}conv.conv.weight": (64, 1, 3), f"{prefix}conv.in_proj.weight": (192, 64),
+            f"{prefix}conv.out_proj.weight": (64, 64)}  # fmt: skip
+
+
+def lfm2_tensors(*, moe: bool) -> dict[str, Shape]:
+    tensors: dict[str, Shape] = {"model.embed_tokens.weight": (N_BPE, 64), "model.embedding_norm.weight": (64,)}
+    for block in range(3):
+        at = f"model.layers.{block}."
+        tensors |= {f"{at}operator_norm.weight": (64,), f"{at}ffn_norm.weight": (64,)}
+        if block == 1:
+            tensors |= {f"{at}self_attn.q_proj.weight": (64, 64), f"{at}self_attn.k_proj.weight": (32, 64)}
+            tensors |= {f"{at}self_attn.v_proj.weight": (32, 64), f"{at}self_attn.out_proj.weight": (64, 64)}
+            tensors |= {f"{at}self_attn.{letter}_layernorm.weight": (16,) for letter in "qk"}
+        else:
+            tensors |= convolution(at)
+        if not moe or block == 0:
+            tensors |= {f"{at}feed_forward.{part}.weight": (128, 64) for part in ("w1", "w3")}
+            tensors[f"{at}feed_forward.w2.weight"] = (64, 128)
+            continue
+        tensors |= {f"{at}feed_forward.gate.weight": (4, 64), f"{at}feed_forward.expert_bias:F32": (4,)}
+        for expert in range(4):
+            tensors |= {f"{at}feed_forward.experts.{expert}.{part}.weight": (32, 64) for part in ("w1", "w3")}
+            tensors[f"{at}feed_forward.experts.{expert}.w2.weight"] = (64, 32)
+    return tensors
+
+
+LFM2 = {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"], "conv_L_cache": 3, "norm_eps": 1e-5}
+
+
+def lfm2() -> Case:
+    return Case(
+        "LFM2-tiny",
+        config("Lfm2ForCausalLM", "lfm2", N_BPE, block_ff_dim=160, block_multiple_of=32, block_auto_adjust_ff_dim=True,
+               block_ffn_dim_multiplier=1.0, intermediate_size=160, rope_theta=1000000.0, **LFM2),
+        lfm2_tensors(moe=False),
+        byte_pair_tokenizer(),
+        pre="llama-bpe",
+    )  # fmt: skip
+
+
+def lfm2_moe() -> Case:
+    return Case(
+        "LFM2-tiny-A1M",
+        config("Lfm2MoeForCausalLM", "lfm2_moe", N_BPE, intermediate_size=128, num_experts=4, num_experts_per_tok=2,
+               moe_intermediate_size=32, num_dense_layers=1, use_expert_bias=True, norm_topk_prob=True, **LFM2),
+        lfm2_tensors(moe=True),
+        byte_pair_tokenizer(),
+        pre="llama-bpe",
+    )  # fmt: skip
+
+
+def llama4() -> Case:
+    tensors = decoder(N_BPE, prefix="language_model.model.", mlp=False, tied=True)
+    for block in range(2):
+        at = f"language_model.model.layers.{block}.feed_forward."
+        if block % 2 == 0:
+            tensors |= feed_forward(at, 64, 96)
+            continue
+        tensors |= {f"{at}router.weight": (4, 64), f"{at}experts.gate_up_proj": (4, 64, 64)}
+        tensors[f"{at}experts.down_proj"] = (4, 32, 64)
+        tensors |= feed_forward(f"{at}shared_expert.", 64, 32)
+    tensors |= {"language_model.lm_head.weight": (N_BPE, 64), "vision_model.class_embedding": (64,)}
+    text = config("Llama4ForCausalLM", "llama4_text", N_BPE, head_dim=16, intermediate_size=32,
+                  intermediate_size_mlp=96, num_local_experts=4, num_experts_per_tok=1, interleave_moe_layer_step=2,
+                  rope_theta=500000.0)  # fmt: skip
+    members = {"architectures": ["Llama4ForConditionalGeneration"], "model_type": "llama4", "text_config": text}
+    return Case("Llama-4-tiny-4E", members, tensors, byte_pair_tokenizer(template=True), pre="llama-bpe")
+
+
+def mistral3() -> Case:
+    tensors = decoder(N_BPE, prefix="language_model.model.", head=24)
+    tensors |= {"language_model.lm_head.weight": tensors.pop("lm_head.weight")}
+    tensors |= {"vision_tower.ln_pre.weight": (64,), "multi_modal_projector.norm.weight": (64,)}
+    text = config("", "mistral", N_BPE, head_dim=24, rope_theta=1000000000.0)
+    del text["architectures"]
+    members = {"architectures": ["Mistral3ForConditionalGeneration"], "model_type": "mistral3", "text_config": text}
+    return Case("Mistral-Tiny-3.1-Instruct", members, tensors, byte_pair_tokenizer(TEKKEN), pre="tekken")
+
+
+def ministral3() -> Case:
+    rope = {"rope_type": "yarn", "rope_theta": 1000000.0, "factor": 16.0, "original_max_position_embeddings": 256,
+            "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+            "llama_4_scaling_beta": 0.1}  # fmt: skip
+    members = config("Ministral3ForCausalLM", "ministral3", N_BPE, head_dim=16, rope_parameters=rope)
+    del members["rope_theta"]
+    return Case("Ministral-3-tiny", members, decoder(N_BPE), byte_pair_tokenizer(TEKKEN), pre="tekken")
+
+
+def embedding_gemma() -> Case:
+    tensors = decoder(N_SPM, prefix="", tied=True, norms=GEMMA_NORMS, qk_norms=16)
+    members = config("Gemma3TextModel", "gemma3_text", N_SPM, head_dim=16, sliding_window=64, rope_theta=1000000.0,
+                     rope_local_base_freq=10000.0, use_bidirectional_attention=True)  # fmt: skip
+    return Case("embeddinggemma-tiny", members, tensors, sentencepiece_tokenizer(), dtype="F32", files=MEAN)
+
+
+def qwen25_vl() -> Case:
+    tensors = decoder(N_BPE, biases=True) | {"visual.merger.ln_q.weight": (64,)}
+    rope = {"type": "mrope", "mrope_section": [2, 3, 3]}
+    members = config("Qwen2_5_VLForConditionalGeneration", "qwen2_5_vl", N_BPE, rope_scaling=rope)
+    return Case("Qwen2.5-VL-tiny", members, tensors, byte_pair_tokenizer(QWEN2), pre="qwen2")
+
+
+DEEPSTACK = {"deepstack_visual_indexes": [1, 2], "model_type": "qwen3_vl", "depth": 2}
+
+
+def qwen3_vl() -> Case:
+    tensors = decoder(N_BPE, prefix="model.language_model.", head=32, qk_norms=32)
+    tensors["model.visual.pos_embed.weight"] = (4, 64)
+    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "mrope_interleaved": True}
+    text = config("Qwen3VLForConditionalGeneration", "qwen3_vl_text", N_BPE, head_dim=32, rope_scaling=rope)
+    members = {"architectures": ["Qwen3VLForConditionalGeneration"], "model_type": "qwen3_vl", "text_config": text,
+               "vision_config": DEEPSTACK}  # fmt: skip
+    return Case("Qwen3-VL-tiny", members, tensors, byte_pair_tokenizer(QWEN2), pre="qwen2")
+
+
+def qwen3_vl_moe() -> Case:
+    tensors = decoder(N_BPE, prefix="model.language_model.", head=32, qk_norms=32, mlp=False)
+    for block in range(2):
+        at = f"model.language_model.layers.{block}.mlp."
+        tensors |= {f"{at}gate.weight": (4, 64), f"{at}experts.gate_up_proj": (4, 64, 96)}
+        tensors[f"{at}experts.down_proj"] = (4, 48, 64)
+    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "mrope_interleaved": True}
+    text = config("Qwen3VLMoeForConditionalGeneration", "qwen3_vl_moe_text", N_BPE, head_dim=32,
+                  rope_scaling=rope, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=48)  # fmt: skip
+    members = {"architectures": ["Qwen3VLMoeForConditionalGeneration"], "model_type": "qwen3_vl_moe",
+               "text_config": text, "vision_config": DEEPSTACK | {"model_type": "qwen3_vl_moe"}}  # fmt: skip
+    return Case("Qwen3-VL-tiny-moe", members, tensors, byte_pair_tokenizer(QWEN2), pre="qwen2")
+
+
+def linear_attention(at: str, *, fused: bool) -> dict[str, Shape]:
+    """Two heads of keys, four of values, 16 each."""
+    tensors: dict[str, Shape] = {
+        f"{at}linear_attn.A_log": (4,), f"{at}linear_attn.dt_bias": (4,), f"{at}linear_attn.norm.weight": (16,),
+        f"{at}linear_attn.conv1d.weight": (128, 1, 4), f"{at}linear_attn.out_proj.weight": (64, 64),
+    }  # fmt: skip
+    if fused:
+        return tensors | {
+            f"{at}linear_attn.in_proj_qkvz.weight": (192, 64),
+            f"{at}linear_attn.in_proj_ba.weight": (8, 64),
+        }
+    tensors |= {f"{at}linear_attn.in_proj_qkv.weight": (128, 64), f"{at}linear_attn.in_proj_z.weight": (64, 64)}
+    return tensors | {f"{at}linear_attn.in_proj_{letter}.weight": (4, 64) for letter in "ab"}
+
+
+def gated_attention(at: str) -> dict[str, Shape]:
+    return {
+        f"{at}self_attn.q_proj.weight": (128, 64), f"{at}self_attn.k_proj.weight": (32, 64),
+        f"{at}self_attn.v_proj.weight": (32, 64), f"{at}self_attn.o_proj.weight": (64, 64),
+        f"{at}self_attn.q_norm.weight": (16,), f"{at}self_attn.k_norm.weight": (16,),
+    }  # fmt: skip
+
+
+LINEAR = {"linear_conv_kernel_dim": 4, "linear_key_head_dim": 16, "linear_num_key_heads": 2, "head_dim": 16,
+          "linear_num_value_heads": 4, "linear_value_head_dim": 16, "full_attention_interval": 2,
+          "layer_types": ["linear_attention", "full_attention"]}  # fmt: skip
+
+
+def next_tensors(prefix: str, *, fused: bool, moe: bool) -> dict[str, Shape]:
+    tensors: dict[str, Shape] = {f"{prefix}embed_tokens.weight": (N_BPE, 64), f"{prefix}norm.weight": (64,)}
+    tensors["lm_head.weight"] = (N_BPE, 64)
+    for at, full in ((f"{prefix}layers.0.", False), (f"{prefix}layers.1.", True), ("mtp.layers.0.", True)):
+        tensors |= {f"{at}{norm}.weight": (64,) for norm in ("input_layernorm", "post_attention_layernorm")}
+        tensors |= gated_attention(at) if full else linear_attention(at, fused=fused)
+        if not moe:
+            tensors |= feed_forward(f"{at}mlp.", 64, 96)
+            continue
+        tensors |= {f"{at}mlp.gate.weight": (4, 64), f"{at}mlp.shared_expert_gate.weight": (1, 64)}
+        tensors |= feed_forward(f"{at}mlp.shared_expert.", 64, 32)
+        for expert in range(4):
+            tensors |= feed_forward(f"{at}mlp.experts.{expert}.", 64, 32)
+    norms = ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm")
+    return tensors | {f"mtp.{norm}.weight": (64,) for norm in norms} | {"mtp.fc.weight": (64, 128)}
+
+
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+           "shared_expert_intermediate_size": 32}  # fmt: skip
+
+
+def qwen3_next() -> Case:
+    members = config("Qwen3NextForCausalLM", "qwen3_next", N_BPE, partial_rotary_factor=0.25, decoder_sparse_step=1,
+                     **LINEAR, **EXPERTS)  # fmt: skip
+    return Case("Qwen3-Next-tiny", members, next_tensors("model.", fused=True, moe=True), byte_pair_tokenizer(QWEN2),
+                pre="qwen2")  # fmt: skip
+
+
+def qwen35(*, moe: bool) -> Case:
+    kind = "Qwen3_5MoeForConditionalGeneration" if moe else "Qwen3_5ForConditionalGeneration"
+    rope = {"rope_type": "default", "rope_theta": 10000000.0, "partial_rotary_factor": 0.25}
+    if not moe:
+        rope |= {"mrope_section": [1, 1, 0]}
+    text = config(kind, "qwen3_5_text", N_BPE, rope_parameters=rope, mtp_num_hidden_layers=1, **LINEAR,
+                  **(EXPERTS if moe else {}))  # fmt: skip
+    del text["rope_theta"]
+    members = {"architectures": [kind], "model_type": "qwen3_5", "text_config": text}
+    tensors = next_tensors("model.language_model.", fused=False, moe=moe) | {"model.visual.pos_embed.weight": (4, 64)}
+    return Case(f"Qwen3.5-tiny{'-moe' * moe}", members, tensors, byte_pair_tokenizer(QWEN35), pre="qwen35")
+
+
+MORE_CASES = {
+    case.name: case
+    for case in (
+        nomic_bert(), nomic_bert_moe(), gpt_oss(), deepseek3(), glm4_moe_lite(), lfm2(), lfm2_moe(), llama4(),
+        mistral3(), ministral3(), embedding_gemma(), qwen25_vl(), qwen3_vl(), qwen3_vl_moe(), qwen3_next(), qwen35(moe=False),
+        qwen35(moe=True),
+    )
+}  # fmt: skip
