@@ -170,7 +170,7 @@ def test_no_reply_surprises_a_built_in_parser(name: str) -> None:
     kind = PARSERS[name]
     parts = (*kind.preserved, *kind.preserved, *CALLS, *GENERAL)
 
-    @examples(25)
+    @examples(15)
     @given(_texts(parts, _recorded(name)), PLACES, EXPECTATIONS)
     def check(text: str, places: list[int], expectations: Expectations) -> None:
         def make() -> StreamParser:
@@ -198,7 +198,7 @@ def test_no_reply_surprises_the_parser_of_a_chat_template(name: str, tags: Reaso
     parts = (*NATIVE_PARTS, *tags_of(syntax), *tags_of(syntax), *GENERAL)
     primer = ">>>" if isinstance(syntax, AddressedCalls) else ""
 
-    @examples(25)
+    @examples(15)
     @given(_texts(parts), PLACES)
     def check(text: str, places: list[int]) -> None:
         def make() -> StreamParser:
