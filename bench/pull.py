@@ -27,6 +27,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -181,44 +182,53 @@ def _watched_memory(process: psutil.Process) -> Iterator[list[float]]:
 
 def measure_chat(folder: Path, n_rounds: int, n_tokens: int, size_bytes: int) -> bool:
     model = random_model.make(random_model.SMOL, WORK / "models")
-    alone: list[float] = []
-    beside: list[float] = []
-    pulled: list[float] = []
+    alone: list[Stream] = []
+    beside: list[Stream] = []
     with registry(folder / "registry", size_bytes) as source:
         puna = Puna(folder / "home", model, n_parallel=1, n_ctx=2048)
         try:
             _tokens_per_s(puna, n_tokens)
             for number in range(n_rounds):
                 for is_beside in (False, True) if number % 2 else (True, False):
-                    speed, n_pulled = _one_stream(puna, source, n_tokens, is_beside=is_beside)
-                    (beside if is_beside else alone).append(speed)
-                    pulled += [n_pulled] if is_beside else []
+                    (beside if is_beside else alone).append(_one_stream(puna, source, n_tokens, is_beside=is_beside))
+                print(f"chat: round {number}: alone {alone[-1]}; beside a pull {beside[-1]}", flush=True)
         finally:
             puna.process.stop()
-    ratio = statistics.median(b / a for a, b in zip(alone, beside, strict=True))
-    print(
-        f"chat: {statistics.median(beside):.1f} tok/s beside a pull of {statistics.median(pulled) / 1e6:.0f} MB/s, "
-        f"{statistics.median(alone):.1f} alone: {ratio:.2f} (goal {GOAL_CHAT})"
-    )
+    ratio = statistics.median(b.tokens_per_s / a.tokens_per_s for a, b in zip(alone, beside, strict=True))
+    taken = statistics.median(b.server_cores - a.server_cores for a, b in zip(alone, beside, strict=True))
+    print(f"chat: {ratio:.2f} x the speed alone (goal {GOAL_CHAT}); the pull took {taken:.3f} of a core")
     return bool(ratio >= GOAL_CHAT)
 
 
-def _one_stream(puna: Puna, source: Registry, n_tokens: int, *, is_beside: bool) -> tuple[float, float]:
-    """Tokens/s of a stream, and the bytes/s that a pull beside it brought."""
-    if not is_beside:
-        return _tokens_per_s(puna, n_tokens), 0.0
+@dataclass(frozen=True)
+class Stream:
+    """One stream of tokens; what the server's own process, which pulls, used meanwhile, and what the pull brought."""
+
+    tokens_per_s: float
+    server_cores: float
+    pulled_bytes_per_s: float
+
+    def __str__(self) -> str:
+        brought = f", {self.pulled_bytes_per_s / 1e6:.1f} MB/s" if self.pulled_bytes_per_s else ""
+        return f"{self.tokens_per_s:.1f} tok/s, {self.server_cores:.3f} cores{brought}"
+
+
+def _one_stream(puna: Puna, source: Registry, n_tokens: int, *, is_beside: bool) -> Stream:
     stop = threading.Event()
-    sent, start = source.sent_bytes, time.monotonic()
     thread = threading.Thread(target=_pull_until, args=(puna.process, source.name, stop))
-    speed = 0.0
-    try:
+    process = psutil.Process(puna.process.pid)
+    if is_beside:
         thread.start()
+    sent, used_s, start = source.sent_bytes, _cpu_s(process), time.monotonic()
+    try:
         speed = _tokens_per_s(puna, n_tokens)
+        duration_s = time.monotonic() - start
+        used_s = _cpu_s(process) - used_s
+        return Stream(speed, used_s / duration_s, (source.sent_bytes - sent) / duration_s)
     finally:
-        rate = (source.sent_bytes - sent) / (time.monotonic() - start)
         stop.set()
-        thread.join()
-    return speed, rate
+        if is_beside:
+            thread.join()
 
 
 def _pull_until(server: ServerProcess, name: str, stop: threading.Event) -> None:

@@ -44,7 +44,6 @@ class HubPull:
         """Bring a model into the store. Raises: TransferError, ModelError, StoreUnusable."""
         from registry.hub.fetch import HubFetch, is_beyond_registry
 
-        name = await in_thread(self._store.manifests.canonical, name)
         fetch = HubFetch(name, self._hub, self._registries, self._store)
         refusal: ManifestUnavailable | None = None
         if self._is_for_registry(fetch):
