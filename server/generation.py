@@ -53,7 +53,7 @@ from server.requests import (
     TextRequest,
     ToolUse,
 )
-from server.scheduler import Scheduler, Wanted
+from server.scheduler import Scheduler, Wanted, runner_key
 from server.tool_choice import check_tool_choice, required_call
 
 CLOUD_DISABLED = "ollama cloud is disabled: remote model is unavailable"
@@ -216,7 +216,7 @@ class Generation:
             raise ModelNotFound(f'model "{asked_name}" not found, try pulling it first') from error
 
     def _unload(self, spec: ModelSpec) -> Finished:
-        self._scheduler.unload(str(spec.weights))
+        self._scheduler.unload(runner_key(str(spec.weights), list(map(str, spec.adapters))))
         return Finished(DoneReason.UNLOAD)
 
     def _wanted(self, spec: ModelSpec, options: Options, request: InferenceRequest, shift: bool | None) -> Wanted:

@@ -37,13 +37,21 @@ class QueueFull(ModelError):
         super().__init__("server busy, please try again.  maximum pending requests exceeded")
 
 
+def runner_key(model_path: str, adapters: Sequence[str]) -> str:
+    """What tells runners apart; anything else that differs makes one give way to another."""
+    return "\n".join((model_path, *adapters))
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # The decision
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerState:
-    """A loaded runner as `plan` sees it. `key` is the weights file: names that share it share the runner."""
+    """A loaded runner as `plan` sees it. `key` is the weights file: names that share it share the runner.
+
+    With other adapters it is another runner: the two share the mapped pages of the file, not the states of prompts.
+    """
 
     key: str
     config: RunnerConfig
@@ -114,7 +122,7 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        return self.config.model_path
+        return runner_key(self.config.model_path, self.config.adapters)
 
 
 @dataclass(frozen=True, slots=True)

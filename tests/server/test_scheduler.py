@@ -13,7 +13,7 @@ from models.errors import LoadError, OutOfMemory
 from models.runner.messages import Ready, RunnerConfig
 from server.placement import Devices, Need
 from server.requests import FOREVER_NS
-from server.scheduler import Evict, Load, QueueFull, Reuse, RunnerState, Scheduler, Wait, Wanted, plan
+from server.scheduler import Evict, Load, QueueFull, Reuse, RunnerState, Scheduler, Wait, Wanted, plan, runner_key
 
 GIB = 1024**3
 DEVICES = Devices(host_free_bytes=8 * GIB)
@@ -130,6 +130,21 @@ def test_names_with_the_same_weights_share_a_runner() -> None:
         s = scheduler(start)
         assert await use(s, wanted("a")) is await use(s, wanted("a"))
         assert [r.size_bytes for r in s.running()] == [1000]
+
+    run(work())
+
+
+def test_models_that_differ_in_their_adapters_stay_beside_each_other() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start)
+        plain = await use(s, wanted("a"))
+        adapted = await use(s, wanted("a", adapters=("lora",)))
+        assert adapted is not plain and plain.n_stops == adapted.n_stops == 0
+        assert await use(s, wanted("a")) is plain
+        s.unload(runner_key("a", ("lora",)))
+        await settle()
+        assert (plain.n_stops, adapted.n_stops) == (0, 1)
 
     run(work())
 
