@@ -83,7 +83,7 @@ def test_a_call_that_is_demanded_is_made(client: openai.OpenAI, name: str) -> No
     steps: Any = {"type": "object", "properties": {"steps": {"enum": [1, 2]}}, "required": ["steps"]}
     tools: Any = [{"type": "function", "function": {"name": n, "parameters": steps}} for n in ("left", "right")]
     answer = client.chat.completions.create(
-        model="agent", messages=said("hi"), tools=tools, tool_choice=choice, max_tokens=200
+        model="agent", messages=said("forecast"), tools=tools, tool_choice=choice, max_tokens=200
     )
     assert [call.function.name for call in answer.choices[0].message.tool_calls or ()] == [name]
 
