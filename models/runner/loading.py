@@ -27,6 +27,7 @@ _CELLS_STEP = 256
 """llama.cpp rounds contexts up to this, and Ollama's clients see it: a sequence may fill what was rounded up."""
 _LEAST_CTX = 4
 _EMBED_SEQUENCES = 64
+_EMBED_STEP = 256
 
 
 def load(config: RunnerConfig, on_progress: OnProgress) -> tuple[Model, Service, Ready]:
@@ -89,10 +90,14 @@ def _spare_sequences(model: Model, n_parallel: int) -> int:
 
 def _side(config: RunnerConfig, model: Model, params: ContextParams, n_ctx_seq: int) -> Side | None:
     """Where long prompts are computed apart. A GPU passes over the cells of others, and copies slowly."""
-    if config.n_parallel == 1 or (config.n_gpu_layers and has_gpu()):
+    if config.n_parallel == 1 or _uses_gpu(config):
         return None
     apart = replace(params, n_seq_max=1)
     return Side(lambda n_cells: Context(model, replace(apart, n_ctx=n_cells)), min(n_ctx_seq, SIDE_CELLS))
+
+
+def _uses_gpu(config: RunnerConfig) -> bool:
+    return bool(config.n_gpu_layers) and has_gpu()
 
 
 def _single_sampler(config: RunnerConfig, context: Context) -> Callable[[Sampling], NativeChain | None]:
@@ -109,7 +114,8 @@ def _embedding(config: RunnerConfig, model: Model, n_ctx: int) -> Embedding:
         keeps_first=model.metadata("tokenizer.ggml.add_bos_token") != "false",
         keeps_last=model.metadata("tokenizer.ggml.add_eos_token") != "false",
     )
-    return Embedding(EmbeddingEngine(Embedder(model, params)), model.vocab, rules)
+    n_step = None if _uses_gpu(config) else _EMBED_STEP
+    return Embedding(EmbeddingEngine(Embedder(model, params), n_step=n_step), model.vocab, rules)
 
 
 def _params(config: RunnerConfig, *, n_ctx: int, n_seq_max: int) -> ContextParams:

@@ -81,6 +81,21 @@ def test_how_many_inputs_a_batch_takes(waiting: list[int], n: int) -> None:
     assert plan_inputs(waiting, n_batch=20, n_seq_max=4) == n
 
 
+def test_a_step_may_take_less_than_a_batch_but_no_part_of_an_input() -> None:
+    embedder = FakeEmbedder()
+    engine = EmbeddingEngine(embedder, n_step=8)
+    engine.submit(prepare_embed(Embed(1, ("abc", "def", "ghi", "x" * 15)), ByteVocabulary(), InputRules(100)))
+    while engine.has_work:
+        engine.step()
+    assert embedder.batches == [[3, 3], [3], [15]]
+
+
+def test_a_long_list_costs_no_more_than_its_tokens() -> None:
+    embedder = FakeEmbedder()
+    run(embedder, Embed(1, ("abcde",) * 40), Embed(2, ("vwxyz",) * 24))
+    assert embedder.batches == [[5] * 4] * 16
+
+
 def test_vectors_get_length_one_if_asked_for() -> None:
     values = vectors(run(FakeEmbedder(), Embed(1, ("a", "bb")))[1])
     assert np.linalg.norm(values, axis=1).tolist() == pytest.approx([1, 1])
