@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 import subprocess
@@ -13,9 +14,13 @@ from typing import Any
 
 import pytest
 
+from registry.hub.source import HubSettings
 from registry.manifest import Layer, Manifest, MediaType
 from registry.names import ModelName
+from server.transfers import Transfers
 from tests.fakes.generation import FakeGeneration
+from tests.fakes.gguf_file import llama_bytes
+from tests.fakes.hub import FakeHub
 from tests.fakes.live_server import LiveServer, eventually, fake_parts
 from tests.fakes.registry import FakeRegistry, Status, Trickle
 
@@ -190,3 +195,21 @@ def test_a_server_starts_without_what_only_transfers_need() -> None:
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "httpx" not in output
     assert "cryptography" not in output
+
+
+def test_a_model_of_the_hub_comes_over_http_too(tmp_path: Path) -> None:
+    with FakeHub() as hub:
+        hub.add("u/r", {"m-Q4_K_M.gguf": llama_bytes()})
+        parts = fake_parts(tmp_path, FakeGeneration())
+        settings = HubSettings(hub.endpoint, has_registry=False)
+        transfers = Transfers(parts.store, parts.library, parts.builtin, home=tmp_path, hub=settings)
+        with LiveServer(dataclasses.replace(parts, transfers=transfers)) as server:
+            reply = server.post("/api/pull", {"model": "hf.co/u/r:q4_k_m@main"})
+            assert reply.lines[-1] == {"status": "success"}
+            names = [model["name"] for model in server.get("/api/tags").json["models"]]
+            assert names == ["hf.co/u/r:q4_k_m--main"]
+            assert server.post("/api/show", {"model": "hf.co/u/r:q4_k_m@main"}).status == 200
+            made = server.post("/api/create", {"model": "mine", "from": "hf.co/u/r", "system": "Be kind."})
+            assert made.lines[-1] == {"status": "success"}
+            missing = server.post("/api/pull", {"model": "hf.co/u/none", "stream": False})
+            assert (missing.status, "HF_TOKEN" in missing.json["error"]) == (500, True)
