@@ -14,7 +14,7 @@ from models.errors import CreateFailed
 
 log = logging.getLogger(__name__)
 
-SUFFIXES: Final = (".weight", ".bias")
+SUFFIXES: Final = (".weight", ".bias", ".scale")
 
 NEXTN_NAMES: Final = {
     "model.layers.{bid}.eh_proj": "blk.{bid}.nextn.eh_proj",

@@ -111,12 +111,7 @@ def planned(architecture: Architecture, main: Kind) -> list[PlannedTensor]:
     """The tensors with their types. Raises: CreateFailed."""
     found: list[PlannedTensor] = []
     for named, source, tensor in architecture.converted():
-        if tensor.kind == MXFP4:
-            kind = MXFP4
-        elif architecture.must_be_f32(named, tensor):
-            kind = F32
-        else:
-            kind = architecture.precision(source, named, tensor) or main
+        kind = architecture.kind_of(source, named, tensor, main)
         found.append(PlannedTensor(named.name, kind, tensor))
     _check_names(found)
     return found

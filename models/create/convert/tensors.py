@@ -131,3 +131,8 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
         raise CreateFailed("tensors that belong together differ in shape or type")
     parts = tuple(part for tensor in tensors for part in tensor.parts)
     return Tensor(first.kind, (sum(tensor.shape[0] for tensor in tensors), *first.shape[1:]), parts)
+
+
+def zeros(kind: Kind, shape: tuple[int, ...]) -> Tensor:
+    """Nothing but zeros."""
+    return Tensor(kind, shape, (lambda: np.zeros(shape, kind.numpy),))

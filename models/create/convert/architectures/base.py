@@ -20,7 +20,7 @@ from models.create.convert.eight_bits import dequantized
 from models.create.convert.experts import collect_experts
 from models.create.convert.keys import Keys
 from models.create.convert.naming import NamedTensor, TensorNames
-from models.create.convert.numbers import Kind
+from models.create.convert.numbers import F32, MXFP4, Kind
 from models.create.convert.tensors import Tensor
 from models.create.convert.vocabulary import sentencepiece
 from models.create.convert.vocabulary.sentencepiece import sentencepiece_vocabulary
@@ -129,8 +129,8 @@ class Architecture:
         """Tensors that no file has."""
         return iter(())
 
-    def precision(self, name: str, named: NamedTensor, tensor: Tensor) -> Kind | None:
-        """The type that a tensor must have; None for the model's own. `name` is that before `transformed`."""
+    def precision(self, name: str, named: NamedTensor, main: Kind) -> Kind | None:
+        """The type that a matrix must have; None for the usual. `name` is that before `transformed`."""
         return None
 
     def add_parameters(self, keys: Keys) -> None:
@@ -170,11 +170,16 @@ class Architecture:
                 for new, changed in self.transformed(name, tensor, block_of(name)):
                     yield names.named(new), name, changed
 
-    def must_be_f32(self, named: NamedTensor, tensor: Tensor) -> bool:
-        """Whether llama.cpp wants a tensor in float32 whatever the model's type is."""
+    def kind_of(self, name: str, named: NamedTensor, tensor: Tensor, main: Kind) -> Kind:
+        """The type of a tensor in the file, where `main` is that of most. `name` is that before `transformed`."""
+        if tensor.kind == MXFP4:
+            return MXFP4
         if tensor.n_dims <= 1 or named.name.endswith("_norm.weight"):
-            return True
-        return named.kind in ALWAYS_F32 or not named.name.endswith(NORMAL_ENDS)
+            return F32
+        if (forced := self.precision(name, named, main)) is not None:
+            return forced
+        is_computed_with = named.kind in ALWAYS_F32 or not named.name.endswith(NORMAL_ENDS)
+        return F32 if is_computed_with else main
 
     # ---- parameters
 

@@ -8,13 +8,20 @@ from typing import Final
 from models.create.convert.architectures.base import Architecture
 from models.create.convert.architectures.bert import Bert, nomic_bert
 from models.create.convert.architectures.deepseek import DeepSeek2, Glm4MoeLite
-from models.create.convert.architectures.gemma import EmbeddingGemma, Gemma, Gemma2, Gemma3
+from models.create.convert.architectures.gemma import EmbeddingGemma, Gemma, Gemma2, Gemma3, Gemma3n, Gemma4
 from models.create.convert.architectures.gpt_oss import GptOss
 from models.create.convert.architectures.lfm2 import Lfm2, Lfm2Moe
 from models.create.convert.architectures.llama import Llama
 from models.create.convert.architectures.llama4 import Llama4
 from models.create.convert.architectures.mistral3 import Mistral3
 from models.create.convert.architectures.phi import Phi3
+from models.create.convert.architectures.projectors import (
+    Gemma3Vision,
+    PixtralVision,
+    Projector,
+    Qwen2Vision,
+    Qwen3Vision,
+)
 from models.create.convert.architectures.qwen import Qwen2, Qwen2Moe, Qwen3, Qwen3Moe
 from models.create.convert.architectures.qwen_next import Qwen3Next, Qwen35, Qwen35Moe
 from models.create.convert.architectures.qwen_vl import Qwen2Vl, Qwen3Vl, Qwen3VlMoe
@@ -33,6 +40,10 @@ ARCHITECTURES: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {
     "Gemma3ForCausalLM": Gemma3,
     "Gemma3ForConditionalGeneration": Gemma3,
     "Gemma3TextModel": EmbeddingGemma,
+    "Gemma3nForCausalLM": Gemma3n,
+    "Gemma3nForConditionalGeneration": Gemma3n,
+    "Gemma4ForCausalLM": Gemma4,
+    "Gemma4ForConditionalGeneration": Gemma4,
     "Phi3ForCausalLM": Phi3,
     "Qwen2ForCausalLM": Qwen2,
     "Qwen2Model": Qwen2,
@@ -69,14 +80,26 @@ ARCHITECTURES: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {
 """# Compat: registry-store-cli 6.6; Mistral, Qwen 3 and the like go beyond it."""
 
 
-PROJECTORS: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {}
-"""Which class converts what sees or hears."""
+PROJECTORS: Final[dict[str, type[Projector]]] = {
+    "Gemma3ForConditionalGeneration": Gemma3Vision,
+    "Mistral3ForConditionalGeneration": PixtralVision,
+    "Qwen2VLForConditionalGeneration": Qwen2Vision,
+    "Qwen2_5_VLForConditionalGeneration": Qwen2Vision,
+    "Qwen3VLForConditionalGeneration": Qwen3Vision,
+    "Qwen3VLMoeForConditionalGeneration": Qwen3Vision,
+    "Qwen3_5ForConditionalGeneration": Qwen3Vision,
+    "Qwen3_5MoeForConditionalGeneration": Qwen3Vision,
+}
+"""Which class converts what sees."""
 
 
 def find_projector(files: Checkpoint) -> Architecture | None:
-    """What sees or hears, if the model has it and its projector is one of ours. Raises: CreateFailed."""
-    projector = PROJECTORS.get(files.config.architecture)
-    return projector(files) if projector is not None else None
+    """What sees, if the model does, and in a way that we know. Raises: CreateFailed."""
+    kind = PROJECTORS.get(files.config.architecture)
+    if kind is None or not files.config.has("vision_config"):
+        return None
+    projector = kind(files)
+    return projector if projector.is_present else None
 
 
 def architecture_of(files: Checkpoint) -> Architecture:

@@ -29,6 +29,7 @@ class Case:
     pre: str = "default"
     files: dict[str, Any] = field(default_factory=dict)
     weights: str = "model"
+    sees: bool = False
 
 
 def write_case(case: Case, directory: Path) -> None:
@@ -271,3 +272,30 @@ def unigram_tokenizer(directory: Path, config: Mapping[str, Any]) -> None:
 def charsmap() -> str:
     """SentencePiece's form of a map that changes nothing: the size of its tree, one empty node, no texts."""
     return base64.b64encode(struct.pack("<I", 4) + struct.pack("<I", 0)).decode()
+
+
+def fallback_tokenizer(directory: Path, config: Mapping[str, Any]) -> None:
+    """A SentencePiece model as `tokenizer.json` has it: byte pairs that fall back to bytes."""
+    texts = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), "\u2581", *"abcdef", "ab", "\u2581a"]
+    added = [
+        {"id": i, "content": text, "special": True, "normalized": False, "single_word": False, "lstrip": False,
+         "rstrip": False}
+        for i, text in enumerate(texts[:3])
+    ]  # fmt: skip
+    for text in ("<|tool_call>", "<|other>"):
+        added.append({**added[0], "id": len(texts) + len(added) - 3, "content": text, "special": False})
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+        "pre_tokenizer": None, "post_processor": None,
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"},
+            {"type": "Fuse"}]},
+        "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None,
+                  "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True, "ignore_merges": False,
+                  "vocab": {text: i for i, text in enumerate(texts)}, "merges": [["a", "b"], ["\u2581", "a"]]},
+    }  # fmt: skip
+    (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>",
+                "unk_token": "<unk>"}  # fmt: skip
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))

@@ -12,6 +12,7 @@ from tests.models.create.convert.checkpoints import (
     Case,
     Shape,
     byte_pair_tokenizer,
+    fallback_tokenizer,
     sentencepiece_tokenizer,
     unigram_tokenizer,
     word_tokenizer,
@@ -230,11 +231,16 @@ def llama4() -> Case:
 def mistral3() -> Case:
     tensors = decoder(N_BPE, prefix="language_model.model.", head=24)
     tensors |= {"language_model.lm_head.weight": tensors.pop("lm_head.weight")}
-    tensors |= {"vision_tower.ln_pre.weight": (64,), "multi_modal_projector.norm.weight": (64,)}
+    tensors |= pixtral_tower()
     text = config("", "mistral", N_BPE, head_dim=24, rope_theta=1000000000.0)
     del text["architectures"]
-    members = {"architectures": ["Mistral3ForConditionalGeneration"], "model_type": "mistral3", "text_config": text}
-    return Case("Mistral-Tiny-3.1-Instruct", members, tensors, byte_pair_tokenizer(TEKKEN), pre="tekken")
+    members = {"architectures": ["Mistral3ForConditionalGeneration"], "model_type": "mistral3", "text_config": text,
+               "spatial_merge_size": 2,
+               "vision_config": {"model_type": "pixtral", "hidden_size": 32, "intermediate_size": 48, "image_size": 32,
+                                 "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 4, "head_dim": 16,
+                                 "hidden_act": "silu", "rope_theta": 10000.0}}  # fmt: skip
+    tokenizer = byte_pair_tokenizer(TEKKEN, ("<s>", "</s>", "[IMG_BREAK]"))
+    return Case("Mistral-Tiny-3.1-Instruct", members, tensors, tokenizer, pre="tekken", sees=True, files=PICTURES)
 
 
 def ministral3() -> Case:
@@ -253,24 +259,116 @@ def embedding_gemma() -> Case:
     return Case("embeddinggemma-tiny", members, tensors, sentencepiece_tokenizer(), dtype="F32", files=MEAN)
 
 
+PICTURES = {"preprocessor_config.json": {"image_mean": [0.5, 0.25, 0.5], "image_std": [0.5, 0.5, 0.75]}}
+
+
+def qwen25_tower() -> dict[str, Shape]:
+    tensors: dict[str, Shape] = {
+        "visual.patch_embed.proj.weight": (32, 3, 2, 4, 4), "visual.merger.ln_q.weight": (32,),
+        "visual.merger.mlp.0.weight": (128, 128), "visual.merger.mlp.0.bias": (128,),
+        "visual.merger.mlp.2.weight": (64, 128), "visual.merger.mlp.2.bias": (64,),
+    }  # fmt: skip
+    for block in range(4):
+        at = f"visual.blocks.{block}."
+        tensors |= {f"{at}norm{n}.weight": (32,) for n in (1, 2)}
+        tensors |= {f"{at}attn.qkv.weight": (96, 32), f"{at}attn.qkv.bias": (96,)}
+        tensors |= {f"{at}attn.proj.weight": (32, 32), f"{at}attn.proj.bias": (32,)}
+        for part, shape in (("gate", (48, 32)), ("up", (48, 32)), ("down", (32, 48))):
+            tensors |= {f"{at}mlp.{part}_proj.weight": shape, f"{at}mlp.{part}_proj.bias": shape[:1]}
+    return tensors
+
+
+def qwen3_tower(spoken: int) -> dict[str, Shape]:
+    tensors: dict[str, Shape] = {
+        "model.visual.patch_embed.proj.weight": (32, 3, 2, 4, 4), "model.visual.patch_embed.proj.bias": (32,),
+        "model.visual.pos_embed.weight": (16, 32),
+    }  # fmt: skip
+    mergers = ["merger", *(f"deepstack_merger_list.{i}" for i in range(spoken))]
+    for merger in mergers:
+        at, width = f"model.visual.{merger}.", 32 if merger == "merger" else 128
+        tensors |= {f"{at}norm.weight": (width,), f"{at}norm.bias": (width,)}
+        tensors |= {f"{at}linear_fc1.weight": (128, 128), f"{at}linear_fc1.bias": (128,)}
+        tensors |= {f"{at}linear_fc2.weight": (64, 128), f"{at}linear_fc2.bias": (64,)}
+    for block in range(2):
+        at = f"model.visual.blocks.{block}."
+        for name, shape in (("attn.qkv", (96, 32)), ("attn.proj", (32, 32)), ("mlp.linear_fc1", (48, 32)),
+                            ("mlp.linear_fc2", (32, 48))):  # fmt: skip
+            tensors |= {f"{at}{name}.weight": shape, f"{at}{name}.bias": shape[:1]}
+        tensors |= {f"{at}norm{n}.{part}": (32,) for n in (1, 2) for part in ("weight", "bias")}
+    return tensors
+
+
+def pixtral_tower() -> dict[str, Shape]:
+    tensors: dict[str, Shape] = {
+        "vision_tower.patch_conv.weight": (32, 3, 4, 4), "vision_tower.ln_pre.weight": (32,),
+        "multi_modal_projector.norm.weight": (32,), "multi_modal_projector.linear_1.weight": (64, 32),
+        "multi_modal_projector.linear_2.weight": (64, 64),
+        "multi_modal_projector.patch_merger.merging_layer.weight": (32, 128),
+    }  # fmt: skip
+    for block in range(3):
+        at = f"vision_tower.transformer.layers.{block}."
+        tensors |= {f"{at}{norm}.weight": (32,) for norm in ("attention_norm", "ffn_norm")}
+        tensors |= {f"{at}attention.{letter}_proj.weight": (32, 32) for letter in "qkvo"}
+        tensors |= feed_forward(f"{at}feed_forward.", 32, 48)
+    return tensors
+
+
+def siglip_tower() -> dict[str, Shape]:
+    at = "vision_tower.vision_model."
+    tensors: dict[str, Shape] = {
+        f"{at}embeddings.patch_embedding.weight": (32, 3, 4, 4), f"{at}embeddings.patch_embedding.bias": (32,),
+        f"{at}embeddings.position_embedding.weight": (64, 32), f"{at}post_layernorm.weight": (32,),
+        f"{at}post_layernorm.bias": (32,), "multi_modal_projector.mm_input_projection_weight": (32, 64),
+        "multi_modal_projector.mm_soft_emb_norm.weight": (32,),
+    }  # fmt: skip
+    for block in range(2):
+        at = f"vision_tower.vision_model.encoder.layers.{block}."
+        tensors |= {f"{at}layer_norm{n}.{part}": (32,) for n in (1, 2) for part in ("weight", "bias")}
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            tensors |= {f"{at}self_attn.{name}.weight": (32, 32), f"{at}self_attn.{name}.bias": (32,)}
+        for name, shape in (("fc1", (48, 32)), ("fc2", (32, 48))):
+            tensors |= {f"{at}mlp.{name}.weight": shape, f"{at}mlp.{name}.bias": shape[:1]}
+    return tensors
+
+
+def gemma3_that_sees() -> Case:
+    tensors = {f"language_model.{name}": shape
+               for name, shape in decoder(N_SPM, tied=True, norms=GEMMA_NORMS, qk_norms=16).items()}  # fmt: skip
+    text = config("", "gemma3_text", N_SPM, head_dim=16, sliding_window=64, rope_theta=1000000.0,
+                  rope_local_base_freq=10000.0)  # fmt: skip
+    del text["architectures"]
+    vision = {"model_type": "siglip_vision_model", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+              "num_attention_heads": 2, "image_size": 32, "patch_size": 4, "vision_use_head": False}  # fmt: skip
+    members = {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "text_config": text,
+               "vision_config": vision}  # fmt: skip
+    pictures = {"preprocessor_config.json": PICTURES["preprocessor_config.json"] | {"image_seq_length": 16}}
+    return Case("gemma-3-tiny-it", members, tensors | siglip_tower(), sentencepiece_tokenizer(), sees=True,
+                files=pictures)  # fmt: skip
+
+
 def qwen25_vl() -> Case:
-    tensors = decoder(N_BPE, biases=True) | {"visual.merger.ln_q.weight": (64,)}
+    tensors = decoder(N_BPE, biases=True) | qwen25_tower()
     rope = {"type": "mrope", "mrope_section": [2, 3, 3]}
-    members = config("Qwen2_5_VLForConditionalGeneration", "qwen2_5_vl", N_BPE, rope_scaling=rope)
-    return Case("Qwen2.5-VL-tiny", members, tensors, byte_pair_tokenizer(QWEN2), pre="qwen2")
+    vision = {"model_type": "qwen2_5_vl", "depth": 4, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2,
+              "patch_size": 4, "spatial_merge_size": 2, "fullatt_block_indexes": [1, 3],
+              "out_hidden_size": 64}  # fmt: skip
+    members = config("Qwen2_5_VLForConditionalGeneration", "qwen2_5_vl", N_BPE, rope_scaling=rope, vision_config=vision)
+    return Case("Qwen2.5-VL-tiny", members, tensors, byte_pair_tokenizer(QWEN2), pre="qwen2", sees=True, files=PICTURES)
 
 
-DEEPSTACK = {"deepstack_visual_indexes": [1, 2], "model_type": "qwen3_vl", "depth": 2}
+DEEPSTACK = {"deepstack_visual_indexes": [1], "model_type": "qwen3_vl", "depth": 2, "hidden_size": 32,
+             "intermediate_size": 48, "num_heads": 2, "patch_size": 4, "spatial_merge_size": 2,
+             "num_position_embeddings": 16, "out_hidden_size": 64}  # fmt: skip
 
 
 def qwen3_vl() -> Case:
     tensors = decoder(N_BPE, prefix="model.language_model.", head=32, qk_norms=32)
-    tensors["model.visual.pos_embed.weight"] = (4, 64)
+    tensors |= qwen3_tower(1)
     rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "mrope_interleaved": True}
     text = config("Qwen3VLForConditionalGeneration", "qwen3_vl_text", N_BPE, head_dim=32, rope_scaling=rope)
     members = {"architectures": ["Qwen3VLForConditionalGeneration"], "model_type": "qwen3_vl", "text_config": text,
                "vision_config": DEEPSTACK}  # fmt: skip
-    return Case("Qwen3-VL-tiny", members, tensors, byte_pair_tokenizer(QWEN2), pre="qwen2")
+    return Case("Qwen3-VL-tiny", members, tensors, byte_pair_tokenizer(QWEN2), pre="qwen2", sees=True, files=PICTURES)
 
 
 def qwen3_vl_moe() -> Case:
@@ -356,11 +454,67 @@ def qwen35(*, moe: bool) -> Case:
     return Case(f"Qwen3.5-tiny{'-moe' * moe}", members, tensors, byte_pair_tokenizer(QWEN35), pre="qwen35")
 
 
+def fallback() -> Case:
+    members = config("LlamaForCausalLM", "llama", 270)
+    return Case("llama-without-spm", members, decoder(270), fallback_tokenizer)
+
+
+def gemma3n() -> Case:
+    tensors = decoder(N_SPM - 8, prefix="model.language_model.", tied=True, norms=GEMMA_NORMS, qk_norms=16)
+    at = "model.language_model."
+    tensors |= {f"{at}embed_tokens_per_layer.weight": (N_SPM - 8, 16), f"{at}per_layer_projection_norm.weight": (8,)}
+    tensors[f"{at}per_layer_model_projection.weight"] = (16, 64)
+    for number in range(3):
+        tensors |= {
+            f"{at}{name}.{number}.weight": (64, 64) for name in ("altup_projections", "altup_unembed_projections")
+        }
+    for block in range(2):
+        at = f"model.language_model.layers.{block}."
+        tensors |= {
+            f"{at}altup.correct_output_scale": (64,), f"{at}altup.correction_coefs.weight": (4, 4),
+            f"{at}altup.modality_router.weight": (4, 64), f"{at}altup.prediction_coefs.weight": (16, 4),
+            f"{at}altup.router_norm.weight": (64,), f"{at}laurel.linear_left.weight": (8, 64),
+            f"{at}laurel.linear_right.weight": (64, 8), f"{at}laurel.post_laurel_norm.weight": (64,),
+            f"{at}per_layer_input_gate.weight": (8, 64), f"{at}per_layer_projection.weight": (64, 8),
+            f"{at}post_per_layer_input_norm.weight": (64,),
+        }  # fmt: skip
+    text = config("", "gemma3n_text", N_SPM, head_dim=16, sliding_window=32, rope_theta=1000000.0, altup_num_inputs=4,
+                  rope_local_base_freq=10000.0, intermediate_size=[96, 96], vocab_size_per_layer_input=N_SPM - 8,
+                  hidden_size_per_layer_input=8, altup_active_idx=0, num_kv_shared_layers=1, laurel_rank=8,
+                  activation_sparsity_pattern=[0.95, 0.0], final_logit_softcapping=30.0,
+                  layer_types=["sliding_attention", "full_attention"])  # fmt: skip
+    del text["architectures"]
+    members = {"architectures": ["Gemma3nForConditionalGeneration"], "model_type": "gemma3n", "text_config": text}
+    return Case("gemma-3n-tiny", members, tensors, sentencepiece_tokenizer())
+
+
+def gemma4() -> Case:
+    tensors: dict[str, Shape] = {}
+    for name, shape in decoder(270, prefix="model.language_model.", tied=True, norms=GEMMA_NORMS, mlp=True).items():
+        tensors[name] = shape
+    for block, head in ((0, 16), (1, 32)):
+        at = f"model.language_model.layers.{block}."
+        tensors |= {f"{at}self_attn.q_proj.weight": (4 * head, 64), f"{at}self_attn.o_proj.weight": (64, 4 * head)}
+        tensors |= {f"{at}self_attn.{letter}_proj.weight": (2 * head, 64) for letter in "kv"}
+        tensors |= {f"{at}self_attn.{letter}_norm.weight": (head,) for letter in "qk"}
+        tensors[f"{at}layer_scalar"] = (1,)
+    rope = {"full_attention": {"rope_type": "proportional", "rope_theta": 1000000.0, "partial_rotary_factor": 0.25},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}  # fmt: skip
+    text = config("", "gemma4_text", 270, head_dim=16, global_head_dim=32, sliding_window=32, rope_parameters=rope,
+                  num_kv_shared_layers=0, use_double_wide_mlp=False, final_logit_softcapping=30.0,
+                  moe_intermediate_size=None, hidden_size_per_layer_input=0, num_global_key_value_heads=2,
+                  layer_types=["sliding_attention", "full_attention"])  # fmt: skip
+    del text["architectures"], text["rope_theta"]
+    members = {"architectures": ["Gemma4ForConditionalGeneration"], "model_type": "gemma4", "text_config": text}
+    return Case("gemma-4-tiny", members, tensors, fallback_tokenizer)
+
+
 MORE_CASES = {
     case.name: case
     for case in (
         nomic_bert(), nomic_bert_moe(), gpt_oss(), deepseek3(), glm4_moe_lite(), lfm2(), lfm2_moe(), llama4(),
-        mistral3(), ministral3(), embedding_gemma(), qwen25_vl(), qwen3_vl(), qwen3_vl_moe(), qwen3_next(), qwen35(moe=False),
-        qwen35(moe=True),
+        mistral3(), ministral3(), embedding_gemma(), gemma3_that_sees(), qwen25_vl(),
+        qwen3_vl(), qwen3_vl_moe(), qwen3_next(), qwen35(moe=False),
+        qwen35(moe=True), fallback(), gemma3n(), gemma4(),
     )
 }  # fmt: skip

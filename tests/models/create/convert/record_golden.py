@@ -50,7 +50,7 @@ def record(name: str, scratch: Path) -> None:
     directory = scratch / name
     write_case(case, directory)
     with torch.inference_mode():
-        parts = [(ModelType.TEXT, name)]
+        parts = [(ModelType.TEXT, name), *([(ModelType.MMPROJ, f"mmproj-{name}")] if case.sees else [])]
         for kind, title in parts:
             architecture = get_model_architecture(ModelBase.load_hparams(directory, False), kind)
             model_class = get_model_class(architecture, mmproj=kind is ModelType.MMPROJ)
