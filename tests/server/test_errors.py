@@ -15,7 +15,10 @@ from server.errors import EXPECTED, OF_THE_ENGINE, STATUSES, find_status, status
 
 ROOTS = (registry.errors.RegistryError, models.errors.ModelError, server.errors.ServerError)
 ROOT = Path(__file__).parents[2]
-NOT_IN_THE_SERVER = ("models/engine", "models/llama", "models/sampling", "models/runner/worker.py", "server/cli")
+NOT_IN_THE_SERVER = (
+    *("models/engine", "models/llama", "models/sampling", "models/runner/worker.py", "server/cli"),
+    "models/create/importance.py",  # told by the process that quantizes, in a text
+)
 
 
 def error_classes() -> list[type[Exception]]:
