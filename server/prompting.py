@@ -110,10 +110,12 @@ async def _fitting(
     """
     fewest, most = 0, len(messages) - 1 if request.truncate else 0
     best: Prompt | None = None
+    whole = ""
     while fewest < most:
         n_dropped = fewest if fewest < DROPPED_IN_TURN else (fewest + most) // 2
         kept = without_oldest(messages, n_dropped)
         prompt = await asyncio.to_thread(writer.prompt, kept)
+        whole = whole or prompt.text
         if await _fits(prompt, kept, spec, runner):
             most, best = n_dropped, prompt
         else:
@@ -122,6 +124,8 @@ async def _fitting(
         logger.info("the oldest %d of %d messages do not fit the context", most, len(messages))
     if best is None:
         best = await asyncio.to_thread(writer.prompt, without_oldest(messages, most))
+    if most:
+        best = replace(best, n_whole=len(await runner.tokenize(whole, add_special=True)))
     if spec.prompt_source.is_native:  # Compat: what the original says of such a prompt counts all that it was given
         return replace(best, n_images=count_images(messages))
     return best

@@ -72,8 +72,14 @@ def _with_logprobs(deltas: list[Delta], chunk: wire.Chunk) -> list[Delta]:
     return [*deltas[:-1], replace(deltas[-1], logprobs=logprobs)]
 
 
-def finished_event(message: wire.Finished, reader: ReplyReader, load_ns: int, arrived_ns: int) -> Finished:
-    """The end of a reply, with what the reader still held back."""
+def finished_event(
+    message: wire.Finished, reader: ReplyReader, load_ns: int, arrived_ns: int, *, n_whole: int
+) -> Finished:
+    """The end of a reply, with what the reader still held back.
+
+    `n_whole`: tokens of the prompt before messages were left out of it; 0: none were.
+    """
+    n_whole = max(n_whole, message.n_prompt + message.n_truncated if message.n_truncated else 0)
     usage = Usage(
         n_prompt=message.n_prompt,
         n_cached=message.n_cached,
@@ -82,11 +88,12 @@ def finished_event(message: wire.Finished, reader: ReplyReader, load_ns: int, ar
         decode_ns=max(message.decode_ns, SHORTEST_NS) if message.n_generated else 0,
         load_ns=load_ns,
         total_ns=time.monotonic_ns() - arrived_ns,
-        n_truncated=message.n_truncated,
+        n_original=n_whole,
         n_shifted=message.n_shifted,
         n_thinking=min(reader.n_thinking, message.n_generated),
     )
-    return Finished(DONE_REASONS[message.reason], usage, reader.finish())
+    is_context_full = message.reason is Reason.CONTEXT
+    return Finished(DONE_REASONS[message.reason], usage, reader.finish(), is_context_full=is_context_full)
 
 
 def _joined(deltas: list[Delta]) -> Delta:

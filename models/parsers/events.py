@@ -77,8 +77,8 @@ class Usage:
     load_ns: int = 0
     """From the arrival of the request until it had a runner."""
     total_ns: int = 0
-    n_truncated: int = 0
-    """Prompt tokens dropped to fit the context."""
+    n_original: int = 0
+    """Tokens that the prompt would have had, had all of it fitted the context; 0: it did."""
     n_shifted: int = 0
     """Tokens that the context lost while the reply was generated."""
     n_thinking: int = 0
@@ -95,6 +95,8 @@ class Finished:
     """What came in the very last moment: tool calls of the native path, held-back text."""
     context: tuple[int, ...] = ()
     """Tokens of prompt and reply, for the deprecated `context` of generate."""
+    is_context_full: bool = False
+    """With `LENGTH`: it was not the limit of the request that ended the reply."""
 
 
 Event = Delta | Finished

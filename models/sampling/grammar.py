@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
     from llguidance import LLMatcher, LLTokenizer
 
+_FORMATS = ("json", "json_schema")
 MAX_CONSTRAINT_CHARS = 1024 * 1024
 _MAX_ERROR_CHARS = 500
+
+_NO_FORCING = '\n%llguidance {"no_forcing": true}'
+"""Compat: text that a format leaves no choice about is still the model's to cut into tokens, which are counted."""
 
 # Compat: prompting 7, the grammar of format "json": one object, no white space before it and none after it.
 _JSON_OBJECT = r"""
@@ -124,7 +128,8 @@ class Grammars:
         if len(constraint.text) > MAX_CONSTRAINT_CHARS:
             raise InvalidConstraint(f"the {constraint.kind} is longer than {MAX_CONSTRAINT_CHARS} characters")
         tags = (self._tag_rules(i, tag) for i, tag in enumerate(constraint.tags))
-        grammar = LLMatcher.grammar_from_lark("\n".join((_to_lark(constraint), *tags)))
+        lark = "\n".join((_to_lark(constraint), *tags))
+        grammar = LLMatcher.grammar_from_lark(lark + _NO_FORCING if constraint.kind in _FORMATS else lark)
         if self._tokenizer is None:
             self._tokenizer = _prepare(self._vocabulary)
         native = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))

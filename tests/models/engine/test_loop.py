@@ -115,7 +115,7 @@ def test_a_constraint_decides_what_may_be_said_and_when_it_is_complete() -> None
     assert (case.finished(1).reason, case.finished(1).n_generated) == (Reason.STOP, 6)
 
 
-YES_OR_NO = Constraint("json_schema", '{"enum": ["yes, indeed", "no, never"]}')
+YES_OR_NO = Constraint("gbnf", 'root ::= "\\"yes, indeed\\"" | "\\"no, never\\""')
 
 
 def test_what_a_constraint_leaves_no_choice_about_is_computed_in_one_step() -> None:
@@ -126,6 +126,13 @@ def test_what_a_constraint_leaves_no_choice_about_is_computed_in_one_step() -> N
     assert len(case.fake.steps) <= 3, "the quote, the first letter; the rest follows from them"
     assert case.finished(1).n_generated == 14
     assert sum(chunk.n_tokens for chunk in case.chunks(1)) == 13
+
+
+def test_what_a_format_leaves_no_choice_about_is_cut_into_tokens_by_the_model() -> None:
+    case = EngineCase(says('"yes'))
+    case.submit(1, "a:", constraint=Constraint("json_schema", '{"enum": ["yes", "no"]}'))
+    case.run()
+    assert [chunk.text for chunk in case.chunks(1)] == list('"yes"')
 
 
 def test_forced_tokens_count_against_the_limit_and_may_complete_a_stop_string() -> None:
