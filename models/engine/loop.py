@@ -206,6 +206,7 @@ class Engine:
         if outcome is not Outcome.DONE:
             self._slots.clear(slot)
             return False
+        self.when_computed()
         logits = context.logits()[0] if output else None
         self._slots.advance(slot, n)
         if logits is not None:

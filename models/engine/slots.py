@@ -69,7 +69,7 @@ class Slots:
             if not self._rules.can_go_back:
                 self.all[placement.slot].stop_at(placement.n)  # so that its state can be copied there
             return Admission.WAITS
-        if not self._has_cells(len(prompt) - placement.n_reused):
+        if not self._has_cells(len(prompt), placement.n_reused):
             return Admission.NO_ROOM
         slot = self.all[placement.slot]
         n_reused = self._take_over(placement)
@@ -109,10 +109,8 @@ class Slots:
             return None
         if self._side.slot is None:
             n_cells = sum(slot.n_computed - slot.n_shared for slot in self.all)
-            slot = next(
-                (slot for slot in self.running if slot.n_next > 1 and not slot.is_parked and not slot.has_media), None
-            )
-            if slot is not None and self._side.suits(slot, n_cells):
+            suited = (slot for slot in self.running if not slot.is_parked and self._side.suits(slot, n_cells))
+            if (slot := next(suited, None)) is not None:
                 self._side.take(slot)
         return self._side.slot
 
@@ -207,11 +205,16 @@ class Slots:
     def _low(self, slot: Slot) -> int:
         return self._context.span(slot.seq_id)[0] if self._rules.n_swa and slot.n_computed else 0
 
-    def _has_cells(self, n_new: int) -> bool:
-        """Whether so many tokens more have room beside what runs; what idle slots hold does not count."""
-        n_taken = sum(slot.n_tokens - slot.n_shared + _GROWTH for slot in self.running)
+    def _has_cells(self, n_prompt: int, n_reused: int) -> bool:
+        """Whether a prompt has room beside what runs; what idle slots hold does not count, since it can go."""
+        n_taken = sum(self._soon(slot.n_tokens) - slot.n_shared for slot in self.running)
         n_shared = max((slot.n_shared for slot in self.running), default=0)
-        return not self.running or n_taken + n_shared + n_new + _GROWTH <= self._context.n_cells
+        n_new = self._soon(n_prompt) - n_reused
+        return not self.running or n_taken + n_shared + n_new <= self._context.n_cells
+
+    def _soon(self, n_tokens: int) -> int:
+        """The cells that a sequence of so many tokens will soon have."""
+        return min(n_tokens + _GROWTH, self._n_ctx)
 
     # ---- taking over -----------------------------------------------------------------------------------------------
 

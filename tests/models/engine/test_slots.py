@@ -168,6 +168,13 @@ def test_nobody_is_admitted_whom_the_cells_would_not_hold() -> None:
     admit(slots, "c" * 20)
 
 
+def test_as_many_as_have_a_whole_context_are_admitted() -> None:
+    context = FakeContext(hashes, n_cells=600)
+    slots = Slots(context, 3, 200)
+    for name in "abc":
+        admit(slots, name * 190)
+
+
 def test_one_that_is_alone_is_admitted_in_any_case() -> None:
     slots = Slots(FakeContext(hashes, n_cells=10), 2, 200)
     assert slots.admit(sequence("a" * 100), 0) is Admission.ADMITTED
