@@ -33,7 +33,8 @@ def write(name: str, path: Path, *, pre_tokenizer: str = "gpt-2") -> Path:
     ones = np.ones(WIDTH, np.float32)
     gain = WIDTH**-0.5 if architecture == "gemma3" else 1.0  # which scales its embeddings itself
     embedding = noise(1, 260, WIDTH) * np.float32(gain)
-    tensors: Tensors = {"token_embd.weight": embedding, "output_norm.weight": ones}
+    last_norm = "token_embd_norm.weight" if architecture == "lfm2" else "output_norm.weight"
+    tensors: Tensors = {"token_embd.weight": embedding, last_norm: ones}
     for i in range(LAYERS):
         tensors |= {f"blk.{i}.{key}": value for key, value in layer(i).items()}
     for key, value in tensors.items():
@@ -140,10 +141,55 @@ def _jamba_layer(i: int) -> Tensors:
     return _mamba(100 * i + 10) | {name: np.ones(n, np.float32) for name, n in norms.items()} | feed_forward
 
 
+def _mamba2(w: gguf.GGUFWriter) -> None:
+    _mamba_only(w)
+    w.add_ssm_group_count(1)
+
+
+def _mamba2_layer(i: int) -> Tensors:
+    seed = 100 * i + 10
+    mixed = INNER + 2 * STATE  # what the convolution sees: the input, B and C
+    return {
+        "attn_norm.weight": np.ones(WIDTH, np.float32),
+        "ssm_in.weight": _matrix(seed, INNER + mixed + RANK, WIDTH, 2.0),
+        "ssm_conv1d.weight": _matrix(seed + 1, mixed, CONV, 2.0),
+        "ssm_conv1d.bias": noise(seed + 2, mixed) * np.float32(0.1),
+        "ssm_dt.bias": noise(seed + 5, RANK) * np.float32(0.1),
+        "ssm_a": -np.arange(1, RANK + 1, dtype=np.float32).reshape(RANK, 1) / RANK,
+        "ssm_d": np.ones((RANK, 1), np.float32),
+        "ssm_norm.weight": np.ones((1, INNER), np.float32),
+        "ssm_out.weight": _matrix(seed + 6, WIDTH, INNER, 2.0),
+    }
+
+
+def _lfm2(w: gguf.GGUFWriter) -> None:
+    """Every other layer attends; the others have short convolutions."""
+    w.add_head_count(HEADS)
+    w.add_head_count_kv([0, HEADS] * (LAYERS // 2))
+    w.add_rope_dimension_count(WIDTH // HEADS)
+    w.add_shortconv_l_cache(CONV)
+
+
+def _lfm2_layer(i: int) -> Tensors:
+    feed_forward = _feed_forward(100 * i + 20)
+    if i % 2:
+        head = np.ones(WIDTH // HEADS, np.float32)
+        return _attention(100 * i + 10) | feed_forward | {"attn_q_norm.weight": head, "attn_k_norm.weight": head}
+    convolution = {
+        "attn_norm.weight": np.ones(WIDTH, np.float32),
+        "shortconv.in_proj.weight": _matrix(100 * i + 10, 3 * WIDTH, WIDTH, 2.0),
+        "shortconv.conv.weight": _matrix(100 * i + 11, WIDTH, CONV, 2.0),
+        "shortconv.out_proj.weight": _matrix(100 * i + 12, WIDTH, WIDTH, 2.0),
+    }
+    return convolution | feed_forward
+
+
 Describe = Callable[[gguf.GGUFWriter], None]
 ARCHITECTURES: dict[str, tuple[str, Describe, Callable[[int], Tensors]]] = {
     "attention": ("llama", _heads, lambda i: _attention(100 * i + 10) | _feed_forward(100 * i + 20)),
     "sliding window": ("gemma3", _gemma3, _gemma3_layer),
     "recurrent": ("mamba", _mamba_only, lambda i: _mamba(100 * i + 10)),
+    "recurrent, second kind": ("mamba2", _mamba2, _mamba2_layer),
     "hybrid": ("jamba", _jamba, _jamba_layer),
+    "short convolutions": ("lfm2", _lfm2, _lfm2_layer),
 }
