@@ -18,6 +18,7 @@ import json
 import os
 import random
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -313,6 +314,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--kills", type=int, default=50)
     args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped, too
     chosen = args.cases or CASES
     size_bytes = args.megabytes * 1_000_000
     reached = []
