@@ -17,7 +17,7 @@ from tests.described.description import describe
 from tools.server_process import ServerProcess
 
 SCHEMATHESIS = Path(__file__).parent.parent.parent / ".cache" / "clients" / "bin" / "schemathesis"
-N_EACH = int(os.environ.get("TEST_SCHEMATHESIS_N", "20"))
+N_EACH = int(os.environ.get("TEST_SCHEMATHESIS_N", "10"))
 """Requests for each route. A longer search, by hand: TEST_SCHEMATHESIS_N=1000."""
 LIMIT_S = 60 + 10 * N_EACH
 
