@@ -50,7 +50,8 @@ def memory_need(facts: GGUFFacts, config: RunnerConfig, *, others_bytes: int = 0
         weights_bytes=(facts.weights_bytes or facts.size_bytes) + others_bytes,
         cache_bytes=cache_bytes(facts, n_cells, config.kv_type, n_sequences=config.n_parallel)
         + cache_bytes(facts, n_aside, config.kv_type),
-        compute_bytes=compute_bytes(facts, n_cells, config.n_batch, n_sequences=config.n_parallel),
+        compute_bytes=compute_bytes(facts, n_cells, config.n_batch, n_sequences=config.n_parallel)
+        + (compute_bytes(facts, n_aside, config.n_batch) if n_aside else 0),
     )
 
 

@@ -95,12 +95,11 @@ class Slot:
             bisect.insort(self._stops, n)
 
     def advance(self, n: int) -> bool:
-        """The next `n` tokens are computed. True: that is where to stop."""
+        """The next `n` tokens are computed. True: that is where to stop, or past it, as an image may lead."""
         self.n_computed += n
-        if self._stops and self._stops[0] <= self.n_computed:
-            self._stops.pop(0)
-            return True
-        return False
+        n_stops = len(self._stops)
+        self._stops = [stop for stop in self._stops if stop > self.n_computed]
+        return len(self._stops) < n_stops
 
     def holding(self, low: int) -> Holding:
         """What the prefix rules see of it; nobody waits for one that waits itself."""

@@ -12,7 +12,7 @@ from models.engine.prefix import Holding, MemoryRules, NotYet, Placement, place,
 from models.engine.radix import RadixTree
 from models.engine.saved import LEAST_TOKENS, SavedState, SavedStates
 from models.engine.sequence import Sequence
-from models.engine.side import Side
+from models.engine.side import LONG_PROMPT, Side
 from models.engine.slot import Slot
 
 BEFORE_END = 16
@@ -107,7 +107,7 @@ class Slots:
         """The slot whose prompt is computed apart, chosen anew when there is none."""
         if self._side is None:
             return None
-        if self._side.slot is None:
+        if self._side.slot is None and any(slot.n_pending >= LONG_PROMPT for slot in self.running):
             n_cells = sum(slot.n_computed - slot.n_shared for slot in self.all)
             suited = (slot for slot in self.running if not slot.is_parked and self._side.suits(slot, n_cells))
             if (slot := next(suited, None)) is not None:
