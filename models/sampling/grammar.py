@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from models.errors import InvalidConstraint
 from models.runner.messages import Constraint
 from models.sampling.chain import Floats
 from models.sampling.closed import close_objects
+from models.sampling.constraint_errors import ENDLESS, explain, place_in_schema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _FORMATS = ("json", "json_schema")
 MAX_CONSTRAINT_CHARS = 1024 * 1024
-_MAX_ERROR_CHARS = 500
 
 _NO_FORCING = '\n%llguidance {"no_forcing": true}'
 """Compat: text that a format leaves no choice about is still the model's to cut into tokens, which are counted."""
@@ -89,6 +88,10 @@ class Matcher:
         tokens: npt.NDArray[np.intp] = words[rows] * 32 + places
         return tokens[tokens < self._n_vocab]
 
+    def can_begin(self) -> bool:
+        """Whether there is anything that may come next. Raises: InvalidConstraint."""
+        return len(self.allowed()) > 0
+
     def forced(self) -> Sequence[int]:
         """The tokens that come next, where the grammar leaves no choice; without ends."""
         return self._matcher.compute_ff_tokens()
@@ -106,7 +109,7 @@ class Matcher:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise InvalidConstraint(_one_line(self._matcher.get_error()))
+            raise InvalidConstraint(explain("", self._matcher.get_error()))
 
 
 class Grammars:
@@ -123,19 +126,35 @@ class Grammars:
 
     def matcher(self, constraint: Constraint) -> Matcher:
         """Compile a constraint. Raises: InvalidConstraint."""
-        from llguidance import LLMatcher, LLParserLimits  # here, since most runners never constrain anything
-
         if len(constraint.text) > MAX_CONSTRAINT_CHARS:
             raise InvalidConstraint(f"the {constraint.kind} is longer than {MAX_CONSTRAINT_CHARS} characters")
         tags = (self._tag_rules(i, tag) for i, tag in enumerate(constraint.tags))
         lark = "\n".join((_to_lark(constraint), *tags))
-        grammar = LLMatcher.grammar_from_lark(lark + _NO_FORCING if constraint.kind in _FORMATS else lark)
+        native = self._compile(lark + _NO_FORCING if constraint.kind in _FORMATS else lark)
+        if native.is_error():
+            reason = explain(constraint.kind, native.get_error())
+            place = self._place(constraint.text) if constraint.kind == "json_schema" else ""
+            raise InvalidConstraint(f"invalid {constraint.kind}{f' at {place}' if place else ''}: {reason}")
+        matcher = Matcher(native, self._vocabulary.n_tokens, self._vocabulary.end_tokens)
+        try:
+            begins = matcher.can_begin()
+        except InvalidConstraint as error:
+            raise InvalidConstraint(f"invalid {constraint.kind}: {error}") from error
+        if not begins:
+            raise InvalidConstraint(f"invalid {constraint.kind}: {ENDLESS}")
+        return matcher
+
+    def _compile(self, lark: str) -> LLMatcher:
+        from llguidance import LLMatcher, LLParserLimits  # here, since most runners never constrain anything
+
         if self._tokenizer is None:
             self._tokenizer = _prepare(self._vocabulary)
-        native = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))
-        if native.is_error():
-            raise InvalidConstraint(f"invalid {constraint.kind}: {_one_line(native.get_error())}")
-        return Matcher(native, self._vocabulary.n_tokens, self._vocabulary.end_tokens)
+        grammar = LLMatcher.grammar_from_lark(lark)
+        return LLMatcher(self._tokenizer, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))
+
+    def _place(self, schema: str) -> str:
+        """Which part of a schema that does not compile is to blame."""
+        return place_in_schema(json.loads(schema), lambda part: self._compile(_lark_of_schema(part)).is_error())
 
     def _tag_rules(self, i: int, tag: str) -> str:
         """The rules for a text that may be a control token, which grammars name by its number."""
@@ -155,14 +174,16 @@ def _to_lark(constraint: Constraint) -> str:
             case "json":
                 return _JSON_OBJECT
             case "json_schema":
-                return f"start: %json {_schema(constraint.text)}"
+                return _lark_of_schema(_schema(constraint.text))
             case "lark":
                 return constraint.text
             case "gbnf":
                 return _from_gbnf(constraint.text)
             case "regex":
                 return f"start: TEXT\nTEXT: /{regex_to_lark(constraint.text, '')}/"
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise InvalidConstraint(f"invalid {constraint.kind}: too deep a recursion") from error
+    except ValueError as error:
         raise InvalidConstraint(f"invalid {constraint.kind}: {error}") from error
     raise InvalidConstraint(f"unknown kind of constraint: {constraint.kind}")
 
@@ -180,18 +201,17 @@ def _from_gbnf(text: str) -> str:
     return lark
 
 
-def _schema(text: str) -> str:
-    """The schema with options for the one who reads it. Raises: ValueError, RecursionError."""
+def _schema(text: str) -> dict[str, Any]:
+    """Raises: ValueError, RecursionError."""
     schema = json.loads(text)
     if not isinstance(schema, dict):
         raise ValueError("a JSON schema must be an object")
-    return json.dumps(close_objects(schema) | {"x-guidance": _SCHEMA_OPTIONS})
+    return schema
 
 
-def _one_line(error: str) -> str:
-    """llguidance appends the grammar, line by line, to what it says."""
-    said = re.split(r"\n\s*\d+ \|", error.strip())[0]
-    return " ".join(said.split())[:_MAX_ERROR_CHARS]
+def _lark_of_schema(schema: dict[str, Any]) -> str:
+    """A grammar of what a schema describes, with options for the one who reads it. Raises: RecursionError."""
+    return f"start: %json {json.dumps(close_objects(schema) | {'x-guidance': _SCHEMA_OPTIONS})}"
 
 
 class _Tokens:

@@ -130,8 +130,8 @@ def test_a_named_tool_is_called_once(syntax: CallSyntax, text: str, calls: Calls
 
 
 ATEM = '<atem:function_calls>\n<atem:invoke name="{}">\n{}</atem:invoke>\n</atem:function_calls>'
-ROME = ' to=get_weather<|message|>' + ATEM.format("get_weather", '<atem:parameter name="city">Rome</atem:parameter>\n')
-ADD = ' to=add<|message|>' + ATEM.format("add", '<atem:parameter name="a">1</atem:parameter>\n')
+ROME = " to=get_weather<|message|>" + ATEM.format("get_weather", '<atem:parameter name="city">Rome</atem:parameter>\n')
+ADD = " to=add<|message|>" + ATEM.format("add", '<atem:parameter name="a">1</atem:parameter>\n')
 THOUGHT, AGAIN = " to=self<|message|>hm <b>\n", "<|eom|><|start|>assistant"
 NESTED: dict[str, Any] = {
     "list": {"type": "array", "items": {"type": "string"}},

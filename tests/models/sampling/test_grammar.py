@@ -149,6 +149,17 @@ def test_it_is_known_when_nothing_can_follow(grammars: Grammars) -> None:
         ("lark", "start: missing", "missing"),
         ("regex", "(a", "unclosed group"),
         ("poem", "", "poem"),
+        ("json_schema", '{"$ref": "#"}', "refers to itself without end"),
+        (
+            "json_schema",
+            '{"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}',
+            "end",
+        ),
+        ("json_schema", '{"properties": {"a": {"items": {"type": "banana"}}}}', "at #/properties/a/items: "),
+        ("json_schema", '{"anyOf": [{"type": "string"}, {"type": "string", "pattern": "("}]}', "at #/anyOf/1: "),
+        ("regex", "ab(c", "unclosed group at character 3"),
+        ("lark", 'start: "a"\nx: (', "line 2, column 5"),
+        ("gbnf", "root ::= " + "(" * 5000 + '"a"' + ")" * 5000, "recursion"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_with_the_reason(
