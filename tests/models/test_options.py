@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
 from models.errors import OptionTypeError
+from models.option_types import SAMPLERS
 from models.options import (
+    NAMES,
     ModelLimits,
     RunnerDefaults,
     can_serve,
@@ -107,3 +110,58 @@ def test_an_automatic_number_of_gpu_layers_never_differs() -> None:
     assert can_serve(loaded, config(ModelLimits(8192)))
     assert not can_serve(loaded, config(ModelLimits(8192), num_gpu=6))
     assert not can_serve(loaded, config(ModelLimits(8192), num_thread=1))
+
+
+@pytest.mark.parametrize(
+    ("said", "pairs"),
+    [
+        ([[15043, 1.5], ["Hello", -2]], ((15043, 1.5), ("Hello", -2.0))),
+        ([[7, False]], ((7, -math.inf),)),
+        ({"15043": -100, "Hello": 1, "-3": 2}, ((15043, -100.0), ("Hello", 1.0), (-3, 2.0))),
+        (["15043-1.5", "7+2"], ((15043, -1.5), (7, 2.0))),
+        ([], ()),
+        ({}, ()),
+    ],
+)
+def test_biases_come_in_several_forms(said: Any, pairs: tuple[tuple[int | str, float], ...]) -> None:
+    assert sampling_of(parse_options({"logit_bias": said})).logit_bias == pairs
+
+
+@pytest.mark.parametrize(
+    "said", ["x", 3, [[1]], [[1, True]], [[1.5, 1]], [[True, 1]], ["Hello"], [["a", "b"]], {"1": None}]
+)
+def test_other_forms_of_biases_are_refused(said: Any) -> None:
+    with pytest.raises(OptionTypeError, match=r'option "logit_bias" must be of '):
+        parse_options({"logit_bias": said})
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        (["top_k", "temperature"], ("top_k", "temperature")),
+        (
+            ["Top-K", "minp", "nucleus", "temp", "typical_p", "infill"],
+            ("top_k", "min_p", "top_p", "temperature", "typ_p"),
+        ),
+        ("kpt", ("top_k", "top_p", "temperature")),
+        ("edskypmxt", SAMPLERS),
+        ("top_k;dry; xtc", ("top_k", "dry", "xtc")),
+        (["min_p;temperature"], ("min_p", "temperature")),
+        ("top_k", ("top_k",)),
+        ("", ()),
+        ([], ()),
+    ],
+)
+def test_the_order_of_samplers_comes_in_several_forms(said: Any, names: tuple[str, ...]) -> None:
+    assert sampling_of(parse_options({"samplers": said})).samplers == names
+
+
+def test_the_further_samplers_are_options_and_parameters() -> None:
+    further = {
+        "mirostat": 2, "mirostat_tau": 4.0, "mirostat_eta": 0.5, "dry_multiplier": 0.5, "dry_base": 2.0,
+        "dry_allowed_length": 3, "dry_penalty_last_n": 10, "dry_sequence_breakers": ("x",), "xtc_probability": 0.5,
+        "xtc_threshold": 0.25, "top_n_sigma": 1.5, "dynatemp_range": 0.5, "dynatemp_exponent": 2.0,
+    }  # fmt: skip
+    sampling = sampling_of(parse_options(further))
+    assert {name: getattr(sampling, name) for name in further} == further
+    assert further.keys() | {"logit_bias", "samplers"} <= NAMES

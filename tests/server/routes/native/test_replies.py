@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -79,6 +80,25 @@ GENERATE_RECORDS = [
 @pytest.mark.parametrize(("event", "record"), GENERATE_RECORDS)
 def test_records_of_a_completion(event: Delta | Finished, record: str) -> None:
     assert untimed(GenerateEncoder("m").record(event)) == record
+
+
+@pytest.mark.parametrize("encoder", [ChatEncoder("m"), GenerateEncoder("m")])
+@pytest.mark.parametrize(
+    ("finished", "told"),
+    [
+        (Finished(DoneReason.LENGTH, USAGE, is_context_full=True), ',"done_detail":"context"'),
+        (
+            Finished(DoneReason.STOP, replace(USAGE, n_original=1200)),
+            ',"truncated":true,"prompt_original_count":1200,"prompt_kept_count":7',
+        ),
+        (Finished(DoneReason.LENGTH, replace(USAGE, n_shifted=30)), ',"shifted_count":30'),
+    ],
+)
+def test_what_the_context_had_no_room_for_is_told(
+    encoder: ChatEncoder | GenerateEncoder, finished: Finished, told: str
+) -> None:
+    assert encoder.record(finished).endswith(f"{METRICS}{told}}}\n".encode())
+    assert encoder.collect([Delta("a"), finished]).body.endswith(f"{METRICS}{told}}}".encode())
 
 
 def test_the_name_is_echoed_as_it_was_sent() -> None:

@@ -147,6 +147,37 @@ def test_log_probabilities_are_counted(fields: dict[str, Any], n: int | None) ->
     assert to_generate_request(generate_body(**fields), 0).n_logprobs == n
 
 
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({"grammar": "root ::= x"}, False),
+        ({"regex": "a+", "format": None}, False),
+        ({"regex": "a+", "format": ""}, False),
+        ({"regex": "a+", "grammar": ""}, False),
+        ({"regex": "a+", "format": "json"}, True),
+        ({"grammar": "root ::= x", "format": {"type": "object"}}, True),
+        ({"grammar": "root ::= x", "regex": "a+"}, True),
+    ],
+)
+def test_a_reply_matches_one_constraint(fields: dict[str, Any], refused: bool) -> None:
+    for convert, body in (
+        (to_chat_request, chat_body({"model": "m", **fields})),
+        (to_generate_request, generate_body(model="m", **fields)),
+    ):
+        if refused:
+            with pytest.raises(BadField, match="cannot be combined"):
+                convert(body, 0)  # type: ignore[operator]
+        else:
+            request = convert(body, 0)  # type: ignore[operator]
+            assert (request.grammar, request.regex) == (fields.get("grammar", ""), fields.get("regex", ""))
+
+
+@pytest.mark.parametrize(("said", "n_tokens"), [(None, None), (-1, None), (0, 0), (500, 500)])
+def test_a_thought_may_be_bounded(said: int | None, n_tokens: int | None) -> None:
+    assert to_chat_request(chat_body({"model": "m", "thinking_budget": said}), 0).thinking_budget == n_tokens
+    assert to_generate_request(generate_body(model="m", thinking_budget=said), 0).thinking_budget == n_tokens
+
+
 def test_truncation_is_on_unless_turned_off() -> None:
     assert [to_generate_request(generate_body(truncate=t), 0).truncate for t in (None, True, False)] == [
         True,
