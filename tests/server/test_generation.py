@@ -189,7 +189,7 @@ def test_of_a_long_chat_exactly_what_fits_is_kept_without_trying_every_length(n_
     generation, _ = serving(runner)
     events(generation.chat(chat(messages=history)))
     assert runner.asked[0]["prompt"] == prompt
-    assert runner.n_tokenized <= 12
+    assert runner.n_tokenized <= 13  # with the whole, which is told
 
 
 def test_tokens_of_a_prompt_are_counted_with_nothing_cut() -> None:
