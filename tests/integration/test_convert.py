@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -67,6 +68,48 @@ def test_a_converted_model_generates_and_takes_its_adapter(
     assert created.returncode == 0, created.stderr
     adapted = post(server, "/api/generate", model="adapted", prompt="hello", raw=True, options={"num_predict": 4})
     assert adapted["eval_count"] > 0
+
+
+def test_creating_over_http_tells_what_it_does(server: ServerProcess, tmp_path: Path) -> None:
+    write_case(CASES["tiny-llama-2k"], tmp_path / "model")
+    assert statuses(server, "told", upload(server, tmp_path / "model")) == [
+        "converting model",
+        "verifying conversion",
+        "creating new layer",
+        "writing manifest",
+        "success",
+    ]
+    assert httpx.post(f"http://{server.host}/api/show", json={"model": "told"}).status_code == 200
+
+
+def test_a_file_that_lies_is_an_error_and_no_more(server: ServerProcess, tmp_path: Path) -> None:
+    write_case(CASES["tiny-llama-2k"], tmp_path / "model")
+    (tmp_path / "model" / "model-00001-of-00002.safetensors").write_bytes(b"\xff" * 7 + b"\x7f" + b"{}")
+    files = upload(server, tmp_path / "model")
+    reply = httpx.post(f"http://{server.host}/api/create", json={"model": "lies", "files": files}, timeout=60)
+    assert [json.loads(line) for line in reply.text.splitlines()] == [
+        {"status": "converting model"},
+        {"error": 'invalid safetensors file "model-00001-of-00002.safetensors": a head of 9223372036854775807 bytes'},
+    ]
+    assert httpx.get(f"http://{server.host}/api/version").status_code == 200
+
+
+def upload(server: ServerProcess, folder: Path) -> dict[str, str]:
+    """The digests of a folder's files, by name, once the server has them."""
+    files: dict[str, str] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        sent = httpx.post(f"http://{server.host}/api/blobs/{digest}", content=path.read_bytes())
+        assert sent.status_code in (200, 201)
+        files[str(path.relative_to(folder))] = digest
+    return files
+
+
+def statuses(server: ServerProcess, name: str, files: dict[str, str]) -> list[str]:
+    """What creating says, without digests, each once."""
+    reply = httpx.post(f"http://{server.host}/api/create", json={"model": name, "files": files}, timeout=60)
+    lines = [json.loads(line)["status"].partition(" sha256:")[0] for line in reply.text.splitlines()]
+    return list(dict.fromkeys(lines))
 
 
 def test_mini_lm_gives_the_vectors_of_its_own_package(server: ServerProcess, create: Create, tmp_path: Path) -> None:
