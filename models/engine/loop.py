@@ -117,7 +117,7 @@ class Engine:
             if admission is Admission.NO_ROOM:
                 break
         self._waiting.extendleft(reversed(still_waiting))
-        self._slots.trim_idle(sum(len(sequence.task.prompt) for sequence in self._waiting))
+        self._slots.trim_idle()
 
     def _make_room(self) -> None:
         """Shift the sequences whose next token has no place. Compat: llama.cpp's server, when n_tokens + 1 ≥ n_ctx."""

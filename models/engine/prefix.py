@@ -12,6 +12,8 @@ from models.engine.saved import SavedState
 
 WORTH_WAITING = 64
 """Tokens that another sequence must be about to compute for a new one to wait for them."""
+LITTLE = 32
+"""Tokens whose state may be lost without a thought."""
 WORTH_RESTORING = 32
 """Tokens that a saved state must have more than the context for a look at what they cost."""
 
@@ -107,8 +109,8 @@ def place(
         slot = _least_wanted(free).slot
         return Placement(slot, slot, 0, n_alike)
     if isinstance(source, int) and (holding := next((h for h in free if h.slot == source), None)):
-        if len(free) == 1 or n_reused * 2 >= holding.n_computed:
-            return Placement(source, source, n_reused, n_alike)  # goes on where it was, or loses little
+        if len(free) == 1 or _loses_little(holding, n_reused, free):
+            return Placement(source, source, n_reused, n_alike)  # goes on where it was
         free = [other for other in free if other is not holding]
     return Placement(_least_wanted(free).slot, source, n_reused, n_alike)
 
@@ -138,6 +140,13 @@ def _coming(n_prompt: int, n_common: int, holding: Holding) -> NotYet | None:
     n = min(n_common, n_prompt - 1)
     is_busy = holding.n_tokens - holding.n_computed >= WORTH_WAITING
     return NotYet(holding.slot, n) if is_busy and n > holding.n_computed else None
+
+
+def _loses_little(holding: Holding, n_reused: int, free: Sequence[Holding]) -> bool:
+    """Whether a slot may go on with a part of what it has: some tokens less, or half if no slot is empty."""
+    n_lost = holding.n_computed - n_reused
+    has_empty = any(other.n_computed == 0 for other in free)
+    return n_lost <= LITTLE or (not has_empty and n_lost <= n_reused)
 
 
 def _least_wanted(free: Sequence[Holding]) -> Holding:

@@ -17,7 +17,7 @@ from models.engine.slot import Slot
 
 BEFORE_END = 16
 """A checkpoint lies so far before a prompt's end: what a template adds there for the reply may be gone in the next."""
-FEW_IDLE_CELLS = 512
+FEW_IDLE_CELLS = 128
 IDLE_SHARE = 4
 """Idle sequences may keep one cell for so many that running ones use, or a few in any case. Attention passes over them,
 but not for nothing: 2,000 idle cells take 7 % of a decode and 19 % of a prefill of a 135M model on a processor. To copy
@@ -140,15 +140,17 @@ class Slots:
             self._evict(min(idle, key=lambda slot: slot.last_used))
         return bool(idle)
 
-    def trim_idle(self, n_waiting: int) -> None:
-        """Move an idle sequence's state to host memory, if idle ones hold more cells than those who run will use.
+    def trim_idle(self) -> None:
+        """Move an idle sequence's state to host memory, if idle ones hold too many cells beside those who run.
 
-        `n_waiting`: tokens of the sequences that will run next. One in each step: copies should not add up.
+        One in each step: copies should not add up.
         """
         if not self._saved.is_on or not self.running:
             return
-        n_idle = sum(slot.n_computed - slot.n_shared for slot in self.all if slot.sequence is None)
-        n_busy = n_waiting + sum(slot.n_tokens for slot in self.running)
+        idle = [slot for slot in self.all if slot.sequence is None and slot.n_computed]
+        n_shared = max((slot.n_shared for slot in idle), default=0) - max(slot.n_shared for slot in self.running)
+        n_idle = sum(slot.n_computed - slot.n_shared for slot in idle) + max(0, n_shared)
+        n_busy = sum(slot.n_tokens for slot in self.running)
         if n_idle > max(FEW_IDLE_CELLS, n_busy // IDLE_SHARE):
             self.evict_idle()
 

@@ -70,7 +70,7 @@ def decide(
             [holding(0, "abcd", busy=True), holding(1)], Placement(1, 0, 4), id="taken from one that is running"
         ),
         pytest.param(
-            [holding(0, "abxxxxxxxx"), holding(1)],
+            [holding(0, "ab" + "x" * 50), holding(1)],
             Placement(1, 0, 2),
             id="another slot's long text is not destroyed for a short prefix",
         ),
@@ -93,6 +93,21 @@ def test_where_a_prompt_runs(holdings: list[Held], expected: Placement) -> None:
     placement = decide("abcdef", holdings, ATTENTION)
     assert isinstance(placement, Placement)
     assert replace(placement, n_alike=0) == expected
+
+
+@pytest.mark.parametrize(
+    ("tail", "others", "expected"),
+    [
+        pytest.param(30, "", Placement(0, 0, 100), id="a few tokens are lost"),
+        pytest.param(50, "", Placement(1, 0, 100), id="more are kept, if a slot is empty"),
+        pytest.param(50, "zz", Placement(0, 0, 100), id="lost, if none is"),
+        pytest.param(150, "zz", Placement(1, 0, 100), id="but not more than half"),
+    ],
+)
+def test_where_prompts_part_the_rest_of_the_other_is_kept(tail: int, others: str, expected: Placement) -> None:
+    held = [holding(0, "x" * 100 + "a" * tail, last_used=9), holding(1, others, last_used=1)]
+    placement = decide("x" * 100 + "b", held, ATTENTION)
+    assert isinstance(placement, Placement) and replace(placement, n_alike=0) == expected
 
 
 def test_a_prompt_waits_for_another_that_is_about_to_compute_the_same() -> None:

@@ -271,18 +271,33 @@ def test_a_parked_sequence_goes_on_from_its_copy() -> None:
     assert bytes(context.tokens_of(parked.seq_id)) == PROMPT.encode()
 
 
-def test_idle_states_move_out_while_they_are_more_than_what_runs() -> None:
-    context = FakeContext(hashes, n_seq_max=3)
-    slots = slots_with_cache(context)
+def test_idle_states_move_out_while_they_are_more_than_a_part_of_what_runs() -> None:
+    context = FakeContext(hashes, n_seq_max=4)
+    slots = Slots(context, 2, 4000, SavedStates(10**6, clock_ns=lambda: 0))
     run(slots, context, "a" * 400, "b" * 400)
-    slots.trim_idle(0)
+    slots.trim_idle()
     assert len(context.cells) == 800, "nothing runs, nothing is in anybody's way"
-    admit(slots, "c" * 10)
-    slots.trim_idle(3200)
-    assert len(context.cells) == 800, "as many will be needed as there are"
-    slots.trim_idle(0)
-    slots.trim_idle(0)
-    assert len(context.cells) == 400 and context.n_saved == 1
+    running = admit(slots, "c" * 1600)
+    slots.trim_idle()
+    slots.trim_idle()
+    assert len(context.cells) == 400 and context.n_saved == 1, "a quarter of what runs may stay"
+    slots.release(running)
+    admit(slots, "d" * 100)
+    slots.trim_idle()
+    assert context.cells == [] and context.n_saved == 2
+
+
+def test_what_idle_sequences_share_with_running_ones_is_in_nobodys_way() -> None:
+    context = FakeContext(hashes, n_seq_max=4)
+    slots = Slots(context, 2, 4000, SavedStates(10**6, clock_ns=lambda: 0))
+    run(slots, context, "p" * 900 + "a" * 100, "p" * 900 + "b" * 100)
+    admit(slots, "p" * 900 + "c" * 100)
+    slots.trim_idle()
+    assert context.n_saved == 0 and len(context.cells) == 900 + 2 * 100
+    for slot in slots.running:
+        slots.clear(slot)
+    slots.trim_idle()
+    assert len(context.cells) == 900 + 100, "shared among themselves they are"
 
 
 def test_two_that_arrive_together_share_a_state_that_cannot_go_back() -> None:
