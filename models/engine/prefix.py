@@ -6,7 +6,7 @@ The rules are pure; `slots.py` carries the decision out and checks that the memo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.engine.saved import SavedState
 
@@ -85,34 +85,23 @@ def place(
     `matches` are the sequences that begin like it, with the number of tokens in common, longest first. At least the
     last token is left to compute: its logits are needed. `is_worth`: whether restoring saves time.
     """
-    best, coming = _Best(), None
-    saved, n_saved, n_alike = None, 0, 0
-    for n_common, holder in matches:
-        if n_common < best.n:
-            break  # and so are all that follow
-        n_alike = max(n_alike, n_common)
-        n = usable_prefix(n_prompt, n_common, holder, rules)
-        if isinstance(holder, SavedState):
-            saved, n_saved = (holder, n) if n > n_saved else (saved, n_saved)
-        else:
-            best = max(best, _Best(n, holder.is_free, holder.last_used, holder.slot))
-            coming = coming or _coming(n_prompt, n_common, holder)
-    if saved is not None and n_saved >= best.n + WORTH_RESTORING and is_worth(saved, n_saved - best.n):
-        source: int | SavedState = saved
-        n_reused = n_saved
-    else:
-        source, n_reused = best.slot, best.n
-    if coming is not None and coming.n >= n_reused + WORTH_WAITING:
-        return coming
-    n_alike = min(n_alike, n_prompt - 1)
+    found = _survey(n_prompt, matches, rules)
+    source: int | SavedState = found.best.slot
+    n_reused = found.best.n
+    n_gained = found.n_saved - n_reused
+    if found.saved is not None and n_gained >= WORTH_RESTORING and is_worth(found.saved, n_gained):
+        source, n_reused = found.saved, found.n_saved
+    if found.coming is not None and found.coming.n >= n_reused + WORTH_WAITING:
+        return found.coming
+    n_alike = min(found.n_alike, n_prompt - 1)
     if n_reused == 0:
         slot = _least_wanted(free).slot
         return Placement(slot, slot, 0, n_alike)
-    if isinstance(source, int) and (holding := next((h for h in free if h.slot == source), None)):
-        if len(free) == 1 or _loses_little(holding, n_reused, free):
-            return Placement(source, source, n_reused, n_alike)  # goes on where it was
-        free = [other for other in free if other is not holding]
-    return Placement(_least_wanted(free).slot, source, n_reused, n_alike)
+    own = next((holding for holding in free if holding.slot == source), None)
+    if own is not None and (len(free) == 1 or _loses_little(own, n_reused, free)):
+        return Placement(own.slot, own.slot, n_reused, n_alike)  # goes on where it was
+    others = [holding for holding in free if holding is not own]
+    return Placement(_least_wanted(others).slot, source, n_reused, n_alike)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -123,6 +112,32 @@ class _Best:
     is_free: bool = False
     last_used: int = 0
     slot: int = 0
+
+
+@dataclass(slots=True)
+class _Found:
+    """What there is for a prompt: in slots, on its way, and saved; and the most that anybody has in common with it."""
+
+    best: _Best = field(default_factory=_Best)
+    coming: NotYet | None = None
+    saved: SavedState | None = None
+    n_saved: int = 0
+    n_alike: int = 0
+
+
+def _survey(n_prompt: int, matches: Iterable[Match], rules: MemoryRules) -> _Found:
+    found = _Found()
+    for n_common, holder in matches:
+        if n_common < found.best.n:
+            break  # and so are all that follow
+        found.n_alike = max(found.n_alike, n_common)
+        n = usable_prefix(n_prompt, n_common, holder, rules)
+        if isinstance(holder, Holding):
+            found.best = max(found.best, _Best(n, holder.is_free, holder.last_used, holder.slot))
+            found.coming = found.coming or _coming(n_prompt, n_common, holder)
+        elif n > found.n_saved:
+            found.saved, found.n_saved = holder, n
+    return found
 
 
 def usable_prefix(n_prompt: int, n_common: int, holder: Holding | SavedState, rules: MemoryRules) -> int:
