@@ -91,6 +91,9 @@ class Architecture:
     name: ClassVar[str]
     """`general.architecture`."""
 
+    mapped_as: ClassVar[str] = ""
+    """The architecture whose tables name the tensors, where `gguf` does not have this one yet."""
+
     extra_names: ClassVar[Mapping[str, str]] = {}
     """Names of tensors that the tables of `gguf` do not have yet, `{bid}` for the block."""
 
@@ -164,7 +167,7 @@ class Architecture:
 
     def converted(self) -> Iterator[tuple[NamedTensor, str, Tensor]]:
         """Every tensor of the file in the making, with the name it had before `transformed`."""
-        names = TensorNames(self.name, self.n_blocks, self.extra_names)
+        names = TensorNames(self.mapped_as or self.name, self.n_blocks, self.extra_names)
         for name, tensor in (*self.extra_tensors(), *self.tensors().items()):
             if not name.endswith(NOT_WEIGHTS):
                 for new, changed in self.transformed(name, tensor, block_of(name)):

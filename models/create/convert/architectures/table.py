@@ -9,7 +9,9 @@ from models.create.convert.architectures.base import Architecture
 from models.create.convert.architectures.bert import Bert, nomic_bert
 from models.create.convert.architectures.deepseek import DeepSeek2, Glm4MoeLite
 from models.create.convert.architectures.gemma import EmbeddingGemma, Gemma, Gemma2, Gemma3, Gemma3n, Gemma4
+from models.create.convert.architectures.glm import Glm4, GlmOcr
 from models.create.convert.architectures.gpt_oss import GptOss
+from models.create.convert.architectures.laguna import Laguna
 from models.create.convert.architectures.lfm2 import Lfm2, Lfm2Moe
 from models.create.convert.architectures.llama import Llama
 from models.create.convert.architectures.llama4 import Llama4
@@ -58,6 +60,9 @@ ARCHITECTURES: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {
     "NomicBertModel": nomic_bert,
     "NomicBertMoEModel": nomic_bert,
     "GptOssForCausalLM": GptOss,
+    "LagunaForCausalLM": Laguna,
+    "Glm4ForCausalLM": Glm4,
+    "GlmOcrForConditionalGeneration": GlmOcr,
     "DeepseekV2ForCausalLM": DeepSeek2,
     "DeepseekV3ForCausalLM": DeepSeek2,
     "Glm4MoeLiteForCausalLM": Glm4MoeLite,

@@ -430,7 +430,7 @@ def next_tensors(prefix: str, *, fused: bool, moe: bool) -> dict[str, Shape]:
     return tensors | {f"mtp.{norm}.weight": (64,) for norm in norms} | {"mtp.fc.weight": (64, 128)}
 
 
-EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+EXPERTS: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
            "shared_expert_intermediate_size": 32}  # fmt: skip
 
 
@@ -509,12 +509,52 @@ def gemma4() -> Case:
     return Case("gemma-4-tiny", members, tensors, fallback_tokenizer)
 
 
+def laguna() -> Case:
+    tensors = decoder(N_BPE, qk_norms=16, mlp=False)
+    for block in range(2):
+        at = f"model.layers.{block}."
+        tensors[f"{at}self_attn.g_proj.weight"] = (4, 64)
+        if block == 0:
+            tensors |= feed_forward(f"{at}mlp.", 64, 96)
+            continue
+        tensors |= {f"{at}mlp.gate.weight": (4, 64), f"{at}mlp.experts.e_score_correction_bias:F32": (4,)}
+        tensors |= feed_forward(f"{at}mlp.shared_expert.", 64, 32)
+        for expert in range(4):
+            tensors |= feed_forward(f"{at}mlp.experts.{expert}.", 64, 32)
+    rope = {"full_attention": {"rope_type": "default", "rope_theta": 500000.0, "partial_rotary_factor": 0.5},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}  # fmt: skip
+    members = config("LagunaForCausalLM", "laguna", N_BPE, head_dim=16, rope_parameters=rope, gating=True,
+                     num_attention_heads_per_layer=[4, 4], sliding_window=32, mlp_layer_types=["dense", "sparse"],
+                     layer_types=["full_attention", "sliding_attention"], moe_routed_scaling_factor=2.5,
+                     bos_token_id=263, eos_token_id=[263, 265], **EXPERTS)  # fmt: skip
+    del members["rope_theta"]
+    tokenizer = byte_pair_tokenizer(specials=("<|begin|>", "<|end|>", "</assistant>"))
+    return Case("Laguna-tiny", members, tensors, tokenizer, pre="llama-bpe", files={"chat_template.jinja": "{{ 3 }}"})
+
+
+def glm_ocr() -> Case:
+    norms = ("input_layernorm", "post_attention_layernorm", "post_self_attn_layernorm", "post_mlp_layernorm")
+    tensors = decoder(N_BPE, prefix="model.language_model.", norms=norms, n_layer=3, mlp=False)
+    for block in range(3):
+        at = f"model.language_model.layers.{block}."
+        tensors |= {f"{at}mlp.gate_up_proj.weight": (192, 64), f"{at}mlp.down_proj.weight": (64, 96)}
+    at = "model.language_model.layers.2."
+    tensors |= {f"{at}eh_proj.weight": (64, 128), f"{at}enorm.weight": (64,), f"{at}hnorm.weight": (64,)}
+    tensors |= {f"{at}shared_head.norm.weight": (64,), "model.visual.post_layernorm.weight": (64,)}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5, "mrope_section": [1, 2, 1]}
+    text = config("", "glm_ocr_text", N_BPE, head_dim=16, rope_parameters=rope, num_nextn_predict_layers=1)
+    del text["architectures"], text["rope_theta"]
+    members = {"architectures": ["GlmOcrForConditionalGeneration"], "model_type": "glm_ocr", "text_config": text}
+    tokenizer = byte_pair_tokenizer(specials=("<|endoftext|>", "<|user|>"), bos_token=None, eos_token=None)
+    return Case("GLM-OCR-tiny", members, tensors, tokenizer, pre="llama-bpe")
+
+
 MORE_CASES = {
     case.name: case
     for case in (
         nomic_bert(), nomic_bert_moe(), gpt_oss(), deepseek3(), glm4_moe_lite(), lfm2(), lfm2_moe(), llama4(),
         mistral3(), ministral3(), embedding_gemma(), gemma3_that_sees(), qwen25_vl(),
         qwen3_vl(), qwen3_vl_moe(), qwen3_next(), qwen35(moe=False),
-        qwen35(moe=True), fallback(), gemma3n(), gemma4(),
+        qwen35(moe=True), fallback(), gemma3n(), gemma4(), laguna(), glm_ocr(),
     )
 }  # fmt: skip
