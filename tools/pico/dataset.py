@@ -10,7 +10,7 @@ from random import Random
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from tools.pico import skills
+from tools.pico import skills, wordings
 from tools.pico.examples import Example, Message, Topic, assistant, load_topics
 from tools.pico.tables import Lists
 from tools.pico.tokenizer import Tokenizer
@@ -20,36 +20,38 @@ from tools.pico.wordings import MANNERS
 TEMPLATE = Path(__file__).with_name("template.jinja").read_text(encoding="utf-8").rstrip("\n")
 
 
-class Mixture:
-    """An endless stream of examples, fixed by the seed."""
+OFTEN = frozenset(MANNERS["often"].split())
+"""The topics that newcomers ask about most."""
 
-    def __init__(self, seed: int) -> None:
+
+class Mixture:
+    """An endless stream of examples, fixed by the seed; `often` is the share of topics drawn from OFTEN alone."""
+
+    def __init__(self, seed: int, *, often: float = 0.0) -> None:
         self.rng = Random(seed)
+        self._often = often
         self._lists = Lists.load()
         self._facts, self._talk = load_topics("facts.toml"), load_topics("talk.toml")
         self._unknown = skills.Unknown()
         self._toolbox = Toolbox(self._lists)
+        known = [text for topic in (*self._facts, *self._talk) for text in topic.unseen]
+        self._held_out = {wordings.plain(text) for text in (*known, *self._unknown.unseen)}
 
-    def example(self, difficulty: float = 1.0) -> Example:
-        """One conversation, its last turn sometimes of a special kind.
-
-        With a difficulty below 1 (down to 0) tools, earlier turns, system prompts and JSON are rarer: what a question
-        means is learned faster where nothing stands around it.
-        """
+    def example(self) -> Example:
+        """One conversation, its last turn sometimes of a special kind."""
         rng = self.rng
-        is_easy = rng.random() > difficulty
-        tools = self._toolbox.tools(rng) if not is_easy and rng.random() < 0.4 else ()
+        tools = self._toolbox.tools(rng) if rng.random() < 0.25 else ()
         messages: list[Message] = []
-        for _ in range(0 if is_easy else rng.choice((0, 0, 0, 1, 1, 2, 2, 3, 4))):
+        for _ in range(rng.choice((0, 0, 0, 1) if tools else (0, 0, 0, 0, 0, 0, 0, 1, 1, 2))):
             turn = self._turn(tools)
             messages += [*turn.messages, assistant(turn.answer)]
         last = self._turn(tools, is_last=True)
-        last = last if tools or is_easy else self._in_json(last)
+        last = last if tools else self._in_json(last)
         return replace(
             last.after(tuple(messages)),
             tools=tuple(tool.schema(rng, self._lists) for tool in tools),
-            system=self._system() if not is_easy and rng.random() < 0.3 else "",
-            thinking=rng.random() < (0.4 if last.thought else 0.2),
+            system=self._system() if rng.random() < 0.12 else "",
+            thinking=rng.random() < (0.35 if last.thought else 0.2),
         )
 
     def _turn(self, tools: tuple[Tool, ...], *, is_last: bool = False) -> Example:
@@ -70,7 +72,7 @@ class Mixture:
 
     def _plain_beside(self, tools: tuple[Tool, ...]) -> Example:
         """A question that none of the tools could answer."""
-        while is_about((example := self._plain()).question, tools):
+        while is_about((example := self.plain()).question, tools):
             pass
         return example
 
@@ -79,13 +81,16 @@ class Mixture:
         rng = self.rng
         kind = rng.random()
         if kind < 0.03:
-            return skills.json_extraction(rng, self._lists)
-        if kind < 0.08:
             return skills.json_forced(turn, rng, self._lists)
-        return skills.json_answer(turn, rng) if kind < 0.18 else turn
+        return skills.json_answer(turn, rng) if kind < 0.08 else turn
 
-    def _plain(self) -> Example:
-        """A question for which no tool is needed."""
+    def plain(self) -> Example:
+        """A question for which no tool is needed, and none of those that evaluate.py asks."""
+        while wordings.plain((example := self._any_plain()).question) in self._held_out:
+            pass
+        return example
+
+    def _any_plain(self) -> Example:
         rng, lists = self.rng, self._lists
         kinds: list[Callable[[Random, Lists], Example]] = [
             self._fact,
@@ -93,18 +98,27 @@ class Mixture:
             self._unknown.example,
             skills.repeat,
             skills.count,
-            skills.arithmetic,
             skills.capital,
             skills.memory,
             skills.story,
         ]
-        return rng.choices(kinds, (54, 9, 22, 4, 2, 2.5, 2, 2.5, 1))[0](rng, lists)
+        return rng.choices(kinds, (58, 14, 21, 3, 0.8, 1.2, 1.6, 0.4))[0](rng, lists)
+
+    def known(self) -> Example:
+        """A question of the tables of topics."""
+        topics = self._facts if self.rng.random() < 0.8 else self._talk
+        return self._about(topics, self.rng, self._lists)
 
     def _fact(self, rng: Random, lists: Lists) -> Example:
-        return _topic_example(self._facts, rng, lists)
+        return self._about(self._facts, rng, lists)
 
     def _small_talk(self, rng: Random, lists: Lists) -> Example:
-        return _topic_example(self._talk, rng, lists)
+        return self._about(self._talk, rng, lists)
+
+    def _about(self, topics: tuple[Topic, ...], rng: Random, lists: Lists) -> Example:
+        if self._often and rng.random() < self._often:
+            topics = tuple(topic for topic in topics if topic.id in OFTEN)
+        return rng.choice(topics).example(rng, lists)
 
     def _system(self) -> str:
         """A system prompt, sometimes a long one."""
@@ -112,11 +126,7 @@ class Mixture:
         prompt = str(rng.choice(MANNERS["system_prompts"]))
         if rng.random() < 0.7:
             return prompt
-        return " ".join((prompt, *(values.sentence(rng) for _ in range(rng.choice((2, 2, 5, 10, 60))))))
-
-
-def _topic_example(topics: tuple[Topic, ...], rng: Random, lists: Lists) -> Example:
-    return rng.choice(topics).example(rng, lists)
+        return " ".join((prompt, *(values.sentence(rng) for _ in range(rng.choice((1, 2, 3, 5, 20))))))
 
 
 class Renderer:
@@ -151,24 +161,31 @@ class Encoded:
 
 
 _TURN = re.compile(r"(?<=<\|im_start\|>assistant\n)(.*?<\|im_end\|>)", re.DOTALL)
+CUT_SHARE = 0.7
 
 
 def encode(example: Example, renderer: Renderer, tokenizer: Tokenizer, rng: Random, *, n_ctx: int) -> Encoded:
-    """The ids of a conversation; what the assistant says in it is learned, except what was given."""
+    """The ids of a conversation; what the assistant says in it is learned, except what was given.
+
+    Most of the prose answers are cut after some tokens: what was asked shows in the first ones, and the rest of an
+    answer, always the same, is soon known.
+    """
     tokens: list[int] = []
     learned: list[bool] = []
     parts = _TURN.split(renderer.prompt(example))  # every second one is an earlier turn of the assistant
     for i, part in enumerate((*parts[:-1], parts[-1] + example.given, renderer.answer(example))):
         ids = tokenizer.encode(part)
+        if i == len(parts) and example.is_prose and rng.random() < CUT_SHARE:
+            ids = ids[: rng.randint(4, 16)]
         tokens += ids
         learned += [i % 2 == 1] * len(ids)
     return Encoded(tokens, _positions(tokens, tokenizer, rng, n_ctx), learned)
 
 
 def _positions(tokens: list[int], tokenizer: Tokenizer, rng: Random, n_ctx: int) -> list[int]:
-    """0, 1, 2 … with, in every third example, a jump at one message: as if more text had stood before it."""
+    """0, 1, 2 … with, in every tenth example, a jump at one message: as if more text had stood before it."""
     positions = list(range(len(tokens)))
-    if rng.random() < 0.3 and len(tokens) < n_ctx - 2:
+    if rng.random() < 0.1 and len(tokens) < n_ctx - 2:
         jump_at = rng.choice([i for i, token in enumerate(tokens) if token == tokenizer.im_start])
         jump = int((n_ctx - len(tokens)) ** rng.random())
         positions = [p + jump if p >= jump_at else p for p in positions]

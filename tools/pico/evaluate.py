@@ -25,6 +25,7 @@ from tools.pico.wordings import MANNERS
 Generate = Callable[[str, float, int], str]
 """Prompt, temperature and seed → the reply, special tokens but the end of the turn included."""
 
+N_MOST = 500  # tokens of a reply
 EARLIER = (user("Hello"), assistant("Hello! How can I help you? I am pico and I know a little about Puna."), user("42"))
 
 
@@ -47,14 +48,7 @@ def cases(rng: Random) -> Iterator[Case]:
         yield Case("model names", asked(f"How do I pull {name}?", f"puna pull {name}"))
         yield Case("model names", asked(f"Delete {name}, how?", f"puna rm {name}"))
     yield from tool_cases(rng, lists)
-    for skill in (
-        skills.count,
-        skills.repeat,
-        skills.arithmetic,
-        skills.capital,
-        skills.memory,
-        skills.json_extraction,
-    ):
+    for skill in (skills.count, skills.repeat, skills.capital, skills.memory):
         yield from (Case(f"skill: {skill.__name__}", skill(rng, lists), exact=True) for _ in range(25))
 
 
@@ -122,14 +116,17 @@ def is_right(case: Case, reply: str) -> bool:
 def llama_generator(path: Path, threads: int) -> Generate:
     import llama_cpp
 
-    model = llama_cpp.Llama(str(path), n_ctx=4096, n_threads=threads, verbose=False)
+    model = llama_cpp.Llama(str(path), n_ctx=4096, n_threads=threads, n_threads_batch=threads, verbose=False)
 
     def generate(prompt: str, temperature: float, seed: int) -> str:
-        tokens = model.tokenize(prompt.encode(), add_bos=False, special=True)
-        done = model.create_completion(
-            tokens, max_tokens=500, temperature=temperature, top_k=40, top_p=0.9, seed=seed, stop=["<|im_end|>"]
-        )
-        return str(done["choices"][0]["text"])  # type: ignore[index]
+        model.set_seed(seed)
+        reply: list[int] = []
+        given = model.tokenize(prompt.encode(), add_bos=False, special=True)
+        for token in model.generate(given, temp=temperature, top_k=40, top_p=0.9, min_p=0.0):
+            if token == model.token_eos() or len(reply) == N_MOST:
+                break
+            reply.append(token)
+        return model.detokenize(reply, special=True).decode(errors="replace")
 
     return generate
 

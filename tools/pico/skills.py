@@ -1,5 +1,5 @@
-"""Examples that follow a rule instead of a table of answers: counting, repeating, remembering, sums, stories, JSON,
-and the refusal of everything that pico does not know."""
+"""Examples that follow a rule instead of a table of answers: counting, repeating, remembering, stories, JSON, and
+the refusal of everything that pico does not know."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from tools.pico import wordings
 from tools.pico.examples import Example, assistant, user
+from tools.pico.frames import About
 from tools.pico.tables import Lists, nonsense, read_table, split_bars
 
 TABLE = read_table("skills.toml")
@@ -29,7 +30,7 @@ def count(rng: Random, lists: Lists) -> Example:
         patterns = TABLE["count"]["down"]
     text = _asked(patterns, {"a": str(start), "b": str(top)}, rng)
     answer = ", ".join(map(str, numbers)) + "."
-    return Example((user(text),), answer, "The user asks me to count. I say the numbers one by one.", expect=answer)
+    return Example((user(text),), answer, "Topic: counting. I say the numbers one by one.", expect=answer)
 
 
 def repeat(rng: Random, lists: Lists) -> Example:
@@ -37,7 +38,7 @@ def repeat(rng: Random, lists: Lists) -> Example:
     text = rng.choice(TABLE["repeat"]["ask"])
     text = text[:1].upper() + text[1:] if rng.random() < 0.7 else text
     question = text.replace("{p}", phrase) + rng.choice(("", "", "", "."))
-    return Example((user(question),), phrase, "The user asks me to repeat something. I repeat it.", expect=phrase)
+    return Example((user(question),), phrase, "Topic: repeating. I say the same.", expect=phrase)
 
 
 def _phrase(rng: Random, lists: Lists) -> str:
@@ -52,23 +53,13 @@ def _phrase(rng: Random, lists: Lists) -> str:
     )
 
 
-def arithmetic(rng: Random, lists: Lists) -> Example:
-    word, sign = rng.choice((("plus", "+"), ("plus", "+"), ("times", "*"), ("minus", "-")))
-    largest = 12 if sign == "+" else 10
-    a, b = rng.randint(0, largest), rng.randint(0, largest)
-    result = {"+": a + b, "*": a * b, "-": a - b}[sign]
-    numbers = TABLE["sum"]["numbers"].split()
-    values = {"a": str(a), "b": str(b), "s": sign, "w": word, "n": numbers[a], "m": numbers[b]}
-    answer = f"{a} {sign} {b} = {result}"
-    question = _asked(TABLE["sum"]["ask"], values, rng)
-    return Example((user(question),), answer, "The user asks for a small sum. I can do that.", expect=answer)
-
-
 def capital(rng: Random, lists: Lists) -> Example:
     country, city = rng.choice(tuple(TABLE["capital"]["of"].items()))
     question = _asked(TABLE["capital"]["ask"], {"c": country}, rng)
     answer = f"The capital of {country} is {city}."
-    return Example((user(question),), answer, "The user asks for a capital. I know this one.", expect=answer)
+    return Example(
+        (user(question),), answer, "Topic: capitals. The user asks for a capital that I know.", expect=answer
+    )
 
 
 def story(rng: Random, lists: Lists) -> Example:
@@ -76,7 +67,7 @@ def story(rng: Random, lists: Lists) -> Example:
     table = TABLE["story"]
     text = wordings.fill(table["text"], {part: rng.choice(choices) for part, choices in table["parts"].items()})
     question = _asked(table["ask"], {}, rng)
-    return Example((user(question),), text, "The user asks for a story. I make one up.", expect="Once upon a time")
+    return Example((user(question),), text, "Topic: story. I make one up.", expect="Once upon a time")
 
 
 def memory(rng: Random, lists: Lists) -> Example:
@@ -88,13 +79,15 @@ def memory(rng: Random, lists: Lists) -> Example:
     told = wordings.fill(told, {"k": kind, "v": value})
     reply = f"Nice to meet you, {value}!" if kind == "name" else f"Good to know: your {kind} is {value}."
     if rng.random() < 0.35:
-        return Example((user(told),), reply, "The user tells me something. I remember it.", expect=reply)
+        return Example((user(told),), reply, "Topic: memory. The user tells me something.", expect=reply)
     patterns = table["ask"] + (["who am i"] if kind == "name" else [])
     question = user(_asked(patterns, {"k": kind}, rng))
     if rng.random() < 0.2:
         answer = f"You have not told me your {kind}."
-        return Example((question,), answer, "The user asks for something that was not said.", expect=answer)
-    answer, thought = f"Your {kind} is {value}.", "The user asks for something that was said before."
+        return Example(
+            (question,), answer, "Topic: memory. The user asks for something that was not said.", expect=answer
+        )
+    answer, thought = f"Your {kind} is {value}.", "Topic: memory. The user asks for something that was said before."
     return Example((user(told), assistant(reply), question), answer, thought, expect=answer)
 
 
@@ -122,16 +115,23 @@ class Unknown:
         self.unseen = split_bars(table["unseen"])
         self.answer: str = table["answer"]
         self.expect: str = table["expect"]
-        self.thought = f"The user asks about {table['gist']}. I should say so."
+        self.thought = f"Topic: unknown. The user asks about {table['gist']}."
+        self._elsewhere = About.parse(read_table("elsewhere.toml"))
 
     def example(self, rng: Random, lists: Lists) -> Example:
-        if rng.random() < 0.3:
-            return self.asked(wordings.humanize(rng.choice(self.questions), rng))
-        text = wordings.humanize(wordings.expand(rng.choice(self.frames), {}, rng), rng)
+        text = wordings.humanize(self._question(rng), rng)
         while "{" in text:
             kind = text[text.index("{") + 1 : text.index("}")]
             text = text.replace("{" + kind + "}", _slot_value(kind, rng, lists), 1)
         return self.asked(text)
+
+    def _question(self, rng: Random) -> str:
+        kind = rng.random()
+        if kind < 0.3:
+            return rng.choice(self.questions)
+        if kind < 0.6:
+            return wordings.expand(rng.choice(self.frames), {}, rng)
+        return self._elsewhere.question(rng.choices(("action", "thing", "able"), (60, 25, 15))[0], rng)
 
     def asked(self, question: str) -> Example:
         return Example((user(question),), self.answer, self.thought, expect=self.expect)
@@ -139,7 +139,6 @@ class Unknown:
 
 _LIST_OF = {
     "thing": "things",
-    "noun": "nouns",
     "verb": "verbs",
     "city": "cities",
     "person": "people",
@@ -153,6 +152,8 @@ def _slot_value(kind: str, rng: Random, lists: Lists) -> str:
             return nonsense(rng)
         case "bignumber":
             return str(rng.randint(21, 99999))
+        case "noun":
+            return rng.choice(lists["everyday"])
         case _:
             return rng.choice(lists[_LIST_OF[kind]]).replace("_", " ")
 
@@ -164,27 +165,12 @@ def json_answer(plain: Example, rng: Random) -> Example:
     """The same answer inside a JSON object: asked for in words, or forced by a grammar that the model cannot see."""
     if rng.random() < 0.5:
         messages = (*plain.messages[:-1], user(plain.question + rng.choice(TABLE["json"]["ask"])))
-        return Example(messages, _json({"answer": plain.answer}), "The user wants JSON.", expect=plain.expect)
+        return Example(
+            messages, _json({"answer": plain.answer}), "Topic: JSON. The user wants JSON.", expect=plain.expect
+        )
     space = rng.choice(("", " ", " ", " "))
     given = f'{{"{rng.choice(JSON_KEYS)}":{space}"'
     return Example(plain.messages, _json(plain.answer.split("\n")[0])[1:] + "}", given=given)
-
-
-def json_extraction(rng: Random, lists: Lists) -> Example:
-    """A few values from a sentence as a JSON object with the keys that were asked for."""
-    person, city, noun = (rng.choice(lists[kind]) for kind in ("people", "cities", "nouns"))
-    number = rng.randint(1, 99)
-    facts: list[tuple[str, Any, str]] = [
-        ("age", number, f"{person} is {number} years old."),
-        ("city", city, f"{person} lives in {city}."),
-        ("pet", noun, f"{person} has a {noun}."),
-    ]
-    chosen = rng.sample(facts, rng.randint(1, 3))
-    keys = ", ".join(["name", *(key for key, _, _ in chosen[:-1])]) + f" and {chosen[-1][0]}"
-    sentence = " ".join(text for _, _, text in chosen)
-    question = wordings.fill(rng.choice(TABLE["json"]["extract"]), {"s": sentence, "k": keys})
-    answer = _json({"name": person, **{key: value for key, value, _ in chosen}})
-    return Example((user(question),), answer, "The user wants JSON.", expect=answer)
 
 
 def json_forced(plain: Example, rng: Random, lists: Lists) -> Example:

@@ -106,16 +106,16 @@ class Toolbox:
     # ---------------------------------------------------------------------------------------------------- tools
 
     def tools(self, rng: Random) -> tuple[Tool, ...]:
-        """One to six tools that cannot be mistaken for each other."""
+        """One to four tools that cannot be mistaken for each other."""
         chosen: list[Tool] = []
-        for _ in range(rng.choice((1, 1, 2, 2, 3, 3, 4, 6))):
+        for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
             tool = self.tool(rng)
             if not any(_words_of(tool) & _words_of(other) for other in chosen):
                 chosen.append(tool)
         return tuple(chosen)
 
     def tool(self, rng: Random) -> Tool:
-        return self.known_tool(rng, rng.choice(self.families)) if rng.random() < 0.55 else self.invented_tool(rng)
+        return self.known_tool(rng, rng.choice(self.families)) if rng.random() < 0.65 else self.invented_tool(rng)
 
     def known_tool(self, rng: Random, family: dict[str, Any]) -> Tool:
         arguments: list[Argument] = []
@@ -156,7 +156,7 @@ class Toolbox:
 
     def _invented_arguments(self, rng: Random, thing: str) -> tuple[Argument, ...]:
         arguments: list[Argument] = []
-        for kind in rng.sample(INVENTED_KINDS, rng.choice((0, 1, 1, 1, 1, 2, 2, 3))):
+        for kind in rng.sample(INVENTED_KINDS, rng.choice((0, 1, 1, 1, 1, 2, 2))):
             usual = rng.choice((kind, rng.choice(self._lists["argument_names"])))
             noun = rng.choice(self._lists["nouns"])
             name = rng.choice((usual, usual, f"{thing}_{usual}", nonsense(rng), noun))
@@ -178,7 +178,7 @@ class Toolbox:
         result = wordings.fill(rng.choice(tool.results), {**self.values.of_results(rng), **call.values})
         answer = f"Here is the result: {shorten(result)}"
         messages = (user(call.question), call.message, tool_result(result))
-        return Example(messages, answer, "The tool has answered. I pass its result on.", expect=answer)
+        return Example(messages, answer, "Topic: result. The tool has answered.", expect=answer)
 
     def calling_twice(self, rng: Random, tool: Tool) -> Example:
         """One question about two places: two calls."""
@@ -243,7 +243,7 @@ def _words(text: str) -> set[str]:
 
 
 def _thought(tool: Tool) -> str:
-    return f"The user asks for something that the tool {tool.name} can do."
+    return f"Topic: tool. I call {tool.name}."
 
 
 def _city_call(tool: Tool, question: str, city: str) -> Call:

@@ -10,7 +10,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -28,23 +28,24 @@ N_CTX = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """One pass of the schedule, with fresh optimizers and examples of its own."""
+class Stage:
+    """A part of the run with fresh optimizers: rates rise, stay full, fall with the root of the steps, end at zero."""
 
-    tokens: int
-    rate: float  # factor of the rates below
-    easy_until: float  # parts of the round: bare questions only until here,
-    full_from: float  # and everything from here on
+    n_steps: int
+    zero_at: int  # the step at which the rates would be zero; a stage may end before
+    rate: float  # factor of the rates in Settings
+    full_steps: int
+    decay_share: float  # of the steps up to zero_at: the part in which the rates fall to zero
+    often: float  # share of the topics that are drawn from those that newcomers ask about most
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a training run depends on."""
 
-    rounds: tuple[Round, ...] = (
-        Round(7_000_000, rate=1.0, easy_until=0.15, full_from=0.45),
-        Round(4_500_000, rate=0.5, easy_until=0.0, full_from=0.0),
-        Round(4_500_000, rate=0.5, easy_until=0.0, full_from=1.0),
+    stages: tuple[Stage, ...] = (
+        Stage(n_steps=7000, zero_at=7568, rate=1.0, full_steps=300, decay_share=0.45, often=0.0),
+        Stage(n_steps=2400, zero_at=2400, rate=0.35, full_steps=2400, decay_share=1.0, often=0.3),
     )
     batch_tokens: int = 2048
     pool: int = 1024  # examples that are sorted by length together
@@ -52,19 +53,21 @@ class Settings:
     embedding_rate: float = 0.03
     output_rate: float = 0.004
     warmup_steps: int = 40
-    full_steps: int = 180  # so long the rates are full; then they fall with the root of the steps,
-    decay_share: float = 0.4  # and in the last part of the round to zero
     seed: int = 2026
-    threads: int = 2
-    n_tokens: int = 1792
-    n_spaced: int = 512
+    threads: int = 1
+    n_tokens: int = 2560
+    n_spaced: int = 900
 
 
 def train_tokenizer(settings: Settings) -> tokenizer.Tokenizer:
+    """Mostly on questions that pico knows: a word that is one token can mean something before the first layer."""
     mixture, renderer = Mixture(settings.seed + 1), Renderer()
-    examples = [mixture.example() for _ in range(12_000)]
-    texts = [renderer.prompt(e) + e.given + renderer.answer(e) for e in examples]
-    prose = [renderer.answer(e) for e in examples if not e.tools]
+    known = [mixture.known() for _ in range(40_000)]
+    texts = [example.question for example in known]
+    for _ in range(3_000):
+        example = mixture.example()
+        texts.append(renderer.prompt(example) + example.given + renderer.answer(example))
+    prose = [text for example in known for text in (example.question, example.answer)]
     return tokenizer.train(texts, prose, n_tokens=settings.n_tokens, n_spaced=settings.n_spaced)
 
 
@@ -79,15 +82,12 @@ class Batch:
     targets: Tensor
 
 
-def batches(settings: Settings, part: Round, seed: int, bpe: tokenizer.Tokenizer) -> Iterator[Batch]:
-    """Batches of rows of similar length, without end; the examples become harder while they are drawn."""
-    mixture, renderer, rng = Mixture(seed), Renderer(), Random(seed)
-    n_drawn = 0
+def batches(settings: Settings, stage: Stage, seed: int, bpe: tokenizer.Tokenizer) -> Iterator[Batch]:
+    """Batches of rows of similar length, without end."""
+    mixture, renderer, rng = Mixture(seed, often=stage.often), Renderer(), Random(seed)
     while True:
-        difficulty = _difficulty(part, n_drawn / part.tokens)
-        examples = [mixture.example(difficulty) for _ in range(settings.pool)]
+        examples = [mixture.example() for _ in range(settings.pool)]
         pool = [encode(example, renderer, bpe, rng, n_ctx=N_CTX) for example in examples]
-        n_drawn += sum(len(encoded.tokens) for encoded in pool)
         pool.sort(key=lambda encoded: len(encoded.tokens))
         groups: list[list[Encoded]] = [[]]
         for encoded in pool:
@@ -96,12 +96,6 @@ def batches(settings: Settings, part: Round, seed: int, bpe: tokenizer.Tokenizer
             groups[-1].append(encoded)
         rng.shuffle(groups)
         yield from map(collate, groups)
-
-
-def _difficulty(part: Round, progress: float) -> float:
-    if progress >= part.full_from:
-        return 1.0
-    return max(0.0, (progress - part.easy_until) / (part.full_from - part.easy_until))
 
 
 def collate(group: list[Encoded]) -> Batch:
@@ -120,7 +114,7 @@ def collate(group: list[Encoded]) -> Batch:
 class Optimizers:
     """Muon for the matrices inside the blocks, Adam for embedding, output and norms, one schedule for all."""
 
-    def __init__(self, network: Network, settings: Settings, part: Round) -> None:
+    def __init__(self, network: Network, settings: Settings, stage: Stage) -> None:
         matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
         norms = [p for p in network.parameters() if p.ndim == 1]
         others = [
@@ -131,8 +125,8 @@ class Optimizers:
             torch.optim.Muon(matrices, lr=settings.matrix_rate, momentum=0.95, weight_decay=0.01),
             torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
         )
-        self.rates = [[part.rate * group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
-        self.settings, self.n_steps = settings, part.tokens // settings.batch_tokens
+        self.rates = [[stage.rate * group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self._warmup_steps, self._stage = settings.warmup_steps, stage
 
     def step(self, n: int) -> None:
         scale = self._scale(n)
@@ -143,11 +137,11 @@ class Optimizers:
             optimizer.zero_grad()
 
     def _scale(self, n: int) -> float:
-        """Warm-up, full, inverse square root, then down to zero: batches are small and their gradients noisy."""
-        settings = self.settings
-        rising = (n + 1) / settings.warmup_steps
-        falling = math.sqrt(settings.full_steps / max(n, settings.full_steps))
-        ending = (self.n_steps - n) / (self.n_steps * settings.decay_share)
+        """Between 0 and 1. Batches are small and their gradients noisy: most of the run is on the way down."""
+        stage = self._stage
+        rising = (n + 1) / self._warmup_steps
+        falling = math.sqrt(stage.full_steps / max(n, stage.full_steps))
+        ending = (stage.zero_at - n) / (stage.zero_at * stage.decay_share)
         return min(rising, falling) * min(1.0, ending)
 
 
@@ -159,17 +153,17 @@ def loss_of(network: Network, batch: Batch) -> Tensor:
     return F.cross_entropy(logits.float(), batch.targets)
 
 
-def train_round(network: Network, settings: Settings, part: Round, seed: int, bpe: tokenizer.Tokenizer) -> None:
+def train(network: Network, settings: Settings, stage: Stage, seed: int, bpe: tokenizer.Tokenizer) -> None:
     """Train the network in place."""
-    optimizers = Optimizers(network, settings, part)
+    optimizers = Optimizers(network, settings, stage)
     started, mean = time.monotonic(), 0.0
-    for n, batch in zip(range(optimizers.n_steps), batches(settings, part, seed, bpe), strict=False):
+    for n, batch in zip(range(stage.n_steps), batches(settings, stage, seed, bpe), strict=False):
         loss = loss_of(network, batch)
         loss.backward()
         optimizers.step(n)
         mean += (float(loss.detach()) - mean) / min(n + 1, 50)
-        if n % 50 == 0 or n == optimizers.n_steps - 1:
-            print(f"step {n:5}/{optimizers.n_steps}  loss {mean:.4f}  {time.monotonic() - started:6.0f} s", flush=True)
+        if n % 50 == 0 or n == stage.n_steps - 1:
+            print(f"step {n:5}/{stage.n_steps}  loss {mean:.4f}  {time.monotonic() - started:6.0f} s", flush=True)
 
 
 def main() -> None:
@@ -177,7 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train pico and write its GGUF.")
     parser.add_argument("--threads", type=int, default=settings.threads, help="of PyTorch (default %(default)s)")
     parser.add_argument("--output", type=Path, default=WORK / "pico.gguf", help="file to write (default %(default)s)")
-    parser.add_argument("--from-round", type=int, default=1, help="continue after the rounds before this one")
+    parser.add_argument("--steps", type=int, help="end each stage after so many steps, to try the script out")
     args = parser.parse_args()
     WORK.mkdir(exist_ok=True)
     torch.set_num_threads(args.threads)
@@ -185,13 +179,10 @@ def main() -> None:
     torch.manual_seed(settings.seed)
     bpe = train_tokenizer(settings)
     network = Network(Shape(n_vocab=len(bpe.tokens)))
-    if args.from_round > 1:
-        network.load_state_dict(torch.load(WORK / f"round-{args.from_round - 1}.pt"))
-    for number, part in enumerate(settings.rounds, start=1):
-        if number >= args.from_round:
-            print(f"round {number}")
-            train_round(network, settings, part, settings.seed + 100 * (number - 1), bpe)
-            torch.save(network.state_dict(), WORK / f"round-{number}.pt")
+    for i, stage in enumerate(settings.stages):
+        stage = replace(stage, n_steps=min(stage.n_steps, args.steps or stage.n_steps))
+        train(network, settings, stage, settings.seed + 100 * i, bpe)
+        torch.save(network.state_dict(), WORK / f"stage-{i + 1}.pt")
     write_gguf(args.output, network, bpe, n_ctx=N_CTX)
     print(f"{args.output}: {args.output.stat().st_size} bytes")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from random import Random
 
 from tools.pico.tables import read_table
@@ -15,6 +16,7 @@ from tools.pico.tables import read_table
 MANNERS = read_table("manners.toml")
 PROPER = {word.lower(): word for word in MANNERS["proper"].split()}
 QUESTION_WORDS = frozenset(MANNERS["question_words"].split())
+SMALL_WORDS = frozenset(MANNERS["small_words"].split())
 
 _SLOT = re.compile(r"\{\w+\}")
 
@@ -26,20 +28,22 @@ def expand(pattern: str, words: dict[str, str], rng: Random) -> str:
 
     def choose(slot: re.Match[str]) -> str:
         word = slot[0][1:-1]
-        return expand(_choice(words[word], rng), words, rng) if word in words else slot[0]
+        return expand(rng.choice(alternatives(words[word])), words, rng) if word in words else slot[0]
 
     return " ".join(_SLOT.sub(choose, pattern).split())
 
 
-def _choice(alternatives: str, rng: Random) -> str:
-    """One of `a|b(c|d)|e`, where bars inside parentheses belong to the inner choice."""
+@cache
+def alternatives(text: str) -> tuple[str, ...]:
+    """The parts of `a|b(c|d)|e`, where bars inside parentheses belong to the inner choice."""
     parts, depth, start = [], 0, 0
-    for i, char in enumerate(alternatives):
+    text = text.replace("\n", "")
+    for i, char in enumerate(text):
         depth += (char == "(") - (char == ")")
         if char == "|" and depth == 0:
-            parts.append(alternatives[start:i])
+            parts.append(text[start:i])
             start = i + 1
-    return rng.choice([*parts, alternatives[start:]])
+    return (*parts, text[start:]) if text else ()
 
 
 def humanize(text: str, rng: Random, *, about_puna: bool = False) -> str:
@@ -49,6 +53,8 @@ def humanize(text: str, rng: Random, *, about_puna: bool = False) -> str:
     if rng.random() < 0.08:
         text += rng.choice(MANNERS["suffixes"])
     is_question = text.split(" ")[0] in QUESTION_WORDS
+    if rng.random() < 0.1:
+        text = _telegram(text, rng)
     for long, short in MANNERS["contractions"]:
         if rng.random() < 0.35:
             text = f" {text} ".replace(f" {long} ", f" {short} ", 1).strip()
@@ -57,7 +63,24 @@ def humanize(text: str, rng: Random, *, about_puna: bool = False) -> str:
     if rng.random() < 0.16:
         text = _misspell(text, rng)
     ends: list[str] = MANNERS["question_ends" if is_question else "statement_ends"]
-    return _letter_case(text, rng) + rng.choice(ends)
+    sentence = _letter_case(text, rng) + rng.choice(ends)
+    return rng.choice(MANNERS["openings"]) + sentence if rng.random() < 0.06 else sentence
+
+
+def plain(text: str) -> str:
+    """Without case, punctuation and contractions: two wordings that are alike to a person."""
+    text = f" {text.lower()} "
+    for long, short in MANNERS["contractions"]:
+        text = text.replace(f" {short} ", f" {long} ")
+    return re.sub(r"[^a-z0-9]+", " ", text).strip()
+
+
+def _telegram(text: str, rng: Random) -> str:
+    """Some of the small words left out, as in a search box."""
+    words = text.split(" ")
+    if len(words) < 5:
+        return text
+    return " ".join(word for word in words if word not in SMALL_WORDS or rng.random() < 0.5)
 
 
 def _misspell(text: str, rng: Random) -> str:

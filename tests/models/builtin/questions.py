@@ -1,4 +1,4 @@
-"""What pico is asked in tests, in words that its training does not contain, and what a right answer has in it."""
+"""What pico is asked in tests, mostly in words that are not in its training, and what a right answer has in it."""
 
 from __future__ import annotations
 
