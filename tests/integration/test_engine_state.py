@@ -15,6 +15,7 @@ import pytest
 from models.engine.context_end import ContextRules
 from models.engine.loop import Engine
 from models.engine.ports import Blob, Floats, Tokens
+from models.engine.prefix import WORTH_WAITING
 from models.engine.prepare import Preparer
 from models.engine.side import Side
 from models.llama.binding import start_backends
@@ -240,6 +241,16 @@ def test_a_prefix_is_reused_where_the_memory_can(model: Model, context: CheckedC
     driver.run()
     expected = len("the common part of two prompts, and ") if context.can_trim else 0
     assert driver.ends[2].n_cached == expected
+
+
+def test_prompts_that_arrive_together_compute_their_common_part_once(model: Model, context: CheckedContext) -> None:
+    driver = Driver(model, context)
+    common = "the common part of three prompts, at some length, " * 4
+    for request_id, end in enumerate(("and one", "or two", "but three")):
+        driver.submit(request_id, common + end, 3)
+    driver.run()
+    first, *others = (driver.ends[request_id].n_cached for request_id in range(3))
+    assert first == 0 and all(n_cached > len(common) - WORTH_WAITING for n_cached in others)
 
 
 def test_a_generation_past_the_context_shifts_or_ends(model: Model) -> None:
