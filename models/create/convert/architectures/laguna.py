@@ -68,10 +68,7 @@ class Laguna(Architecture):
 
     def _add_rotated(self, keys: Keys) -> None:
         """How much of a head is rotated, in layers that see everything and in the others."""
-        for name, key in (
-            ("full_attention", "rope.dimension_count"),
-            ("sliding_attention", "rope.dimension_count_swa"),
-        ):
+        for name, suffix in (("full_attention", ""), ("sliding_attention", "_swa")):
             if self.rope.has(name):
                 part = self.rope.object(name).find_number("partial_rotary_factor")
                 n_rotated = int(self.config.size("head_dim") * (1.0 if part is None else part))

@@ -16,6 +16,7 @@ from models.create.convert.architectures.lfm2 import Lfm2, Lfm2Moe
 from models.create.convert.architectures.llama import Llama
 from models.create.convert.architectures.llama4 import Llama4
 from models.create.convert.architectures.mistral3 import Mistral3
+from models.create.convert.architectures.nemotron import nemotron_h
 from models.create.convert.architectures.phi import Phi3
 from models.create.convert.architectures.projectors import (
     Gemma3Vision,
@@ -61,6 +62,7 @@ ARCHITECTURES: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {
     "NomicBertMoEModel": nomic_bert,
     "GptOssForCausalLM": GptOss,
     "LagunaForCausalLM": Laguna,
+    "NemotronHForCausalLM": nemotron_h,
     "Glm4ForCausalLM": Glm4,
     "GlmOcrForConditionalGeneration": GlmOcr,
     "DeepseekV2ForCausalLM": DeepSeek2,

@@ -549,6 +549,41 @@ def glm_ocr() -> Case:
     return Case("GLM-OCR-tiny", members, tensors, tokenizer, pre="llama-bpe")
 
 
+def nemotron_h(*, moe: bool) -> Case:
+    pattern = "M*E" if moe else "M*-"
+    tensors: dict[str, Shape] = {
+        "backbone.embeddings.weight": (N_BPE - 3, 64), "backbone.norm_f.weight": (64,),
+        "lm_head.weight": (N_BPE - 3, 64),
+    }  # fmt: skip
+    tensors |= {f"backbone.layers.{block}.norm.weight": (64,) for block in range(3)}
+    at = "backbone.layers.0.mixer."
+    tensors |= {
+        f"{at}A_log": (4,), f"{at}D": (4,), f"{at}dt_bias": (4,), f"{at}conv1d.weight": (128, 1, 4),
+        f"{at}conv1d.bias": (128,), f"{at}in_proj.weight": (196, 64), f"{at}norm.weight": (64,),
+        f"{at}out_proj.weight": (64, 64),
+    }  # fmt: skip
+    at = "backbone.layers.1.mixer."
+    tensors |= {f"{at}q_proj.weight": (96, 64), f"{at}k_proj.weight": (48, 64), f"{at}v_proj.weight": (48, 64),
+                f"{at}o_proj.weight": (64, 96)}  # fmt: skip
+    at = "backbone.layers.2.mixer."
+    if moe:
+        tensors |= {f"{at}gate.weight": (4, 64), f"{at}gate.e_score_correction_bias:F32": (4,)}
+        tensors |= {f"{at}shared_experts.up_proj.weight": (48, 64), f"{at}shared_experts.down_proj.weight": (64, 48)}
+        for expert in range(4):
+            tensors |= {f"{at}experts.{expert}.up_proj.weight": (32, 64)}
+            tensors |= {f"{at}experts.{expert}.down_proj.weight": (64, 32)}
+    else:
+        tensors |= {f"{at}up_proj.weight": (96, 64), f"{at}down_proj.weight": (64, 96)}
+    experts = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "n_shared_experts": 1,
+               "moe_shared_expert_intermediate_size": 48, "norm_topk_prob": True, "routed_scaling_factor": 2.5,
+               "n_group": 1, "topk_group": 1}  # fmt: skip
+    members = config("NemotronHForCausalLM", "nemotron_h", N_BPE - 3, num_hidden_layers=3, head_dim=24, n_groups=2,
+                     hybrid_override_pattern=pattern, mamba_head_dim=16, mamba_num_heads=4, ssm_state_size=16,
+                     conv_kernel=4, layer_norm_epsilon=1e-5, expand=2, hidden_act="silu",
+                     attn_layer_indices=[1], **(experts if moe else {}))  # fmt: skip
+    return Case(f"Nemotron-H-tiny{'-moe' * moe}", members, tensors, byte_pair_tokenizer(), pre="llama-bpe")
+
+
 MORE_CASES = {
     case.name: case
     for case in (
@@ -556,5 +591,6 @@ MORE_CASES = {
         mistral3(), ministral3(), embedding_gemma(), gemma3_that_sees(), qwen25_vl(),
         qwen3_vl(), qwen3_vl_moe(), qwen3_next(), qwen35(moe=False),
         qwen35(moe=True), fallback(), gemma3n(), gemma4(), laguna(), glm_ocr(),
+        nemotron_h(moe=False), nemotron_h(moe=True),
     )
 }  # fmt: skip
