@@ -12,7 +12,8 @@ import schemathesis
 SPECIFIED = re.compile(
     r"option \\\"\w+\\\" must be of|invalid format: |template: |there was an error signing out|account unavailable"
     r"|the input length exceeds|unknown renderer|unknown parser|pull model manifest: |unsupported quantization type"
-    r"|quantization is only supported|json: cannot unmarshal|invalid digest format|no such file or directory|unqualified name: "
+    r"|quantization is only supported|json: cannot unmarshal|invalid digest format|no such file or directory"
+    r"|unqualified name: "
 )
 
 
