@@ -118,6 +118,8 @@ def test_mini_lm_gives_the_vectors_of_its_own_package(server: ServerProcess, cre
     shutil.copytree(source, tmp_path / "all-MiniLM-L6-v2")
     created = create("all-minilm", f"FROM {tmp_path / 'all-MiniLM-L6-v2'}\n")
     assert created.returncode == 0, created.stderr
+    info = post(server, "/api/show", model="all-minilm")["model_info"]
+    assert (info["tokenizer.ggml.pre"], info["bert.pooling_type"]) == ("jina-v2-en", 1)  # as upstream has it
     golden = json.loads((Path(__file__).parent / "minilm_vectors.json").read_text())
     reply = post(server, "/api/embed", model="all-minilm", input=[row["text"] for row in golden])
     for row, vector in zip(golden, reply["embeddings"], strict=True):

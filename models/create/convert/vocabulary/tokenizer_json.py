@@ -56,9 +56,12 @@ def read_tokenizer(files: Checkpoint) -> TokenizerFile:
     if description is None:
         raise CreateFailed("unknown tokenizer format")  # Compat: registry-store-cli 6.6
     try:
-        return TokenizerFile(description, Tokenizer.from_str(files.text(FILE)))
+        tokenizer = Tokenizer.from_str(files.text(FILE))
     except Exception as error:  # the library has no class of its own for what is wrong with a file
         raise CreateFailed(f"{FILE}: {error}") from error
+    tokenizer.no_truncation()  # which the file may ask for
+    tokenizer.no_padding()
+    return TokenizerFile(description, tokenizer)
 
 
 def byte_pair_vocabulary(files: Checkpoint, config: Config) -> Vocabulary:
