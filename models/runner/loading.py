@@ -26,6 +26,9 @@ from models.runner.messages import Ready, RunnerConfig, Sampling
 _CELLS_STEP = 256
 """llama.cpp rounds contexts up to this, and Ollama's clients see it: a sequence may fill what was rounded up."""
 _LEAST_CTX = 4
+_TINY_BYTES = 8 * 1024 * 1024
+"""Weights for which a second thread costs more than it brings: some hundred barriers a token, each longer than the
+computation between them, and much longer where something else wants the cores."""
 _EMBED_SEQUENCES = 64
 _EMBED_STEP = 256
 
@@ -56,7 +59,7 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
     n_ctx_seq = min(n_cells, model.n_ctx_train or n_cells)
     n_parallel = min(config.n_parallel, MAX_SEQUENCES)
     n_seq_max = n_parallel + _spare_sequences(model, n_parallel)
-    params = _params(config, n_ctx=max(config.n_cells or n_cells * n_parallel, n_cells), n_seq_max=n_seq_max)
+    params = _params(config, model, n_ctx=max(config.n_cells or n_cells * n_parallel, n_cells), n_seq_max=n_seq_max)
     projector = load_projector(config.projectors, model, n_threads=params.n_threads, use_gpu=bool(config.n_gpu_layers))
     context = Context(model, params, projector)
     rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)
@@ -108,7 +111,7 @@ def _single_sampler(config: RunnerConfig, context: Context) -> Callable[[Samplin
 
 
 def _embedding(config: RunnerConfig, model: Model, n_ctx: int) -> Embedding:
-    params = _params(config, n_ctx=config.n_batch, n_seq_max=_EMBED_SEQUENCES)
+    params = _params(config, model, n_ctx=config.n_batch, n_seq_max=_EMBED_SEQUENCES)
     rules = InputRules(  # Compat: http-api 6.13, a key that is missing counts as true
         n_ctx,
         keeps_first=model.metadata("tokenizer.ggml.add_bos_token") != "false",
@@ -118,12 +121,12 @@ def _embedding(config: RunnerConfig, model: Model, n_ctx: int) -> Embedding:
     return Embedding(EmbeddingEngine(Embedder(model, params), n_step=n_step), model.vocab, rules)
 
 
-def _params(config: RunnerConfig, *, n_ctx: int, n_seq_max: int) -> ContextParams:
+def _params(config: RunnerConfig, model: Model, *, n_ctx: int, n_seq_max: int) -> ContextParams:
     return ContextParams(
         n_ctx=n_ctx,
         n_batch=max(config.n_batch, n_seq_max),
         n_seq_max=n_seq_max,
-        n_threads=config.n_threads or default_threads(),
+        n_threads=config.n_threads or (1 if model.size_bytes < _TINY_BYTES else default_threads()),
         kv_type=config.kv_type,
         flash_attention=config.flash_attention,
     )
