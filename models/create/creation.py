@@ -5,28 +5,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from models.create.base import Pull, inherit_config, inherited_layers, stored_base
 from models.create.config import apply_info, apply_weights, preset_parameters
 from models.create.layers import NewLayer, store_layer, without
+from models.create.quantization import Quantization, plan_draft_quantization, plan_quantization
+from models.create.quantizing import quantized
 from models.create.remote import CLOUD_URL, remote_url
 from models.create.request import CreateRequest, Progress, check_request
 from models.create.texts import add_texts
 from models.create.uploads import adapter_layers, layers_of_files, template_layers
-from models.errors import BlobMissing, CreateFailed, CreateRefused, InvalidGGUF, UnsupportedQuantization
-from models.gguf.names import quantization_level
+from models.errors import BlobMissing, CreateFailed, CreateRefused, InvalidGGUF
 from models.gguf.values import GGUF
 from models.library import Library
-from registry.errors import ConflictingSource, InvalidName
+from registry.digest import Digest
+from registry.errors import BlobNotFound, ConflictingSource, InvalidDigest, InvalidName
 from registry.manifest import DraftConfig, Manifest, MediaType, ModelConfig, encode_config
 from registry.names import ModelName, Source, parse_source
 from registry.store import Store
 
-QUANTIZATIONS: Final = {name: name for name in ("F32", "F16", "BF16", "Q8_0", "Q4_K_S", "Q4_K_M")} | {"Q4_K": "Q4_K_M"}
-"""What can be asked for, and what it means."""
-
-UNQUANTIZED: Final = ("F16", "BF16", "F32")
 MULTIMODAL_PREFIXES: Final = ("a.", "mm.", "mtp.", "s.", "v.")
 """Tensors of encoders and heads: a file with such is kept as it came."""
 
@@ -44,9 +43,9 @@ def create_model(
     """
     name = check_request(request)
     with store.lease() as lease:
-        base = yield from _collect(store, library, request, pull)
+        base = yield from _collect(store, library, request, pull, name.model)
         config = apply_info(base.config, request.info)
-        layers = yield from _checked(base.layers, request)
+        layers = yield from _weights(store, library, base.layers, request)
         parameters = preset_parameters(config, layers, request)
         config = apply_weights(config, layers)
         layers = add_texts(store, layers, replace(request, parameters=parameters))
@@ -67,7 +66,9 @@ class _Base:
     config: ModelConfig
 
 
-def _collect(store: Store, library: Library, request: CreateRequest, pull: Pull) -> Generator[Progress, None, _Base]:
+def _collect(
+    store: Store, library: Library, request: CreateRequest, pull: Pull, name: str
+) -> Generator[Progress, None, _Base]:
     config = ModelConfig(renderer=request.renderer, parser=request.parser, requires=request.requires)
     if request.from_name:
         source = _parse_from(request)
@@ -79,13 +80,13 @@ def _collect(store: Store, library: Library, request: CreateRequest, pull: Pull)
         config = inherit_config(store, config, stored)
         layers = list(inherited_layers(store, library, stored))
     elif request.files is not None:
-        layers = yield from layers_of_files(store, library, request.files)
+        layers = yield from layers_of_files(store, library, request.files, name)
         layers += template_layers(layers)
     else:
         raise CreateRefused("neither 'from' or 'files' was specified")
     if request.adapters:
         with _refused():
-            layers += yield from adapter_layers(store, library, request.adapters)
+            layers += yield from adapter_layers(store, library, request.adapters, layers)
     if request.draft_files:
         with _refused():
             drafts = yield from _drafts(store, library, request)
@@ -140,53 +141,51 @@ def _refused() -> Iterator[None]:
 # Weights
 
 
-def _checked(layers: Sequence[NewLayer], request: CreateRequest) -> Generator[Progress, None, list[NewLayer]]:
+def _weights(
+    store: Store, library: Library, layers: Sequence[NewLayer], request: CreateRequest
+) -> Generator[Progress, None, list[NewLayer]]:
     """The layers with their weights as the request wants them."""
+    importance = _importance(store, request)
     found: list[NewLayer] = []
     for layer in layers:
-        if layer.kind == MediaType.MODEL and layer.gguf is not None:
-            check_quantization(layer.gguf, request.quantize)
-            if layer.is_upload and not _is_multimodal(layer.gguf):
-                # Compat: Ollama passes such a file through its own copy here, which no longer knows the file's name.
-                # Our reader has already checked each of its tensors, and the bytes stay as they are.
-                yield Progress("verifying conversion")
-                layer = layer.renamed("")
-        elif layer.kind == MediaType.DRAFT and layer.gguf is not None and layer.is_upload:
-            check_draft_quantization(layer.gguf, request.draft_quantize)
+        plan = _plan(layer, request)
+        if plan is not None:
+            layer = yield from quantized(store, library, layer, plan, importance)
+        elif layer.kind == MediaType.MODEL and layer.is_upload and layer.gguf and not _is_multimodal(layer.gguf):
+            # Compat: Ollama passes such a file through its own copy here, which no longer knows the file's name.
+            # Our reader has already checked each of its tensors, and the bytes stay as they are.
+            yield Progress("verifying conversion")
+            layer = layer.renamed("")
         found.append(layer)
     return found
 
 
+def _plan(layer: NewLayer, request: CreateRequest) -> Quantization | None:
+    if layer.gguf is None:
+        return None
+    if layer.kind == MediaType.MODEL:
+        return plan_quantization(layer.gguf, request.quantize)
+    if layer.kind == MediaType.DRAFT and layer.is_upload:
+        return plan_draft_quantization(layer.gguf, request.draft_quantize)
+    return None
+
+
+def _importance(store: Store, request: CreateRequest) -> Path | None:
+    """The file of the importance matrix. Raises: CreateRefused, BlobMissing."""
+    if not request.imatrix:
+        return None
+    if len(request.imatrix) > 1:
+        raise CreateRefused("only one importance matrix can be used")
+    (text,) = request.imatrix.values()
+    try:
+        digest = Digest.parse(text)
+        store.blobs.touch(digest)
+    except InvalidDigest as error:
+        raise CreateFailed(str(error)) from error
+    except BlobNotFound as error:
+        raise BlobMissing(store.blobs.path(digest)) from error
+    return store.blobs.path(digest)
+
+
 def _is_multimodal(gguf: GGUF) -> bool:
     return any(tensor.name.startswith(MULTIMODAL_PREFIXES) for tensor in gguf.tensors or ())
-
-
-def check_quantization(gguf: GGUF, wanted: str) -> None:
-    """Whether weights are of the type that is asked for; empty asks for nothing.
-
-    Raises: UnsupportedQuantization, CreateFailed.
-    # Compat: registry-store-cli 6.4: a file of type 0 reads as unknown and is refused.
-    """
-    if not wanted:
-        return
-    target, actual = quantization_target(wanted), quantization_level(gguf.uint32("general.file_type"))
-    if actual not in UNQUANTIZED:
-        raise CreateFailed("quantization is only supported for F16, BF16 and F32 models")
-    if actual != target:
-        raise CreateFailed(f"this version cannot quantize: the model is {actual}, {target} was asked for")
-
-
-def check_draft_quantization(gguf: GGUF, wanted: str) -> None:
-    """As `check_quantization`, for a draft."""
-    actual = quantization_level(gguf.uint32("general.file_type"))
-    if wanted and quantization_target(wanted) and actual not in UNQUANTIZED:
-        raise CreateFailed(f"draft quantization requires an unquantized draft model, got {actual}")
-    check_quantization(gguf, wanted)
-
-
-def quantization_target(wanted: str) -> str:
-    """The type that a client's spelling means. Raises: UnsupportedQuantization."""
-    name = wanted.upper()
-    if name not in QUANTIZATIONS:
-        raise UnsupportedQuantization(name)
-    return QUANTIZATIONS[name]
