@@ -86,7 +86,8 @@ class Samplers:
         if constraint.thought is None:
             return matcher
         self._pieces.that_open(constraint.thought.start.encode(), after_blanks=True)  # slow the first time
-        return AfterThought(matcher, constraint.thought, self._vocabulary.n_tokens, self._pieces)
+        ends = self._vocabulary.end_tokens
+        return AfterThought(matcher, constraint.thought, self._vocabulary.n_tokens, self._pieces, ends)
 
     def _tag_tokens(self, text: str) -> list[int]:
         return self._tokens(text, parse_special=True)

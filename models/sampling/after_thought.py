@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -30,15 +30,21 @@ class AfterThought:
     """Lets a thought pass, then follows `inner`.
 
     The first tokens may begin the opening tag or the constrained text; so the text is constrained even if the model
-    does not think. Once it thinks, everything is allowed until the closing tag.
+    does not think. Once it thinks, everything is allowed until the closing tag, but for ending the reply: what is
+    demanded has yet to come.
     """
 
-    def __init__(self, inner: Constraining, thought: Thought, n_vocab: int, pieces: Pieces) -> None:
+    def __init__(
+        self, inner: Constraining, thought: Thought, n_vocab: int, pieces: Pieces, ends: Collection[int] = ()
+    ) -> None:
+        """`ends`: tokens that end a reply."""
         self._inner = inner
         self._reader = ThoughtReader(thought)
         self._start = thought.start.encode()
         self._n_vocab = n_vocab
         self._pieces = pieces
+        closing = thought.end.encode()  # some models close their thoughts with what ends replies elsewhere
+        self._ends = np.array(sorted(token for token in ends if pieces[token] not in closing), dtype=np.intp)
 
     @property
     def is_complete(self) -> bool:
@@ -47,7 +53,9 @@ class AfterThought:
     def allows(self, token: int) -> bool:
         """Whether this token may come next."""
         stage = self._reader.stage
-        if stage is Stage.THINKING or (stage is Stage.OPENING and self._reader.can_open(self._pieces[token])):
+        if stage is Stage.THINKING:
+            return token not in self._ends
+        if stage is Stage.OPENING and self._reader.can_open(self._pieces[token]):
             return True
         return self._inner.allows(token)
 
@@ -55,7 +63,7 @@ class AfterThought:
         """All tokens that may come next."""
         stage = self._reader.stage
         if stage is Stage.THINKING:
-            return np.arange(self._n_vocab)
+            return np.delete(np.arange(self._n_vocab), self._ends)
         inner = self._inner.allowed()
         return inner if stage is Stage.DONE else np.union1d(inner, self._opening())
 
@@ -68,6 +76,8 @@ class AfterThought:
             kept = logits[opening]
             self._inner.mask(logits)
             logits[opening] = kept
+        else:
+            logits[self._ends] = -np.inf
 
     def accept(self, token: int) -> None:
         """Move on past an allowed token."""

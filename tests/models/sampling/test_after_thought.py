@@ -91,6 +91,17 @@ def test_a_thought_that_the_prompt_opened_goes_on() -> None:
     assert inner.accepted == [ID[b"x"]]
 
 
+def test_a_reply_does_not_end_within_its_thought() -> None:
+    constraint = AfterThought(WantsX(), Thought("<t>", "</t>"), len(PIECES), Pieces(Spelled()), [ID[b"y"], ID[b">"]])
+    feed(constraint, b"<t>")
+    assert not constraint.allows(ID[b"y"])
+    assert constraint.allows(ID[b">"]), "it is a part of the closing tag"
+    assert len(constraint.allowed()) == len(PIECES) - 1
+    logits = np.zeros(len(PIECES), np.float32)
+    constraint.mask(logits)
+    assert np.flatnonzero(~np.isfinite(logits)).tolist() == [ID[b"y"]]
+
+
 def test_masks_keep_what_is_allowed() -> None:
     constraint, _ = after()
     logits = np.zeros(len(PIECES), np.float32)
