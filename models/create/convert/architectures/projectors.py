@@ -278,3 +278,57 @@ class PixtralVision(Projector):
             if isinstance(entry, dict) and entry.get("content") == "[IMG_BREAK]" and str(token_id).isdecimal():
                 return int(token_id)
         raise CreateFailed("Token '[IMG_BREAK]' not found in tokenizer config.")
+
+
+class Llama4Vision(Projector):
+    """Llama 4."""
+
+    kind = "llama4"
+
+    def add_parameters(self, keys: Keys) -> None:
+        super().add_parameters(keys)
+        if self.config.text("hidden_act") != "gelu":
+            raise CreateFailed(f"Unsupported hidden_act: {self.config.text('hidden_act')}")
+        keys.float32("vision.attention.layer_norm_epsilon", self.config.number("norm_eps"))
+        ratio = self.config.number("pixel_shuffle_ratio")
+        if not 0 < ratio <= 1:
+            raise CreateFailed(f"pixel_shuffle_ratio is {ratio}")
+        keys.uint32("vision.projector.scale_factor", int(1.0 / ratio))
+        keys.flag("use_gelu", True)
+
+    def renamed(self, name: str) -> str | None:
+        if "multi_modal_projector" not in name and "vision_model" not in name:
+            return None
+        if "positional_embedding_vlm" in name and ".weight" not in name:
+            name = f"{name}.weight"
+        return super().renamed(name)
+
+    def transformed(self, name: str, tensor: Tensor, block: int | None) -> Iterator[Named]:
+        # Its number notwithstanding, there is one layer of this kind.
+        yield "mm.model.fc.weight" if "multi_modal_projector.linear_1" in name else name, tensor
+
+
+class Glm4Vision(QwenVision):
+    """GLM-OCR."""
+
+    kind = "glm4v"
+    activations: ClassVar = {"silu": "use_silu", "gelu": "use_gelu"}
+
+    def add_parameters(self, keys: Keys) -> None:
+        super().add_parameters(keys)
+        activation = self.config.text("hidden_act").lower()
+        if activation in self.activations:
+            keys.flag(self.activations[activation], True)
+        eps = self.config.find_number("rms_norm_eps")
+        keys.float32("vision.attention.layer_norm_epsilon", 1e-5 if eps is None else eps)
+
+    def _image_size(self) -> int:
+        patch = self.config.find_integer("patch_size") or 16
+        n_positions = self.config.find_integer("num_position_embeddings") or 2304
+        return self.config.find_integer("image_size") or int(n_positions**0.5 * patch)
+
+    def transformed(self, name: str, tensor: Tensor, block: int | None) -> Iterator[Named]:
+        if name == "visual.patch_embed.proj.bias":
+            yield f"{PATCHES}.bias", tensor
+        else:
+            yield from super().transformed(name, tensor, block)

@@ -20,6 +20,8 @@ from models.create.convert.architectures.nemotron import nemotron_h
 from models.create.convert.architectures.phi import Phi3
 from models.create.convert.architectures.projectors import (
     Gemma3Vision,
+    Glm4Vision,
+    Llama4Vision,
     PixtralVision,
     Projector,
     Qwen2Vision,
@@ -89,6 +91,8 @@ ARCHITECTURES: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {
 
 PROJECTORS: Final[dict[str, type[Projector]]] = {
     "Gemma3ForConditionalGeneration": Gemma3Vision,
+    "GlmOcrForConditionalGeneration": Glm4Vision,
+    "Llama4ForConditionalGeneration": Llama4Vision,
     "Mistral3ForConditionalGeneration": PixtralVision,
     "Qwen2VLForConditionalGeneration": Qwen2Vision,
     "Qwen2_5_VLForConditionalGeneration": Qwen2Vision,

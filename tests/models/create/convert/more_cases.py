@@ -220,12 +220,35 @@ def llama4() -> Case:
         tensors |= {f"{at}router.weight": (4, 64), f"{at}experts.gate_up_proj": (4, 64, 64)}
         tensors[f"{at}experts.down_proj"] = (4, 32, 64)
         tensors |= feed_forward(f"{at}shared_expert.", 64, 32)
-    tensors |= {"language_model.lm_head.weight": (N_BPE, 64), "vision_model.class_embedding": (64,)}
+    tensors |= {"language_model.lm_head.weight": (N_BPE, 64)}
+    tensors |= llama4_tower()
     text = config("Llama4ForCausalLM", "llama4_text", N_BPE, head_dim=16, intermediate_size=32,
                   intermediate_size_mlp=96, num_local_experts=4, num_experts_per_tok=1, interleave_moe_layer_step=2,
                   rope_theta=500000.0)  # fmt: skip
-    members = {"architectures": ["Llama4ForConditionalGeneration"], "model_type": "llama4", "text_config": text}
-    return Case("Llama-4-tiny-4E", members, tensors, byte_pair_tokenizer(template=True), pre="llama-bpe")
+    members = {"architectures": ["Llama4ForConditionalGeneration"], "model_type": "llama4", "text_config": text,
+               "vision_config": {"model_type": "llama4_vision_model", "hidden_size": 32, "intermediate_size": 48,
+                                 "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 4, "image_size": 32,
+                                 "norm_eps": 1e-5, "pixel_shuffle_ratio": 0.5, "hidden_act": "gelu"}}  # fmt: skip
+    return Case("Llama-4-tiny-4E", members, tensors, byte_pair_tokenizer(template=True), pre="llama-bpe", sees=True,
+                files=PICTURES)  # fmt: skip
+
+
+def llama4_tower() -> dict[str, Shape]:
+    tensors: dict[str, Shape] = {
+        "vision_model.class_embedding": (32,), "vision_model.positional_embedding_vlm": (65, 32),
+        "vision_model.patch_embedding.linear.weight": (32, 48), "multi_modal_projector.linear_1.weight": (64, 64),
+        "vision_model.vision_adapter.mlp.fc1.weight": (48, 128), "vision_model.vision_adapter.mlp.fc2.weight": (64, 48),
+    }  # fmt: skip
+    tensors |= {f"vision_model.layernorm_{at}.{part}": (32,) for at in ("pre", "post") for part in ("weight", "bias")}
+    for block in range(3):
+        at = f"vision_model.model.layers.{block}."
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            tensors |= {f"{at}{name}.{part}": (32,) for part in ("weight", "bias")}
+        for name, shape in (("self_attn.q_proj", (32, 32)), ("self_attn.k_proj", (32, 32)), ("mlp.fc1", (48, 32)),
+                            ("self_attn.v_proj", (32, 32)), ("self_attn.o_proj", (32, 32)),
+                            ("mlp.fc2", (32, 48))):  # fmt: skip
+            tensors |= {f"{at}{name}.weight": shape, f"{at}{name}.bias": shape[:1]}
+    return tensors
 
 
 def mistral3() -> Case:
@@ -540,13 +563,34 @@ def glm_ocr() -> Case:
         tensors |= {f"{at}mlp.gate_up_proj.weight": (192, 64), f"{at}mlp.down_proj.weight": (64, 96)}
     at = "model.language_model.layers.2."
     tensors |= {f"{at}eh_proj.weight": (64, 128), f"{at}enorm.weight": (64,), f"{at}hnorm.weight": (64,)}
-    tensors |= {f"{at}shared_head.norm.weight": (64,), "model.visual.post_layernorm.weight": (64,)}
+    tensors |= {f"{at}shared_head.norm.weight": (64,)} | glm_tower()
     rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5, "mrope_section": [1, 2, 1]}
     text = config("", "glm_ocr_text", N_BPE, head_dim=16, rope_parameters=rope, num_nextn_predict_layers=1)
     del text["architectures"], text["rope_theta"]
-    members = {"architectures": ["GlmOcrForConditionalGeneration"], "model_type": "glm_ocr", "text_config": text}
+    members = {"architectures": ["GlmOcrForConditionalGeneration"], "model_type": "glm_ocr", "text_config": text,
+               "vision_config": {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2,
+                                 "patch_size": 4, "image_size": 32, "hidden_act": "silu",
+                                 "rms_norm_eps": 1e-5}}  # fmt: skip
     tokenizer = byte_pair_tokenizer(specials=("<|endoftext|>", "<|user|>"), bos_token=None, eos_token=None)
-    return Case("GLM-OCR-tiny", members, tensors, tokenizer, pre="llama-bpe")
+    return Case("GLM-OCR-tiny", members, tensors, tokenizer, pre="llama-bpe", sees=True, files=PICTURES)
+
+
+def glm_tower() -> dict[str, Shape]:
+    tensors: dict[str, Shape] = {
+        "model.visual.patch_embed.proj.weight": (32, 3, 2, 4, 4), "model.visual.patch_embed.proj.bias": (32,),
+        "model.visual.post_layernorm.weight": (32,), "model.visual.downsample.weight": (64, 32, 2, 2),
+        "model.visual.downsample.bias": (64,), "model.visual.merger.proj.weight": (64, 64),
+        "model.visual.merger.post_projection_norm.weight": (64,),
+        "model.visual.merger.post_projection_norm.bias": (64,), "model.visual.merger.gate_proj.weight": (48, 64),
+        "model.visual.merger.up_proj.weight": (48, 64), "model.visual.merger.down_proj.weight": (64, 48),
+    }  # fmt: skip
+    for block in range(2):
+        at = f"model.visual.blocks.{block}."
+        tensors |= {f"{at}{name}.weight": (32,) for name in ("norm1", "norm2")}
+        tensors |= {f"{at}attn.{letter}_norm.weight": (16,) for letter in "qk"}
+        tensors |= {f"{at}attn.qkv.weight": (96, 32), f"{at}attn.proj.weight": (32, 32)}
+        tensors |= feed_forward(f"{at}mlp.", 32, 48)
+    return tensors
 
 
 def nemotron_h(*, moe: bool) -> Case:
