@@ -4,6 +4,7 @@ Read in this order:
 
 * `request.py` what is asked, and the checks that need nothing but the request; `creation.py` the steps to a manifest.
 * `uploads.py` weights from uploaded files; `base.py` from another model; `remote.py` from another server.
+* `convert/` GGUF files from safetensors ones, in a process of its own.
 * `layers.py` layers that are still to be written; `texts.py` those that the request brings; `config.py` the config.
 * `known_templates.py` the Go template for a Jinja template that is known; `distance.py` how it is recognised.
 * `merge.py` new GGUF files from uploaded ones; `split.py` which of them belong together.

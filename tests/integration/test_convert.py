@@ -82,6 +82,13 @@ def test_creating_over_http_tells_what_it_does(server: ServerProcess, tmp_path: 
     assert httpx.post(f"http://{server.host}/api/show", json={"model": "told"}).status_code == 200
 
 
+def test_a_converted_model_is_quantized_as_asked(server: ServerProcess, tmp_path: Path) -> None:
+    write_case(CASES["tiny-llama-2k"], tmp_path / "model")
+    said = statuses(server, "small", upload(server, tmp_path / "model"), quantize="q8_0")
+    assert said[:2] == ["converting model", "quantizing BF16 model to Q8_0"]
+    assert post(server, "/api/show", model="small")["details"]["quantization_level"] == "Q8_0"
+
+
 def test_a_file_that_lies_is_an_error_and_no_more(server: ServerProcess, tmp_path: Path) -> None:
     write_case(CASES["tiny-llama-2k"], tmp_path / "model")
     (tmp_path / "model" / "model-00001-of-00002.safetensors").write_bytes(b"\xff" * 7 + b"\x7f" + b"{}")
@@ -105,9 +112,9 @@ def upload(server: ServerProcess, folder: Path) -> dict[str, str]:
     return files
 
 
-def statuses(server: ServerProcess, name: str, files: dict[str, str]) -> list[str]:
+def statuses(server: ServerProcess, name: str, files: dict[str, str], **fields: str) -> list[str]:
     """What creating says, without digests, each once."""
-    reply = httpx.post(f"http://{server.host}/api/create", json={"model": name, "files": files}, timeout=60)
+    reply = httpx.post(f"http://{server.host}/api/create", json={"model": name, "files": files} | fields, timeout=60)
     lines = [json.loads(line)["status"].partition(" sha256:")[0] for line in reply.text.splitlines()]
     return list(dict.fromkeys(lines))
 
