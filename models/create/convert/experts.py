@@ -32,6 +32,6 @@ def collect_experts(tensors: dict[str, Tensor], n_experts: int) -> dict[str, Ten
 
 def _stack(name: str, experts: dict[int, Tensor], n_experts: int) -> Tensor:
     n_wanted = n_experts or len(experts)
-    if sorted(experts) != list(range(n_wanted)):
+    if len(experts) != n_wanted or max(experts) != n_wanted - 1:
         raise CreateFailed(f"{name}: {len(experts)} experts of {n_wanted}")
     return stacked([experts[index] for index in range(n_wanted)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ ABSOLUTE: Final = ("general.", "tokenizer.", "adapter.")
 """Keys that do not belong to an architecture."""
 
 MAX_UINT32: Final = 2**32 - 1
+MAX_FLOAT32: Final = (2 - 2**-23) * 2.0**127
 
 _ELEMENTS: Final = {bool: ValueType.BOOL, int: ValueType.INT32, float: ValueType.FLOAT32, str: ValueType.STRING}
 
@@ -44,6 +46,9 @@ class Keys:
         self._set(key, ValueType.INT32, value)
 
     def float32(self, key: str, value: float) -> None:
+        """Raises: CreateFailed for a number that does not fit."""
+        if not abs(value) <= MAX_FLOAT32:
+            raise CreateFailed(f"{key} is {value}")
         self._set(key, ValueType.FLOAT32, float(value))
 
     def flag(self, key: str, value: bool) -> None:
@@ -76,6 +81,8 @@ class Keys:
             return [encode_pair(key, kind, value) for key, kind, value in self.items()]
         except UnicodeEncodeError as error:
             raise CreateFailed("a text of the model is not valid Unicode") from error
+        except (struct.error, OverflowError) as error:
+            raise CreateFailed(f"a number of the model is too large: {error}") from error
 
     def _full(self, key: str) -> str:
         return key if key.startswith(ABSOLUTE) else f"{self.architecture}.{key}"

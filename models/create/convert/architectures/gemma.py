@@ -102,7 +102,7 @@ class Gemma3(Architecture):
         tokenizer = self.files.json("tokenizer.json") or {}
         model, added = tokenizer.get("model"), tokenizer.get("added_tokens")
         vocab = model.get("vocab") if isinstance(model, dict) else None
-        return len(vocab or ()) + len(added or ())
+        return sum(len(tokens) for tokens in (vocab, added) if isinstance(tokens, dict | list))
 
 
 class EmbeddingGemma(Gemma3):

@@ -89,6 +89,7 @@ FAILURES = {
     "many layers": ({"num_hidden_layers": 10**9}, "a model of 1000000000 layers"),
     "many tokens": ({"vocab_size": 10**9}, "a vocabulary of 1000000000 tokens"),
     "layers without number": ({"num_hidden_layers": "two"}, "parse config.json: num_hidden_layers is not an integer"),
+    "number beyond float32": ({"rope_theta": 1e300}, "rope.freq_base is 1e+300"),
     "no heads": ({"num_attention_heads": 0}, "parse config.json: num_attention_heads is not a size"),
     "heads that do not fit": ({"num_attention_heads": 7, "head_dim": 16}, "a tensor of shape [64, 64] cannot be"),
 }
@@ -141,3 +142,11 @@ def test_files_that_are_not_there_or_not_named_properly_are_refused(store: Store
         run(converted_layers(store, Library(store), {"a.safetensors": f"sha256:{'0' * 64}"}, "m"))
     with pytest.raises(CreateFailed, match=r"^file path must be relative$"):
         run(converted_layers(store, Library(store), {"../a.safetensors": f"sha256:{'0' * 64}"}, "m"))
+
+
+def test_experts_that_nobody_has_are_not_counted_one_by_one(store: Store, tmp_path: Path) -> None:
+    write_case(CASES["Qwen3-tiny-moe"], tmp_path / "m")
+    members = json.loads((tmp_path / "m" / "config.json").read_text()) | {"num_experts": 2**40}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(members))
+    with pytest.raises(CreateFailed, match=r"_proj\.weight: 4 experts of 1099511627776$"):
+        run(converted_layers(store, Library(store), upload(store, tmp_path / "m"), "m"))
