@@ -1,4 +1,4 @@
-"""The built-in model through a real server: what it says, calls and thinks, greedily and so the same every time."""
+"""The built-in model through a real server: what it says, calls and thinks, the same every time by seed or greedily."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 from tests.conftest import StartServer
 from tests.models.builtin.questions import (
     ADD_TOOL,
+    ASKED,
     CALLS,
     QUESTIONS,
     REFUSAL,
     REFUSED,
-    RESULT,
+    RESULTS,
     WEATHER_TOOL,
 )
 
@@ -39,8 +40,8 @@ def answer(client: ollama.Client, *messages: dict[str, Any], think: bool = False
     return client.chat("pico", list(messages), think=think, options=GREEDY, **more).message
 
 
-# None of these wordings is in pico's training, so a new training may gain some and lose others: the sums must hold.
-MOST_QUESTIONS, MOST_REFUSALS, MOST_CALLS = 11, 4, 4
+# Most of these wordings are not in pico's training: a new one may gain some and lose others, but the sums must hold.
+MOST_QUESTIONS, MOST_REFUSALS, MOST_CALLS, MOST_RESULTS = 18, 4, 4, 4
 
 
 def test_pico_answers_most_of_what_a_new_user_asks(client: ollama.Client) -> None:
@@ -54,6 +55,28 @@ def test_pico_answers_most_of_what_a_new_user_asks(client: ollama.Client) -> Non
 )
 def test_pico_answers_the_first_questions(client: ollama.Client, question: str, part: str) -> None:
     assert part in (answer(client, user(question)).content or "")
+
+
+@pytest.mark.parametrize(
+    ("question", "part"),
+    [
+        ("Hello!", "pico"),
+        ("Who are you?", "I am pico"),
+        ("What can you do?", "questions about Puna"),
+        ("How do I pull a model?", "puna pull"),
+        ("How do I list models?", "puna list"),
+        ("How is a model deleted?", "puna rm"),
+        ("Does it use my GPU?", "BACKEND="),
+        ("How long does a model stay loaded?", "5 minutes"),
+        ("Do I need an API key?", "no API key"),
+    ],
+)
+def test_pico_answers_what_newcomers_ask_first_at_any_seed(client: ollama.Client, question: str, part: str) -> None:
+    """At the default temperature, streamed, as `puna run` asks it."""
+    for seed in range(2):
+        stream = client.chat("pico", [user(question)], stream=True, options={"seed": seed})
+        said = "".join(chunk.message.content or "" for chunk in stream)
+        assert part in said, seed
 
 
 def test_pico_says_so_when_it_does_not_know(client: ollama.Client) -> None:
@@ -78,11 +101,14 @@ def test_pico_answers_beside_tools_when_none_is_needed(client: ollama.Client) ->
 
 
 def test_pico_passes_on_what_a_tool_said(client: ollama.Client) -> None:
-    question, result = RESULT
     function = {"name": WEATHER_TOOL["function"]["name"], "arguments": {"city": "Yokohama"}}
     call = {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}
-    message = answer(client, user(question), call, {"role": "tool", "content": result}, tools=TOOLS)
-    assert result in (message.content or "")
+    wrong = []
+    for result in RESULTS:
+        message = answer(client, user(ASKED), call, {"role": "tool", "content": result}, tools=TOOLS)
+        if result not in (message.content or ""):
+            wrong.append((result, message.content))
+    assert len(RESULTS) - len(wrong) >= MOST_RESULTS, wrong
 
 
 def test_pico_thinks_when_asked_to_and_only_then(client: ollama.Client) -> None:

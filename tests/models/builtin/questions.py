@@ -70,5 +70,6 @@ CALLS: Final = (
 )
 """With both tools offered: question, the tool to be called, its arguments."""
 
-RESULT: Final = ("How's the weather in Yokohama today?", "Sunny, 21 degrees")
-"""A question for the weather tool and what the tool says; the answer repeats it."""
+ASKED: Final = "How's the weather in Yokohama today?"
+RESULTS: Final = ("Sunny, 21 degrees", "22°C", "Rain, 14 degrees", '{"temperature": 18}', "15 degrees and cloudy")
+"""A question for the weather tool and what the tool may say; the answer repeats it."""
