@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.conformance import make_models
 from tools.server_process import FOREIGN, ServerProcess, puna_server
+
+# How fast a busy machine makes up examples says nothing about the code.
+settings.register_profile("puna", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("puna")
 
 NOWHERE = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # no server that a test starts reaches the network
 
