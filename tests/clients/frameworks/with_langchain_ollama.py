@@ -22,7 +22,7 @@ assert len(parts) > 3 and "".join(part.text for part in parts) == answer.text
 @tool
 def get_current_weather(city: str) -> str:
     """Get the current weather for a city"""
-    return "Sunny, 21 degrees"
+    return "Rain, 14 degrees"
 
 
 with_tool = chat.bind_tools([get_current_weather])
@@ -31,7 +31,7 @@ first = with_tool.invoke(messages)
 (call,) = first.tool_calls
 assert (call["name"], call["args"]) == ("get_current_weather", {"city": "Paris"})
 messages += [first, ToolMessage(get_current_weather.invoke(call["args"]), tool_call_id=call["id"])]
-assert "Sunny" in with_tool.invoke(messages).text
+assert "Rain" in with_tool.invoke(messages).text
 
 
 class Verdict(BaseModel):
