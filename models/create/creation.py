@@ -164,7 +164,7 @@ def _plan(layer: NewLayer, request: CreateRequest) -> Quantization | None:
     if layer.gguf is None:
         return None
     if layer.kind == MediaType.MODEL:
-        return plan_quantization(layer.gguf, request.quantize)
+        return plan_quantization(layer.gguf, request.quantize or layer.quantize)
     if layer.kind == MediaType.DRAFT and layer.is_upload:
         return plan_draft_quantization(layer.gguf, request.draft_quantize)
     return None

@@ -29,6 +29,8 @@ class NewLayer:
     gguf: GGUF | None = None
     note: str = ""
     is_upload: bool = False
+    quantize: str = ""
+    """The type that the weights get if the request asks for none."""
 
     @classmethod
     def of_text(cls, kind: MediaType, content: bytes, note: str = "") -> NewLayer:

@@ -82,6 +82,16 @@ def test_creating_over_http_tells_what_it_does(server: ServerProcess, tmp_path: 
     assert httpx.post(f"http://{server.host}/api/show", json={"model": "told"}).status_code == 200
 
 
+@pytest.mark.parametrize(("asked", "level"), [({}, "Q8_0"), ({"quantize": "bf16"}, "BF16")])
+def test_weights_of_eight_bits_stay_so_small_unless_more_is_asked(
+    server: ServerProcess, tmp_path: Path, asked: dict[str, str], level: str
+) -> None:
+    write_case(CASES["Qwen3-tiny-FP8"], tmp_path / "model")
+    said = statuses(server, "eight", upload(server, tmp_path / "model"), **asked)
+    assert ("quantizing BF16 model to Q8_0" in said) is (level == "Q8_0")
+    assert post(server, "/api/show", model="eight")["details"]["quantization_level"] == level
+
+
 def test_a_converted_model_is_quantized_as_asked(server: ServerProcess, tmp_path: Path) -> None:
     write_case(CASES["tiny-llama-2k"], tmp_path / "model")
     said = statuses(server, "small", upload(server, tmp_path / "model"), quantize="q8_0")

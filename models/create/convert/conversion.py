@@ -110,7 +110,11 @@ def _converted(
         path.unlink(missing_ok=True)
     gguf = library.head(store.blobs.path(digest))
     note = f"{'creating new' if is_new else 'using existing'} layer {digest}"
-    layer = NewLayer(KINDS[job.part], digest, finished.size_bytes, gguf=gguf, note=note, is_upload=True)
+    layer = NewLayer(
+        KINDS[job.part], digest, finished.size_bytes, gguf=gguf, note=note, is_upload=True,
+        # Compat: registry-store-cli 6.4: weights that were of eight bits become so again, unless another type is asked.
+        quantize="Q8_0" if finished.had_eight_bits else "",
+    )  # fmt: skip
     return layer, finished
 
 

@@ -15,6 +15,11 @@ SCALES: Final = "_scale_inv"
 UNUSED: Final = (".activation_scale", "_activation_scale")
 
 
+def has_eight_bits(config: Config) -> bool:
+    """Whether the weights are of eight bits, each block with its scale."""
+    return config.object("quantization_config").find_text("quant_method") == "fp8"
+
+
 def dequantized(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """The tensors with scales applied, and without the scales. Raises: CreateFailed for quantisations not known."""
     quantization = config.object("quantization_config")

@@ -41,11 +41,16 @@ class Written(msgspec.Struct, frozen=True, tag=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
-    """The file is whole; `has_projector`: the checkpoint also has what sees or hears."""
+    """The file is whole.
+
+    `has_projector`: the checkpoint also has what sees or hears. `had_eight_bits`: it had no more than eight bits a
+    weight, and needs no sixteen.
+    """
 
     sha256: str
     size_bytes: int
     has_projector: bool = False
+    had_eight_bits: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

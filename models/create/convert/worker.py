@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from models.create.convert.checkpoint import Checkpoint
+from models.create.convert.eight_bits import has_eight_bits
 from models.create.convert.messages import (
     MAX_LINE_BYTES,
     Failed,
@@ -51,7 +52,13 @@ def _perform(job: Job, descriptor: int) -> Finished | Failed:
         plan = _plan(job, files)
         output = OutputFile(descriptor)
         write_plan(plan, output, _Reporter())
-        return Finished(output.finish(), output.size_bytes, job.part is Part.MODEL and has_projector(files))
+        is_model = job.part is Part.MODEL
+        return Finished(
+            output.finish(),
+            output.size_bytes,
+            has_projector=is_model and has_projector(files),
+            had_eight_bits=is_model and has_eight_bits(files.config),
+        )
     except (ModelError, OSError) as error:
         return Failed(str(error))
     except MemoryError:
