@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from models.errors import CreateFailed
 
 T = TypeVar("T")
+
+TEXT_PARTS: Final = ("text_config", "llm_config", "language_config")
 
 
 class Config:
@@ -50,6 +52,11 @@ class Config:
         if not isinstance(value, dict):
             raise _wrong(name, "an object")
         return Config(value)
+
+    @property
+    def text_part(self) -> Config:
+        """What describes the part that reads and writes, where a model has others; empty where it has not."""
+        return self.object(next((name for name in TEXT_PARTS if self.has(name)), TEXT_PARTS[0]))
 
     def has(self, name: str) -> bool:
         return self.members.get(name) is not None

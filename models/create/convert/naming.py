@@ -14,7 +14,7 @@ from models.errors import CreateFailed
 
 log = logging.getLogger(__name__)
 
-SUFFIXES: Final = (".weight", ".bias", ".scale")
+SUFFIXES: Final = (".weight", ".bias", ".scale", ".input_min", ".input_max", ".output_min", ".output_max")
 
 NEXTN_NAMES: Final = {
     "model.layers.{bid}.eh_proj": "blk.{bid}.nextn.eh_proj",

@@ -13,6 +13,13 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 CHUNK_ELEMENTS: Final = 4 * 1024 * 1024
+BLOCK_ELEMENTS: Final = 64 * 1024
+"""What stays in the processor's cache, with its changed copies."""
+
+HALF: Final = np.float32(0.5)
+SMALLEST_NORMAL: Final = np.float32(2.0**-14)
+ROUNDED_TO_INFINITY: Final = np.float32(65520.0)
+"""Of float16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +91,28 @@ def encoded(array: Array, kind: Kind, target: Kind) -> Iterator[Array]:
 def _encode(floats: Array, target: Kind) -> Array:
     if target == BF16:
         return _to_bf16(floats.astype(np.float32, copy=False))
+    if target == F16 and floats.dtype == np.float32:
+        return _to_f16(floats)
     with np.errstate(over="ignore"):  # beyond float16: infinity, as everywhere
         return floats.astype(target.numpy)
+
+
+def _to_f16(floats: Array) -> Array:
+    """To the nearest, ties to even; beyond its range infinity.
+
+    What numpy's own conversion gives, which takes 30 times as long for a number that the processor reports as too small
+    or too large. So here all that is too small is rounded beforehand: in float32, the numbers from 0.5 to 1 are as far
+    from each other as the smallest of float16.
+    """
+    halves = np.empty(floats.shape, np.float16)
+    for start in range(0, floats.size, BLOCK_ELEMENTS):
+        block = floats[start : start + BLOCK_ELEMENTS]
+        sizes = np.abs(block)
+        with np.errstate(invalid="ignore"):  # of what is no number, which is not taken anyway
+            np.copyto(sizes, (sizes + HALF) - HALF, where=sizes < SMALLEST_NORMAL)
+        np.copyto(sizes, np.float32(np.inf), where=sizes >= ROUNDED_TO_INFINITY)
+        halves[start : start + BLOCK_ELEMENTS] = np.copysign(sizes, block, out=sizes)
+    return halves
 
 
 def _to_bf16(floats: Array) -> Array:

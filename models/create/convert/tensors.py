@@ -39,6 +39,11 @@ class Tensor:
         values = np.asarray(array, np.float32)
         return cls(F32, values.shape, (lambda: values,))
 
+    @classmethod
+    def lazy(cls, shape: tuple[int, ...], load: Load) -> Tensor:
+        """Numbers in float32 that are computed when they are written."""
+        return cls(F32, shape, (load,))
+
     @property
     def n_dims(self) -> int:
         return len(self.shape)

@@ -108,7 +108,7 @@ class Architecture:
 
     def configured(self, config: Config) -> Config:
         """The configuration with what is nested in it, and without holes."""
-        return with_defaults(config.with_members(config.object("text_config").members))
+        return with_defaults(config.with_members(config.text_part.members))
 
     @cached_property
     def n_blocks(self) -> int:
@@ -167,11 +167,15 @@ class Architecture:
 
     def converted(self) -> Iterator[tuple[NamedTensor, str, Tensor]]:
         """Every tensor of the file in the making, with the name it had before `transformed`."""
-        names = TensorNames(self.mapped_as or self.name, self.n_blocks, self.extra_names)
+        names = self.tensor_names()
         for name, tensor in (*self.extra_tensors(), *self.tensors().items()):
             if not name.endswith(NOT_WEIGHTS):
                 for new, changed in self.transformed(name, tensor, block_of(name)):
                     yield names.named(new), name, changed
+
+    def tensor_names(self) -> TensorNames:
+        """What tensors are called in the file."""
+        return TensorNames(self.mapped_as or self.name, self.n_blocks, self.extra_names)
 
     def kind_of(self, name: str, named: NamedTensor, tensor: Tensor, main: Kind) -> Kind:
         """The type of a tensor in the file, where `main` is that of most. `name` is that before `transformed`."""

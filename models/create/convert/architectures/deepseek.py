@@ -34,26 +34,30 @@ class DeepSeek2(Architecture):
     def add_parameters(self, keys: Keys) -> None:
         super().add_parameters(keys)
         config = self.config
-        rank = config.find_integer("kv_lora_rank") or 512
-        rotated = config.size("qk_rope_head_dim")
         keys.uint32("leading_dense_block_count", self._n_dense())
         keys.uint32("vocab_size", config.integer("vocab_size"))
         if (q_rank := config.find_integer("q_lora_rank")) is not None:
             keys.uint32("attention.q_lora_rank", q_rank)
-        keys.uint32("attention.kv_lora_rank", rank)
-        keys.uint32("attention.key_length", rank + rotated)
-        keys.uint32("attention.value_length", rank)
-        keys.uint32("attention.key_length_mla", config.size("qk_nope_head_dim") + rotated)
-        keys.uint32("attention.value_length_mla", config.size("v_head_dim"))
+        self._add_heads(keys)
         keys.uint32("expert_feed_forward_length", config.integer("moe_intermediate_size", "intermediate_size"))
         keys.uint32("expert_shared_count", config.find_integer("n_shared_experts") or 0)
         if (scale := config.find_number("routed_scaling_factor")) is not None:
             keys.float32("expert_weights_scale", scale)
         if config.flag("norm_topk_prob"):
             keys.flag("expert_weights_norm", True)
-        keys.uint32("rope.dimension_count", rotated)
         if (scale := self.rope.find_number("mscale_all_dim")) is not None:
             keys.float32("rope.scaling.yarn_log_multiplier", 0.1 * scale)
+
+    def _add_heads(self, keys: Keys) -> None:
+        config = self.config
+        rank = config.find_integer("kv_lora_rank") or 512
+        rotated = config.size("qk_rope_head_dim")
+        keys.uint32("attention.kv_lora_rank", rank)
+        keys.uint32("attention.key_length", rank + rotated)
+        keys.uint32("attention.value_length", rank)
+        keys.uint32("attention.key_length_mla", config.size("qk_nope_head_dim") + rotated)
+        keys.uint32("attention.value_length_mla", config.size("v_head_dim"))
+        keys.uint32("rope.dimension_count", rotated)
 
     def _n_dense(self) -> int:
         """Leading layers without experts."""

@@ -11,7 +11,6 @@ import numpy as np
 from models.create.convert.architectures.base import N_HEAD, Architecture, Named
 from models.create.convert.architectures.llama import Llama
 from models.create.convert.checkpoint import Checkpoint
-from models.create.convert.config import Config
 from models.create.convert.keys import Keys
 from models.create.convert.tensors import Tensor
 from models.errors import CreateFailed
@@ -129,5 +128,5 @@ class NemotronHMoe(NemotronH):
 
 def nemotron_h(files: Checkpoint) -> Architecture:
     """The class depends on whether there are experts."""
-    config: Config = files.config
+    config = files.config.with_members(files.config.text_part.members)
     return NemotronHMoe(files) if config.has("num_experts_per_tok") else NemotronH(files)

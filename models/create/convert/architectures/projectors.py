@@ -29,7 +29,10 @@ class Projector(Architecture):
     name = "clip"
     extra_names: ClassVar = {f"{PATCHES}.weight.1": f"{PATCHES}.weight.1"}
     kind: ClassVar[str]
-    """`clip.projector_type`."""
+    """What is between the tower and the model, by llama.cpp's name for it."""
+
+    kind_key: ClassVar = "projector_type"
+    """`vision.projector_type` where the file also has something that hears."""
 
     def __init__(self, files: Checkpoint) -> None:
         self.whole = super().configured(files.config)
@@ -66,7 +69,7 @@ class Projector(Architecture):
     def add_parameters(self, keys: Keys) -> None:
         config = self.config
         keys.flag("has_vision_encoder", True)
-        keys.text("projector_type", self.kind)
+        keys.text(self.kind_key, self.kind)
         keys.uint32("vision.projection_dim", self.whole.size("hidden_size", "n_embd"))
         keys.uint32("vision.image_size", self._image_size())
         keys.uint32("vision.patch_size", config.size("patch_size"))
@@ -75,9 +78,16 @@ class Projector(Architecture):
         keys.uint32("vision.block_count", self.n_blocks)
         keys.uint32("vision.attention.head_count", config.size("num_attention_heads", "num_heads", "heads"))
         for key in ("image_mean", "image_std"):
-            keys.array(f"vision.{key}", self._settings().numbers(key))
+            keys.array(f"vision.{key}", self._spread_of_colours(key))
             if f"vision.{key}" not in keys:
                 raise CreateFailed(f"preprocessor_config.json: there is no {key}")
+
+    def _add_scale(self, keys: Keys) -> None:
+        """How many patches along a side become one."""
+        n_per_side = int((self._settings().find_integer("image_seq_length") or 256) ** 0.5)
+        scale = self.config.size("image_size") // self.config.size("patch_size") // max(n_per_side, 1)
+        if scale > 0 and scale != 4:  # which is understood
+            keys.uint32("vision.projector.scale_factor", scale)
 
     def _image_size(self) -> int:
         return self.config.size("image_size")
@@ -87,6 +97,10 @@ class Projector(Architecture):
 
     def _n_ff(self) -> int:
         return self.config.size("intermediate_size")
+
+    def _spread_of_colours(self, key: str) -> list[float]:
+        """`image_mean` or `image_std`, one for each colour."""
+        return self._settings().numbers(key)
 
     def _settings(self) -> Config:
         """How pictures are prepared."""
@@ -110,10 +124,7 @@ class Gemma3Vision(Projector):
         eps = self.config.find_number("layer_norm_eps")
         keys.float32("vision.attention.layer_norm_epsilon", 1e-6 if eps is None else eps)
         keys.flag("use_gelu", True)
-        n_per_side = int((self._settings().find_integer("image_seq_length") or 256) ** 0.5)
-        scale = self.config.size("image_size") // self.config.size("patch_size") // max(n_per_side, 1)
-        if scale > 0 and scale != 4:  # which is understood
-            keys.uint32("vision.projector.scale_factor", scale)
+        self._add_scale(keys)
 
     def renamed(self, name: str) -> str | None:
         name = name.removeprefix("model.")

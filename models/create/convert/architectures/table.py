@@ -8,15 +8,18 @@ from typing import Final
 from models.create.convert.architectures.base import Architecture
 from models.create.convert.architectures.bert import Bert, nomic_bert
 from models.create.convert.architectures.deepseek import DeepSeek2, Glm4MoeLite
+from models.create.convert.architectures.deepseek_ocr import DeepSeekOcr, DeepSeekOcrVision
 from models.create.convert.architectures.gemma import EmbeddingGemma, Gemma, Gemma2, Gemma3, Gemma3n, Gemma4
+from models.create.convert.architectures.gemma_towers import Gemma3nTowers, Gemma4Towers
 from models.create.convert.architectures.glm import Glm4, GlmOcr
 from models.create.convert.architectures.gpt_oss import GptOss
 from models.create.convert.architectures.laguna import Laguna
-from models.create.convert.architectures.lfm2 import Lfm2, Lfm2Moe
+from models.create.convert.architectures.lfm2 import Lfm2, Lfm2Moe, Lfm2Vision
 from models.create.convert.architectures.llama import Llama
 from models.create.convert.architectures.llama4 import Llama4
 from models.create.convert.architectures.mistral3 import Mistral3
 from models.create.convert.architectures.nemotron import nemotron_h
+from models.create.convert.architectures.nemotron_vl import RadioVision
 from models.create.convert.architectures.phi import Phi3
 from models.create.convert.architectures.projectors import (
     Gemma3Vision,
@@ -65,13 +68,17 @@ ARCHITECTURES: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {
     "GptOssForCausalLM": GptOss,
     "LagunaForCausalLM": Laguna,
     "NemotronHForCausalLM": nemotron_h,
+    "NemotronH_Nano_VL_V2": nemotron_h,
+    "NemotronH_Nano_Omni_Reasoning_V3": nemotron_h,
     "Glm4ForCausalLM": Glm4,
     "GlmOcrForConditionalGeneration": GlmOcr,
     "DeepseekV2ForCausalLM": DeepSeek2,
     "DeepseekV3ForCausalLM": DeepSeek2,
+    "DeepseekOCRForCausalLM": DeepSeekOcr,
     "Glm4MoeLiteForCausalLM": Glm4MoeLite,
     "Lfm2ForCausalLM": Lfm2,
     "Lfm2MoeForCausalLM": Lfm2Moe,
+    "Lfm2VlForConditionalGeneration": Lfm2,
     "Llama4ForCausalLM": Llama4,
     "Llama4ForConditionalGeneration": Llama4,
     "Mistral3ForConditionalGeneration": Mistral3,
@@ -90,10 +97,15 @@ ARCHITECTURES: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {
 
 
 PROJECTORS: Final[dict[str, type[Projector]]] = {
+    "DeepseekOCRForCausalLM": DeepSeekOcrVision,
     "Gemma3ForConditionalGeneration": Gemma3Vision,
+    "Gemma3nForConditionalGeneration": Gemma3nTowers,
+    "Gemma4ForConditionalGeneration": Gemma4Towers,
     "GlmOcrForConditionalGeneration": Glm4Vision,
+    "Lfm2VlForConditionalGeneration": Lfm2Vision,
     "Llama4ForConditionalGeneration": Llama4Vision,
     "Mistral3ForConditionalGeneration": PixtralVision,
+    "NemotronH_Nano_VL_V2": RadioVision,
     "Qwen2VLForConditionalGeneration": Qwen2Vision,
     "Qwen2_5_VLForConditionalGeneration": Qwen2Vision,
     "Qwen3VLForConditionalGeneration": Qwen3Vision,
@@ -101,11 +113,15 @@ PROJECTORS: Final[dict[str, type[Projector]]] = {
     "Qwen3_5ForConditionalGeneration": Qwen3Vision,
     "Qwen3_5MoeForConditionalGeneration": Qwen3Vision,
 }
-"""Which class converts what sees."""
+"""Which class converts what sees or hears."""
+
+
+NOT_AS_INNER: Final = frozenset({"DeepseekOCRForCausalLM"})
+"""Models that differ from the one which their text part names; others are that model, with something around it."""
 
 
 def find_projector(files: Checkpoint) -> Architecture | None:
-    """What sees, if the model does, and in a way that we know. Raises: CreateFailed."""
+    """What sees or hears, if the model does, and in a way that we know. Raises: CreateFailed."""
     kind = PROJECTORS.get(files.config.architecture)
     if kind is None or not files.config.has("vision_config"):
         return None
@@ -119,8 +135,8 @@ def architecture_of(files: Checkpoint) -> Architecture:
     # Compat: registry-store-cli 6.6 for the error texts.
     """
     name = files.config.architecture
-    inner = files.config.object("text_config").find_list("architectures") or []
-    if inner and inner[0] in ARCHITECTURES:  # what is around it may have another
+    inner = files.config.text_part.find_list("architectures") or []
+    if inner and inner[0] in ARCHITECTURES and name not in NOT_AS_INNER:
         name = inner[0]
     if name not in ARCHITECTURES:
         raise CreateFailed(f"unsupported architecture {quote(name)}")

@@ -84,6 +84,10 @@ FAILURES = {
         {"config.json": b'{"architectures": ["FalconForCausalLM"]}'},
         'unsupported architecture "FalconForCausalLM"',
     ),
+    "an architecture that llama.cpp dropped": (
+        {"config.json": b'{"architectures": ["MllamaForConditionalGeneration"], "text_config": {}}'},
+        'unsupported architecture "MllamaForConditionalGeneration"',
+    ),
     "no tokenizer": ({"tokenizer.model": None}, "unknown tokenizer format"),
     "broken tokenizer": ({"tokenizer.model": b"\x0a\xff"}, "invalid SentencePiece model"),
     "many layers": ({"num_hidden_layers": 10**9}, "a model of 1000000000 layers"),

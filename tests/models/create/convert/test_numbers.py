@@ -57,3 +57,26 @@ def test_eight_bits_that_are_no_number_are_none() -> None:
 def test_float16_beyond_its_range_is_infinity_without_a_warning() -> None:
     (made,) = encoded(np.array([1e6], np.float32), F32, F16)
     assert np.isinf(made).all()
+
+
+@pytest.mark.parametrize("sign", [0, 0x80000000])
+@pytest.mark.parametrize(
+    "around",
+    [
+        0x00000000,  # 0 and what is next to nothing
+        0x33000000,  # 2^-25: half of the smallest
+        0x33800000,  # 2^-24: the smallest
+        0x38800000,  # 2^-14: the smallest that is normal
+        0x3F800000,  # 1
+        0x477FF000,  # 65520: from here on infinity
+        0x7F800000,  # infinity, and behind it what is no number
+    ],
+)
+def test_float16_is_what_numpy_makes_of_it(around: int, sign: int) -> None:
+    near = np.arange(max(around - 0x8000, 0), around + 0x8000, dtype=np.uint32) | np.uint32(sign)
+    apart = np.arange(around & 0x7F000000, 0x80000000, 0x40103, dtype=np.uint32) | np.uint32(sign)
+    for floats in (near.view(np.float32), apart.view(np.float32)):
+        with np.errstate(all="ignore"):
+            expected = floats.astype(np.float16)
+        (made,) = encoded(floats, F32, F16)
+        assert (made.view(np.uint16) == expected.view(np.uint16)).all()

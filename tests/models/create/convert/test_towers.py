@@ -1,0 +1,98 @@
+"""Towers: what of them is computed, and what upstream's converter does not know."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGUFReader
+
+from models.create.convert.architectures.nemotron_vl import resized
+from models.create.convert.plan import has_projector, plan_model, plan_projector
+from models.errors import CreateFailed
+from tests.models.create.convert.all_cases import CASES
+from tests.models.create.convert.checkpoints import Case, random_bytes
+from tests.models.create.convert.test_reference import checkpoint, written
+
+
+@pytest.mark.parametrize(("before", "after"), [(20, 8), (128, 32), (5, 9), (1, 1)])
+def test_positions_that_lie_on_a_plane_stay_on_it_at_any_size(before: int, after: int) -> None:
+    def plane(side: int) -> np.ndarray:
+        at = np.linspace(0, 1, side) if side > 1 else np.zeros(1)
+        return np.stack([3 * at[:, None] - 2 * at[None, :] + 0.5, at[:, None] + 0 * at[None, :]], -1)
+
+    made = resized(plane(before).astype(np.float32), after)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, plane(after), atol=2e-6)
+
+
+def test_between_four_positions_there_is_their_mean() -> None:
+    grid = np.array([[[1.0], [2.0]], [[4.0], [9.0]]], np.float32)
+    assert resized(grid, 3)[..., 0].tolist() == [[1.0, 1.5, 2.0], [2.5, 4.0, 5.5], [4.0, 6.5, 9.0]]
+
+
+def test_what_gemma_4_hears_with_is_scaled_by_positive_numbers(tmp_path: Path) -> None:
+    reader = GGUFReader(written(plan_projector(checkpoint(CASES["gemma-4-tiny-E1M-it"], tmp_path)), tmp_path / "a"))
+    made = next(tensor.data for tensor in reader.tensors if tensor.name == "a.blk.1.per_dim_scale.weight")
+    stored = np.frombuffer(random_bytes("model.audio_tower.layers.1.self_attn.per_dim_scale", (16,), "BF16"), "<u2")
+    values = (stored.astype(np.uint32) << 16).view(np.float32)
+    np.testing.assert_allclose(made, [math.log(1 + math.exp(value)) for value in values], rtol=1e-6)
+
+
+def test_norms_of_what_gemma_3n_hears_with_have_gemma_4s_names(tmp_path: Path) -> None:
+    at = "model.audio_tower.subsample_conv_projection."
+    case = with_tensors(
+        CASES["gemma-3n-tiny-E1M-it"], {f"{at}conv_0.norm.weight": (8,), f"{at}conv_1.norm.weight": (4,)}
+    )
+    names = {tensor.name for tensor in plan_projector(checkpoint(case, tmp_path)).tensors}
+    assert names >= {"a.conv1d.0.norm.weight", "a.conv1d.1.norm.weight"}
+
+
+def test_a_block_that_mobilenet_does_not_have_is_refused(tmp_path: Path) -> None:
+    name = "model.vision_tower.timm_model.blocks.0.0.attn.strange.weight"
+    case = with_tensors(CASES["gemma-3n-tiny-E1M-it"], {name: (8,)})
+    with pytest.raises(CreateFailed, match=r"does not know: model\.vision_tower\.timm_model\.blocks\.0\.0"):
+        plan_projector(checkpoint(case, tmp_path))
+
+
+def test_gemma_4_without_ears_only_sees(tmp_path: Path) -> None:
+    case = CASES["gemma-4-tiny-E1M-it"]
+    deaf = dataclasses.replace(case, config=case.config | {"audio_config": None})
+    plan = plan_projector(checkpoint(deaf, tmp_path))
+    assert "has_audio_encoder" not in plan.keys
+    assert "vision.projector_type" in plan.keys
+    assert not [tensor.name for tensor in plan.tensors if tensor.name.startswith(("a.", "mm.a."))]
+
+
+def test_gemma_4_without_weights_of_towers_has_no_projector(tmp_path: Path) -> None:
+    case = CASES["gemma-4-tiny-E1M-it"]
+    kept = {name: shape for name, shape in case.tensors.items() if "language_model." in name}
+    assert not has_projector(checkpoint(dataclasses.replace(case, tensors=kept), tmp_path))
+
+
+def test_of_nemotron_omni_there_is_what_reads_and_writes(tmp_path: Path) -> None:
+    case = CASES["Nemotron-Nano-tiny-VL"]
+    inner = {name: value for name, value in case.config["llm_config"].items() if name != "architectures"}
+    omni = case.config | {"architectures": ["NemotronH_Nano_Omni_Reasoning_V3"], "llm_config": inner}
+    sounds = {"sound_encoder.encoder.subsampling.linear.weight": (8, 8), "sound_projection.norm.weight": (8,)}
+    files = checkpoint(dataclasses.replace(with_tensors(case, sounds), config=omni), tmp_path)
+    assert plan_model(files).keys.architecture == "nemotron_h"
+    assert not has_projector(files)
+
+
+@pytest.mark.parametrize(("patches", "side"), [(400, 10**9), (0, 8), (399, 8)])
+def test_positions_of_no_square_or_of_too_many_patches_are_refused(patches: int, side: int, tmp_path: Path) -> None:
+    case = CASES["Nemotron-Nano-tiny-VL"]
+    name = "vision_model.radio_model.model.patch_generator.pos_embed"
+    wrong = dataclasses.replace(
+        with_tensors(case, {name: (1, patches, 1280)}), config=case.config | {"force_image_size": 4 * side}
+    )
+    with pytest.raises(CreateFailed):
+        plan_projector(checkpoint(wrong, tmp_path))
+
+
+def with_tensors(case: Case, more: dict[str, tuple[int, ...]]) -> Case:
+    return dataclasses.replace(case, tensors=case.tensors | more)
