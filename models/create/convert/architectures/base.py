@@ -30,7 +30,7 @@ from models.errors import CreateFailed
 
 MAX_BLOCKS: Final = 1024
 
-NOT_WEIGHTS: Final = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
+NOT_WEIGHTS: Final = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq", ".position_ids")
 """Endings of tensors that models carry along and nobody reads."""
 
 OTHER_TOWERS: Final = re.compile(

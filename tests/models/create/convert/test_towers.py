@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,36 @@ def test_positions_of_no_square_or_of_too_many_patches_are_refused(patches: int,
     )
     with pytest.raises(CreateFailed):
         plan_projector(checkpoint(wrong, tmp_path))
+
+
+def test_numbers_of_positions_are_left_out(tmp_path: Path) -> None:
+    case = with_tensors(CASES["DeepSeek-OCR-tiny"], {"model.vision_model.embeddings.position_ids:I64": (1, 257)})
+    plan = plan_projector(checkpoint(case, tmp_path))
+    assert len(plan.tensors) == len(plan_projector(checkpoint(CASES[case.name], tmp_path / "without")).tensors)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", ["LFM2-VL-tiny", "gemma-4-tiny-E1M-it", "DeepSeek-OCR-tiny"])
+def test_llama_cpp_loads_the_model_and_what_it_sees_with(name: str, tmp_path: Path) -> None:
+    files = checkpoint(CASES[name], tmp_path)
+    text, projector = (written(plan(files), tmp_path / plan.__name__) for plan in (plan_model, plan_projector))
+    loaded = subprocess.run([sys.executable, "-c", LOADS, text, projector], capture_output=True, text=True, timeout=60)
+    assert loaded.stdout.split() == ["model", "projector"], loaded.stderr[-2000:]
+
+
+LOADS = """
+import sys
+import llama_cpp
+from llama_cpp import mtmd_cpp
+
+text, projector = (path.encode() for path in sys.argv[1:])
+model = llama_cpp.llama_model_load_from_file(text, llama_cpp.llama_model_default_params())
+print("model" if model else "no model", flush=True)
+settings = mtmd_cpp.mtmd_context_params_default()
+settings.use_gpu = settings.warmup = False
+print("projector" if mtmd_cpp.mtmd_init_from_file(projector, model, settings) else "no projector")
+"""
+"""In a process of its own: what llama.cpp does not understand, it may end with."""
 
 
 def with_tensors(case: Case, more: dict[str, tuple[int, ...]]) -> Case:
