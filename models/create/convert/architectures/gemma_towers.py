@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -99,7 +100,7 @@ class Gemma4Towers(GemmaTowers):
         if name.endswith(("per_dim_key_scale", "per_dim_scale")):
             return f"{name}.weight", tensor.computed(_softplus)
         if name.endswith("lconv1d.depthwise_conv1d.weight"):
-            tensor = tensor.reshaped(tensor.shape[0], -1)
+            tensor = tensor.reshaped(*tensor.shape[:1], -1)
         return name, tensor
 
     def _seen(self, name: str, tensor: Tensor) -> Named:
@@ -107,8 +108,8 @@ class Gemma4Towers(GemmaTowers):
         if name.endswith(("layer_scalar", "position_embedding_table")):
             return f"{name}.weight", tensor
         if name.endswith("patch_embedder.input_proj.weight"):
-            side = int((tensor.n_elements // max(tensor.shape[0], 1) // 3) ** 0.5)
-            pixels = tensor.reshaped(tensor.shape[0], side, side, 3)
+            side = int((math.prod(tensor.shape[1:]) // 3) ** 0.5)
+            pixels = tensor.reshaped(*tensor.shape[:1], side, side, 3)
             return name, pixels.moved(lambda array: array.transpose(0, 3, 1, 2))
         return name, tensor
 

@@ -105,6 +105,6 @@ class Lfm2Vision(Projector):
     def transformed(self, name: str, tensor: Tensor, block: int | None) -> Iterator[Named]:
         if name.endswith("patch_embedding.weight"):
             patch = self.config.size("patch_size")
-            pixels = tensor.reshaped(tensor.shape[0], patch, patch, 3)
+            pixels = tensor.reshaped(-1, patch, patch, 3)
             tensor = pixels.moved(lambda array: array.transpose(0, 3, 1, 2))
         yield name, tensor

@@ -61,7 +61,7 @@ class RadioVision(Projector):
             tensor = self._at_size(tensor)
         elif "patch_generator.embedder" in name:
             patch = self.config.size("patch_size")
-            tensor = tensor.reshaped(tensor.shape[0], 3, patch, patch)
+            tensor = tensor.reshaped(-1, 3, patch, patch)
         yield name, tensor
 
     def _at_size(self, positions: Tensor) -> Tensor:

@@ -96,6 +96,22 @@ def test_positions_of_no_square_or_of_too_many_patches_are_refused(patches: int,
         plan_projector(checkpoint(wrong, tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "patches"),
+    [
+        ("LFM2-VL-tiny", "model.vision_tower.vision_model.embeddings.patch_embedding.weight"),
+        ("gemma-4-tiny-E1M-it", "model.vision_tower.patch_embedder.input_proj.weight"),
+        ("Nemotron-Nano-tiny-VL", "vision_model.radio_model.model.patch_generator.embedder.weight"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(), (7,), (32, 50)])
+def test_weights_of_no_square_patches_are_refused(
+    name: str, patches: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    with pytest.raises(CreateFailed, match=r"does not have the shape|cannot be converted"):
+        plan_projector(checkpoint(with_tensors(CASES[name], {patches: shape}), tmp_path))
+
+
 def test_numbers_of_positions_are_left_out(tmp_path: Path) -> None:
     case = with_tensors(CASES["DeepSeek-OCR-tiny"], {"model.vision_model.embeddings.position_ids:I64": (1, 257)})
     plan = plan_projector(checkpoint(case, tmp_path))
