@@ -49,7 +49,12 @@ class MissingCapability(BadRequest):
 
 
 class RefusedByEngine(BadRequest):
-    """What the engine, and not the server, found wrong with a request; the text is often llama.cpp's own body."""
+    """What the engine, and not the server, found wrong with a request."""
+
+    @classmethod
+    def saying(cls, message: str) -> RefusedByEngine:
+        """# Compat: http-api 4.5: the body of llama.cpp's server stands as the text."""
+        return cls(f'{{"error":{{"code":400,"message":"{message}","type":"invalid_request_error"}}}}')
 
 
 class ContextExceeded(BadRequest):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from models.errors import RefusedByEngine
 from models.runner.messages import MixedPrompt
 
-# Compat: http-api 4.5, the engine's JSON body stands as the error text.
-UNPLACED = '{"error":{"code":400,"message":"Failed to tokenize prompt","type":"invalid_request_error"}}'
+UNPLACED = "Failed to tokenize prompt"
+"""Compat: what llama.cpp's server says when images and their places are not as many."""
 
 
 def at_tags(text: str, media: Sequence[bytes]) -> MixedPrompt:
@@ -22,7 +22,7 @@ def at_tags(text: str, media: Sequence[bytes]) -> MixedPrompt:
         tag = f"[img-{number}]"
         start = text.find(tag)
         if start < 0:
-            raise RefusedByEngine(UNPLACED)
+            raise RefusedByEngine.saying(UNPLACED)
         places.append((start, start + len(tag), content))
     places.sort()
     starts = [0, *(end for _, end, _ in places)]
@@ -38,5 +38,5 @@ def at_markers(text: str, media: Sequence[bytes], marker: str) -> MixedPrompt:
     """
     texts = tuple(text.split(marker))
     if len(texts) != len(media) + 1:
-        raise RefusedByEngine(UNPLACED)
+        raise RefusedByEngine.saying(UNPLACED)
     return MixedPrompt(texts, tuple(media))

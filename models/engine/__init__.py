@@ -8,6 +8,7 @@ batch.py      which tokens the next step computes                          pace.
 sequence.py   one generation                prepare.py  request → tokens, limits            samplers.py  its sampler
 context_end.py  what to cut when a prompt or a generation outgrows the context
 detokenizer.py  pieces → text               stop.py     stop strings
+media.py      images and sounds among the tokens
 embeddings.py inputs → vectors              ports.py    what the engine needs of a model and its context
 failures.py   final answers to requests that come to nothing
 """

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from models.engine.ports import Tokens, TokenSampler, Vocabulary
-from models.errors import BadRequest
+from models.errors import RefusedByEngine
 from models.runner.messages import Constraint, Generate, Sampling
 from models.sampling import dry, pipeline
 from models.sampling.after_thought import AfterThought, Constraining
@@ -183,6 +183,6 @@ def out_of_range(least: int, value: int) -> str:
     return f"Value must be between {least} <= value <= {_MOST}, but got {value}"
 
 
-def refused(message: str) -> BadRequest:
-    """Compat: http-api 4.5, the engine's JSON body stands as the error text."""
-    return BadRequest(f'{{"error":{{"code":400,"message":"{message}","type":"invalid_request_error"}}}}')
+def refused(message: str) -> RefusedByEngine:
+    """A refusal in llama.cpp's own words."""
+    return RefusedByEngine.saying(message)

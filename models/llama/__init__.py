@@ -6,5 +6,6 @@ model.py     a loaded model and its facts          vocab.py    text ↔ tokens, 
 context.py   a context: decode, logits, memory     batch.py    the arrays of one llama_decode call
 embedder.py  a context that pools                  threads.py  how many threads a model should use
 runs.py      texts cut so that no tokenizer recurses too deep    outcome.py  how a decode ended
-chain.py     llama.cpp's own sampler chain
+chain.py     llama.cpp's own sampler chain          media.py    images and sounds through a projector
+quantize.py  one GGUF file in, another out          openmp.py   how long its threads wait for each other, awake
 """

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import BadRequest, LoadError, UnusableOutput
+from models.errors import LoadError, RefusedByEngine, UnusableOutput
 from models.llama.binding import lib, load_media_library
 from models.llama.logs import native_log
 from models.llama.model import Model, load_failure
@@ -34,9 +34,8 @@ QWEN_VL = frozenset({"qwen2vl", "qwen25vl", "qwen3vl", "qwen3vlmoe"})
 QWEN_VL_MIN_TOKENS = 1024
 """Compat: prompting 8.4: what Ollama has these read an image as, at least."""
 
-# Compat: http-api 4.5, the engine's JSON body stands as the error text.
-UNREADABLE = '{"error":{"code":400,"message":"Failed to load image or audio file","type":"invalid_request_error"}}'
-UNPLACED = '{"error":{"code":400,"message":"Failed to tokenize prompt","type":"invalid_request_error"}}'
+UNREADABLE = "Failed to load image or audio file"
+UNPLACED = "Failed to tokenize prompt"
 
 
 class Media:
@@ -79,19 +78,15 @@ class Projector:
         self._encoded = _Recent(CACHE_BYTES)
         self._turn = threading.Lock()
 
-    @property
-    def has_sight(self) -> bool:
-        return bool(self._library.mtmd_support_vision(self.handle))
-
     def prepare(self, parts: Sequence[str | bytes]) -> list[Tokens | Media]:
         """Text becomes tokens, files become media with what their kind wants around them; in the same order.
 
-        Raises: BadRequest for what is no image or sound, or not of a kind that this projector reads; UnusableOutput.
+        Raises: RefusedByEngine for what is no image or sound, or of a kind that this projector does not read;
+        UnusableOutput.
         """
         with self._turn, _Bitmaps(self._library, self.handle) as bitmaps:
             pieces = [part if isinstance(part, str) else bitmaps.read(part) for part in parts]
-            digests = [hashlib.sha256(part).digest() for part in parts if isinstance(part, bytes)]
-            found = self._tokenize(pieces, digests)
+            found = self._tokenize(pieces)
             for piece in found:
                 if isinstance(piece, Media):
                     self._encode(piece)
@@ -114,15 +109,15 @@ class Projector:
             self._library.mtmd_free(self.handle)
             self.handle = None
 
-    def _tokenize(self, pieces: Sequence[str | Any], digests: Sequence[bytes]) -> list[Tokens | Media]:
+    def _tokenize(self, pieces: Sequence[str | _Bitmap]) -> list[Tokens | Media]:
         library = self._library
         native, kept = _native_parts(library, pieces)
         chunks = library.mtmd_input_chunks_init()
         try:
             if library.mtmd_tokenize_from_parts(self.handle, chunks, native, len(pieces), True) != 0:
-                raise BadRequest(UNPLACED)
+                raise RefusedByEngine.saying(UNPLACED)
             n = int(library.mtmd_input_chunks_size(chunks))
-            marks = _Marks(b"".join(digests))
+            marks = _Marks()
             return [self._piece(library.mtmd_input_chunks_get(chunks, i), marks) for i in range(n)]
         finally:
             library.mtmd_input_chunks_free(chunks)
@@ -156,12 +151,11 @@ class _Marks:
     A file may come in several pieces, which then differ by their place among those of the same name.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self) -> None:
         self._seen: dict[bytes, int] = {}
-        self._fallback = content
 
-    def next(self, identity: bytes) -> int:
-        name = identity or self._fallback
+    def next(self, name: bytes) -> int:
+        """`name`: the file's digest."""
         index = self._seen[name] = self._seen.get(name, -1) + 1
         (number,) = struct.unpack("<i", hashlib.sha256(name + index.to_bytes(4, "big")).digest()[:4])
         return int(-2 - (number & 0x3FFFFFFF))
@@ -214,11 +208,11 @@ class _Bitmaps:
             self._library.mtmd_bitmap_free(handle)
 
     def read(self, content: bytes) -> _Bitmap:
-        """Raises: BadRequest."""
+        """Raises: RefusedByEngine."""
         library = self._library
         handle = self._sound(content) if is_sound(content) else self._image(content)
         if not handle:
-            raise BadRequest(UNREADABLE)
+            raise RefusedByEngine.saying(UNREADABLE)
         self._handles.append(handle)
         library.mtmd_bitmap_set_id(handle, hashlib.sha256(content).hexdigest().encode())
         return _Bitmap(handle)
@@ -245,7 +239,7 @@ def is_sound(content: bytes) -> bool:
 
 
 def read_pixels(content: bytes) -> tuple[int, int, bytes]:
-    """Width, height and RGB rows of an image file. Raises: BadRequest.
+    """Width, height and RGB rows of an image file. Raises: RefusedByEngine.
 
     Native code sees the pixels only, never a file that a client sent.
     """
@@ -258,11 +252,11 @@ def read_pixels(content: bytes) -> tuple[int, int, bytes]:
             Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "GIF", "BMP", "WEBP")) as file,
         ):
             if file.width * file.height > MAX_PIXELS:
-                raise BadRequest(UNREADABLE)
+                raise RefusedByEngine.saying(UNREADABLE)
             image = file.convert("RGB")
             return image.width, image.height, image.tobytes()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
-        raise BadRequest(UNREADABLE) from error
+        raise RefusedByEngine.saying(UNREADABLE) from error
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def test_a_long_list_of_inputs_is_embedded_in_parts(monkeypatch: pytest.MonkeyPa
     run(work())
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files by /proc")
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="this system does not list open files in /proc")
 @pytest.mark.parametrize("n_steps", range(8))
 def test_a_load_cancelled_at_any_moment_leaves_no_child_and_no_socket(n_steps: int) -> None:
     """A row's story: a client that left while the pair of sockets was being opened left a child behind."""
