@@ -106,6 +106,11 @@ class ModelNotFound(ModelError):
 class LoadError(ModelError):
     """A runner could not be started or could not load its model."""
 
+    @classmethod
+    def terminated(cls, text: str, how: str = "exit status 1") -> LoadError:
+        """# Compat: http-api 7.5: clients know the failure of a load by these words."""
+        return cls(f"llama-server process has terminated: {how}" + (f": {text}" if text else ""))
+
 
 class OutOfMemory(LoadError):
     """The model does not fit the memory that is free."""

@@ -20,12 +20,14 @@ LEAST_INT64, MOST_INT64 = -(2**63), 2**63 - 1
 
 LogitBias = tuple[tuple[int | str, float], ...]
 SamplerNames = tuple[str, ...]
+LoraScales = tuple[tuple[int, float], ...]
 
 SAMPLERS: Final = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
 """What `samplers` may name, in the usual order."""
 _LETTERS: Final = dict(zip("edskypmxt", SAMPLERS, strict=True))
 _ALIASES: Final = {"nucleus": "top_p", "temp": "temperature", "typ": "typ_p", "typical_p": "typ_p"}
 
+_WRITTEN_SCALE = re.compile(r"(\d{1,10})=([+-]?\d{1,10}(?:\.\d{1,10})?)")
 _WRITTEN_BIAS = re.compile(r"(\d{1,10})([+-]\d{1,10}(?:\.\d{1,10})?)")
 _TOKEN_ID = re.compile(r"-?\d{1,10}")
 
@@ -90,6 +92,26 @@ def _token(key: str) -> int | str:
 
 def _bias(name: str, value: Any) -> float:
     return -math.inf if value is False else float32(name, value)
+
+
+def lora_scales(name: str, value: Any) -> LoraScales:
+    """Objects of an adapter's `id`, its place among those of the model, and the `scale` it counts with.
+
+    A text like `0=0.5` is one too: so a Modelfile says it.
+    """
+    if not isinstance(value, list | tuple):
+        raise OptionTypeError(name, "type array")
+    return tuple(_scale(name, item) for item in value)
+
+
+def _scale(name: str, item: Any) -> tuple[int, float]:
+    if isinstance(item, str) and (written := _WRITTEN_SCALE.fullmatch(item)):
+        return int(written[1]), float(written[2])
+    if isinstance(item, Mapping) and {"id", "scale"} <= item.keys():
+        scale = float32(name, item["scale"])
+        if math.isfinite(scale):
+            return integer(name, item["id"]), scale
+    raise OptionTypeError(name, "an array of objects with id and scale")
 
 
 def sampler_names(name: str, value: Any) -> SamplerNames:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from models import option_types
-from models.option_types import LogitBias, SamplerNames
+from models.option_types import LogitBias, LoraScales, SamplerNames
 from models.runner.messages import KvType, RunnerConfig, Sampling
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ class Options:
     dynatemp_exponent: float | None = None
     logit_bias: LogitBias | None = None
     samplers: SamplerNames | None = None
+    lora: LoraScales | None = None
 
 
 def parse_options(raw: Mapping[str, Any]) -> Options:
@@ -104,6 +105,7 @@ _BY_TYPE = {
     "tuple[str, ...] | None": option_types.strings,
     "LogitBias | None": option_types.logit_bias,
     "SamplerNames | None": option_types.sampler_names,
+    "LoraScales | None": option_types.lora_scales,
 }
 _PARSERS = {f.name: _BY_TYPE[str(f.type)] for f in fields(Options)}
 NAMES = frozenset(_PARSERS)

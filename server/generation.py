@@ -125,7 +125,7 @@ class Generation:
                 yield Rendered(prompt.text, prompt.n_images)
                 return
             _require_readable(prompt, spec)
-            async with aclosing(self._reply(runner, prompt, request, options, load_ns)) as events:
+            async with aclosing(self._reply(runner, prompt, spec, request, options, load_ns)) as events:
                 async for event in events:
                     yield event
 
@@ -163,7 +163,7 @@ class Generation:
                 return
             _require_readable(prompt, spec)
             said: list[str] = []
-            async with aclosing(self._reply(runner, prompt, request, options, load_ns, said)) as events:
+            async with aclosing(self._reply(runner, prompt, spec, request, options, load_ns, said)) as events:
                 async for event in events:
                     if isinstance(event, Finished) and event.reason is not None and not request.raw:
                         event = replace(event, context=await runner.tokenize(prompt.text + "".join(said)))
@@ -193,7 +193,9 @@ class Generation:
                 return Embeddings(load_ns=load_ns)
             normalize = request.normalize or not spec.facts.has_raw_embeddings
             texts = [i if isinstance(i, str) else await runner.detokenize(i) for i in request.inputs]
-            answer = await runner.embed(tuple(texts), truncate=request.truncate, normalize=normalize)
+            answer = await runner.embed(
+                tuple(texts), truncate=request.truncate, normalize=normalize, adapters=_adapters(spec, options)
+            )
         rows = await asyncio.to_thread(_rows, answer, request.dimensions)
         return Embeddings(rows, answer.n_tokens, load_ns, time.monotonic_ns() - request.arrived_ns)
 
@@ -266,6 +268,7 @@ class Generation:
         self,
         runner: RunnerProcess,
         prompt: Prompt,
+        spec: ModelSpec,
         request: TextRequest,
         options: Options,
         load_ns: int,
@@ -286,6 +289,7 @@ class Generation:
             thought_budget=_thought_budget(request, prompt),
             tokens=request.prompt_tokens if isinstance(request, GenerateRequest) else None,
             mixed=mixed,
+            adapters=_adapters(spec, options),
         )
         guard = RepetitionGuard() if prompt.is_guarded else None
         reader = ReplyReader(prompt, calls_once=isinstance(request, ChatRequest) and not request.parallel_tool_calls)
@@ -301,6 +305,21 @@ class Generation:
                     said.append(message.text)
                 for delta in reader.read(message):
                     yield delta
+
+
+def _adapters(spec: ModelSpec, options: Options) -> wire.AdapterSet:
+    """What is added to the weights: all of the model's adapters, or as much of each as the request says.
+
+    Raises: BadRequest for one that the model does not have.
+    """
+    if options.lora is None:
+        return tuple(wire.Adapter(str(path)) for path in spec.adapters)
+    scales = dict(options.lora)
+    for number in scales:
+        if not 0 <= number < len(spec.adapters):
+            raise BadRequest(f"lora: there is no adapter {number}, the model has {len(spec.adapters)}")
+    said = ((path, scales.get(number, 0.0)) for number, path in enumerate(spec.adapters))
+    return tuple(wire.Adapter(str(path), scale) for path, scale in said if scale)
 
 
 def _sampling(options: Options, variant: int) -> wire.Sampling:

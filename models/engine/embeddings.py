@@ -13,7 +13,7 @@ import numpy as np
 from models.engine.failures import to_cancelled, to_failed
 from models.engine.ports import Floats, Tokens, Vocabulary
 from models.errors import BadRequest, InputTooLong, ModelError
-from models.runner.messages import Embed, Embedded, Failed, Finished
+from models.runner.messages import AdapterSet, Embed, Embedded, Failed, Finished
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Embedder(Protocol):
     def n_embd(self) -> int: ...
     @property
     def is_ranking(self) -> bool: ...
-    def embed(self, inputs: Sequence[Tokens]) -> Floats: ...
+    def embed(self, inputs: Sequence[Tokens], adapters: AdapterSet) -> Floats: ...
 
 
 @dataclass(slots=True)
@@ -48,6 +48,7 @@ class EmbedTask:
     request_id: int
     inputs: list[Tokens]
     normalize: bool
+    adapters: AdapterSet = ()
     vectors: list[Floats] = field(default_factory=list)
 
     @property
@@ -67,7 +68,7 @@ class InputRules:
 def prepare_embed(request: Embed, vocabulary: Vocabulary, rules: InputRules) -> EmbedTask:
     """Tokenize and cut the inputs. Raises: InputTooLong, BadRequest."""
     inputs = [fit_input(text, vocabulary, rules, truncate=request.truncate) for text in request.inputs]
-    return EmbedTask(request.request_id, inputs, request.normalize)
+    return EmbedTask(request.request_id, inputs, request.normalize, request.adapters)
 
 
 def fit_input(text: str, vocabulary: Vocabulary, rules: InputRules, *, truncate: bool) -> Tokens:
@@ -127,6 +128,11 @@ class EmbeddingEngine:
     def has_work(self) -> bool:
         return bool(self._tasks or self._events)
 
+    @property
+    def adapter_sets(self) -> set[AdapterSet]:
+        """Those of all requests that are not answered."""
+        return {task.adapters for task in self._tasks}
+
     def submit(self, task: EmbedTask) -> None:
         self._tasks.append(task)
 
@@ -139,9 +145,13 @@ class EmbeddingEngine:
                 return
 
     def step(self) -> list[Event]:
-        """Compute one batch; returns the requests that are complete, or failed."""
-        owners = [task for task in self._tasks for _ in task.waiting]
-        inputs = [tokens for task in self._tasks for tokens in task.waiting]
+        """Compute one batch; returns the requests that are complete, or failed.
+
+        The oldest request is in it, and those with the same adapters.
+        """
+        alike = [task for task in self._tasks if task.adapters == self._tasks[0].adapters]
+        owners = [task for task in alike for _ in task.waiting]
+        inputs = [tokens for task in alike for tokens in task.waiting]
         n_step = min(self._n_step or self._embedder.n_batch, self._embedder.n_batch)
         n = plan_inputs([len(tokens) for tokens in inputs], n_batch=n_step, n_seq_max=self._embedder.n_seq_max)
         if n:
@@ -152,7 +162,7 @@ class EmbeddingEngine:
 
     def _compute(self, owners: list[EmbedTask], inputs: list[Tokens]) -> None:
         try:
-            vectors = self._embedder.embed(inputs)
+            vectors = self._embedder.embed(inputs, owners[0].adapters)
         except ModelError as error:
             log.error("%s", error)
             for task in {task.request_id: task for task in owners}.values():

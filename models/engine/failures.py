@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.errors import BadRequest, ContextExceeded, ModelError, Unsupported, UnusableOutput
+from models.errors import BadRequest, ContextExceeded, LoadError, ModelError, Unsupported, UnusableOutput
 from models.runner.messages import Failed, FailureKind, Finished, Reason
 
 _KINDS: dict[type[ModelError], FailureKind] = {
@@ -10,6 +10,7 @@ _KINDS: dict[type[ModelError], FailureKind] = {
     ContextExceeded: FailureKind.CONTEXT_EXCEEDED,
     BadRequest: FailureKind.BAD_REQUEST,
     UnusableOutput: FailureKind.UNUSABLE_OUTPUT,
+    LoadError: FailureKind.LOAD,
     ModelError: FailureKind.INTERNAL,
 }
 

@@ -18,9 +18,9 @@ from models.engine.sequence import Sequence, Task
 from models.engine.side import Side
 from models.engine.slot import Slot
 from models.engine.slots import Admission, Slots
-from models.errors import ContextLost, ModelError
+from models.errors import ContextLost, LoadError, ModelError
 from models.llama.outcome import Outcome
-from models.runner.messages import Chunk, Failed, Finished, Reason
+from models.runner.messages import AdapterSet, Chunk, Failed, Finished, Reason
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,11 @@ class Engine:
     def has_work(self) -> bool:
         return bool(self._waiting or self._events or self._slots.running)
 
+    @property
+    def adapter_sets(self) -> set[AdapterSet]:
+        """Those of all requests that have not ended."""
+        return {sequence.task.adapters for sequence in self._waiting} | {slot.adapters for slot in self._slots.running}
+
     def submit(self, task: Task) -> None:
         """Queue a task; it joins the others at the next step for which there is a slot."""
         self._waiting.append(Sequence(task, self._vocabulary, now_ns=self._clock_ns()))
@@ -89,7 +94,7 @@ class Engine:
             started_ns = self._clock_ns()
             apart = [part for part in plan if part.slot.is_aside]
             here = [part for part in plan if not part.slot.is_aside]
-            if (not here or self._decode(here)) and (not apart or self._decode_apart(apart)):
+            if self._decode_all(here) and (not apart or self._decode_apart(apart)):
                 self._measure(plan, started_ns)
         events, self._events = self._events, []
         return events
@@ -152,7 +157,11 @@ class Engine:
 
     def _decode_media(self, slot: Slot, media: Media) -> None:
         try:
+            self._context.use_adapters(slot.adapters)
             outcome = self._context.decode_media(slot.seq_id, media, slot.n_computed)
+        except LoadError as error:
+            self._fail(slot, error)
+            return
         except ContextLost as error:
             self._lose_context([Part(slot, media.n_positions, False)], error)
             return
@@ -167,12 +176,27 @@ class Engine:
         else:
             self._fail(slot, ModelError("the context has no room"))
 
+    def _decode_all(self, plan: Plan) -> bool:
+        """A decode for each set of adapters, those in use first: to change them takes a while."""
+        groups: dict[AdapterSet, Plan] = {self._context.adapters: []}
+        for part in plan:
+            groups.setdefault(part.slot.adapters, []).append(part)
+        for group in groups.values():
+            group = [part for part in group if not part.slot.is_parked]  # to make room for an earlier group
+            if group and not self._decode(group):
+                return False
+        return True
+
     def _decode(self, plan: Plan) -> bool:
         """Compute the plan and sample from it. False: it failed, and those who took part have been told."""
         while True:
-            self._fill(plan)
             try:
+                self._context.use_adapters(plan[0].slot.adapters)
+                self._fill(plan)
                 outcome = self._context.decode()
+            except LoadError as error:
+                self._fail_parts(plan, error)
+                return False
             except ContextLost as error:
                 self._lose_context(plan, error)
                 return False
@@ -181,7 +205,7 @@ class Engine:
                 self._advance(plan)
                 return True
             if outcome is Outcome.REFUSED:
-                self._fail_parts(plan, "the engine refused the batch")
+                self._fail_parts(plan, ModelError("the engine refused the batch"))
                 return False
             plan = self._reduce(plan)
             if not plan:
@@ -197,10 +221,13 @@ class Engine:
         context.batch.clear()
         context.batch.add(0, slot.pending[:n], slot.n_computed, output=output)
         try:
+            context.use_adapters(slot.adapters)
             outcome = context.decode()
+        except LoadError as error:
+            self._fail_parts(plan, error)
+            return False
         except ContextLost as error:
-            log.error("%s", error)
-            self._fail(slot, error)
+            self._fail_parts(plan, error)
             self._side.close()
             return False
         if outcome is not Outcome.DONE:
@@ -273,19 +300,17 @@ class Engine:
         slot, n, _ = plan[0]
         if n > 1:
             return [Part(slot, n // 2, False)]
-        self._fail_parts(plan, "the context has no room")
+        self._fail_parts(plan, ModelError("the context has no room"))
         return []
 
-    def _fail_parts(self, plan: Plan, text: str) -> None:
-        log.error("%s", text)
-        for slot, _, _ in plan:
-            self._fail(slot, ModelError(text))
-
-    def _lose_context(self, plan: Plan, error: ContextLost) -> None:
-        """Those who took part fail; the others compute their tokens again in a new context."""
+    def _fail_parts(self, plan: Plan, error: ModelError) -> None:
         log.error("%s", error)
         for slot, _, _ in plan:
             self._fail(slot, error)
+
+    def _lose_context(self, plan: Plan, error: ContextLost) -> None:
+        """Those who took part fail; the others compute their tokens again in a new context."""
+        self._fail_parts(plan, error)
         self._context.rebuild()
         self._slots.clear_all()
 

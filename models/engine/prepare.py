@@ -67,6 +67,7 @@ class Preparer:
             n_logprobs=request.n_logprobs,
             shown=self._control_tokens(request.shown),
             media=media,
+            adapters=request.adapters,
             may_force=request.n_logprobs is None
             and not (request.constraint is None and request.thought_budget is None),
         )

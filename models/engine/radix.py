@@ -26,19 +26,22 @@ class _Node(Generic[K]):
 
 
 class RadixTree(Generic[K]):
-    """Holds one token sequence for each key. A search takes time in proportion to what the prompt has in common."""
+    """Holds one token sequence for each key. A search takes time in proportion to what the prompt has in common.
+
+    Sequences of different kinds have nothing in common: each kind has a root of its own.
+    """
 
     def __init__(self) -> None:
-        self._root: _Node[K] = _Node(np.empty(0, dtype=np.int32), None)
-        self._ends: dict[K, _Node[K]] = {}
+        self._roots: dict[Hashable, _Node[K]] = {}
+        self._ends: dict[K, tuple[Hashable, _Node[K]]] = {}
 
     def __contains__(self, key: K) -> bool:
         return key in self._ends
 
-    def put(self, key: K, tokens: Tokens) -> None:
+    def put(self, key: K, tokens: Tokens, kind: Hashable = ()) -> None:
         """Let the key stand for these tokens, whatever it stood for before."""
         self.discard(key)
-        node, depth = self._root, 0
+        node, depth = self._root(kind), 0
         while depth < len(tokens):
             child = node.children.get(int(tokens[depth]))
             if child is None:
@@ -50,35 +53,44 @@ class RadixTree(Generic[K]):
             node = child if n == len(child.edge) else _split(child, n)
             depth += n
         node.keys.add(key)
-        self._ends[key] = node
+        self._ends[key] = kind, node
 
     def discard(self, key: K) -> None:
         """Forget the key, if it is there."""
-        node = self._ends.pop(key, None)
+        kind, node = self._ends.pop(key, ((), None))
         if node is None:
             return
         node.keys.discard(key)
         while node.parent is not None and not node.keys and not node.children:
             del node.parent.children[int(node.edge[0])]
             node = node.parent
-        if node.parent is not None and not node.keys and len(node.children) == 1:
+        if node.parent is None and not node.keys and not node.children:
+            del self._roots[kind]
+        elif node.parent is not None and not node.keys and len(node.children) == 1:
             _join(node)
 
-    def matches(self, prompt: Tokens) -> Iterator[tuple[int, K]]:
+    def matches(self, prompt: Tokens, kind: Hashable = ()) -> Iterator[tuple[int, K]]:
         """Every key that has its first tokens in common with the prompt, and how many; the longest first.
 
         The tree must not change while the iterator is in use.
         """
         seen: _Node[K] | None = None
-        for depth, node in reversed(self._path(prompt)):
+        for depth, node in reversed(self._path(prompt, kind)):
             for key in _keys_below(node, seen):
                 yield depth, key
             seen = node
 
-    def _path(self, prompt: Tokens) -> list[tuple[int, _Node[K]]]:
+    def _root(self, kind: Hashable) -> _Node[K]:
+        if kind not in self._roots:
+            self._roots[kind] = _Node(np.empty(0, dtype=np.int32), None)
+        return self._roots[kind]
+
+    def _path(self, prompt: Tokens, kind: Hashable) -> list[tuple[int, _Node[K]]]:
         """The nodes along the prompt, each with the tokens in common; the last one may be reached in part only."""
         path: list[tuple[int, _Node[K]]] = []
-        node, depth = self._root, 0
+        if (root := self._roots.get(kind)) is None:
+            return path
+        node, depth = root, 0
         while depth < len(prompt) and (child := node.children.get(int(prompt[depth]))) is not None:
             n = common_prefix(prompt[depth:], child.edge)
             depth += n

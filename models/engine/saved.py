@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from models.engine.ports import Blob, Tokens
+from models.runner.messages import AdapterSet
 
 LEAST_TOKENS = 64
 """Fewer are computed in no time."""
@@ -30,6 +31,7 @@ class SavedState:
     tokens: Tokens
     blob: Blob = field(repr=False)
     low: int
+    adapters: AdapterSet = ()
 
     @property
     def n_computed(self) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from models.engine.detokenizer import Detokenizer
 from models.engine.media import PlacedMedia
 from models.engine.ports import Floats, Tokens, TokenSampler, Vocabulary
-from models.runner.messages import Chunk, Finished, Reason, TokenLogprob, TokenProb
+from models.runner.messages import AdapterSet, Chunk, Finished, Reason, TokenLogprob, TokenProb
 from models.sampling.logprobs import LogProbs
 
 
@@ -29,6 +29,7 @@ class Task:
     media: tuple[PlacedMedia, ...] = ()
     """Images and sounds; `prompt` has their marks."""
 
+    adapters: AdapterSet = ()
     may_force: bool = False
     """Whether tokens that the sampler forces are taken without computing what the model thinks of them."""
 

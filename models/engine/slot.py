@@ -10,6 +10,7 @@ from models.engine.media import Media, PlacedMedia
 from models.engine.ports import Tokens
 from models.engine.prefix import Holding
 from models.engine.sequence import Sequence
+from models.runner.messages import AdapterSet
 
 
 class Slot:
@@ -21,6 +22,8 @@ class Slot:
     def __init__(self, seq_id: int, n_ctx: int) -> None:
         self.seq_id = seq_id
         self.sequence: Sequence | None = None
+        self.adapters: AdapterSet = ()
+        """What its tokens are, or were, computed with."""
         self.n_tokens = 0
         self.n_computed = 0
         self.n_reusable = n_ctx
@@ -74,6 +77,7 @@ class Slot:
 
     def start(self, sequence: Sequence, n_computed: int) -> None:
         self.sequence = sequence
+        self.adapters = sequence.task.adapters
         tokens = sequence.task.prompt
         self._tokens[: len(tokens)] = tokens
         self.n_tokens, self.n_computed = len(tokens), n_computed

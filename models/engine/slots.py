@@ -14,6 +14,7 @@ from models.engine.saved import LEAST_TOKENS, SavedState, SavedStates
 from models.engine.sequence import Sequence
 from models.engine.side import LONG_PROMPT, Side
 from models.engine.slot import Slot
+from models.runner.messages import AdapterSet
 
 BEFORE_END = 16
 """A checkpoint lies so far before a prompt's end: what a template adds there for the reply may be gone in the next."""
@@ -64,7 +65,7 @@ class Slots:
         if len(self.running) >= self._n_running:
             return Admission.NO_ROOM
         prompt = sequence.task.prompt
-        placement = self._place(prompt)
+        placement = self._place(prompt, sequence.task.adapters)
         if isinstance(placement, NotYet):
             if not self._rules.can_go_back:
                 self.all[placement.slot].stop_at(placement.n)  # so that its state can be copied there
@@ -185,21 +186,21 @@ class Slots:
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 
-    def _place(self, prompt: Tokens) -> Placement | NotYet:
+    def _place(self, prompt: Tokens, adapters: AdapterSet) -> Placement | NotYet:
         for slot in self.running:
             if slot.n_indexed != slot.n_tokens:
                 self._reindex(slot)
         free = [slot.holding(0) for slot in self.all if slot.sequence is None]
         is_worth = self._saved.is_worth_restoring
-        return place(len(prompt), self._matches(prompt), free, self._rules, is_worth=is_worth)
+        return place(len(prompt), self._matches(prompt, adapters), free, self._rules, is_worth=is_worth)
 
-    def _matches(self, prompt: Tokens) -> Iterator[tuple[int, Holding | SavedState]]:
-        for n_common, holder in self._index.matches(prompt):
+    def _matches(self, prompt: Tokens, adapters: AdapterSet) -> Iterator[tuple[int, Holding | SavedState]]:
+        for n_common, holder in self._index.matches(prompt, adapters):
             yield n_common, holder if isinstance(holder, SavedState) else holder.holding(self._low(holder))
 
     def _reindex(self, slot: Slot) -> None:
         if slot.n_tokens:
-            self._index.put(slot, slot.tokens)
+            self._index.put(slot, slot.tokens, slot.adapters)
         else:
             self._index.discard(slot)
         slot.n_indexed = slot.n_tokens
@@ -286,28 +287,28 @@ class Slots:
         if (blob := self._context.save(slot.seq_id)) is not None:
             self._saved.measure(len(blob), started_ns)
             low = max(self._low(slot), n - self._rules.n_swa) if self._rules.n_swa else 0  # only the window is copied
-            self._keep(SavedState(slot.tokens[:n].copy(), blob, low))
+            self._keep(SavedState(slot.tokens[:n].copy(), blob, low, slot.adapters))
 
     def _n_elsewhere(self, slot: Slot, n: int) -> int:
         """How much of the slot's first `n` tokens something else holds the state of."""
         tokens = slot.tokens[:n]
         found = (
             usable_prefix(n + 1, n_common, holder, self._rules)
-            for n_common, holder in self._matches(tokens)
+            for n_common, holder in self._matches(tokens, slot.adapters)
             if isinstance(holder, SavedState) or holder.slot != slot.seq_id
         )
         return max(found, default=0)
 
     def _keep(self, state: SavedState) -> None:
         if self._rules.can_go_back:  # then it holds what those hold that end on its way
-            on_its_way = [(n, other) for n, other in self._index.matches(state.tokens) if isinstance(other, SavedState)]
-            for n, other in on_its_way:
-                if n == other.n_computed:
+            alike = list(self._index.matches(state.tokens, state.adapters))
+            for n, other in alike:
+                if isinstance(other, SavedState) and n == other.n_computed:
                     self._saved.drop(other)
                     self._index.discard(other)
         for gone in self._saved.add(state):
             self._index.discard(gone)
-        self._index.put(state, state.tokens)
+        self._index.put(state, state.tokens, state.adapters)
 
     def _restore(self, slot: Slot, state: SavedState, n: int) -> int:
         """Copy a state into an empty slot and keep its first `n` tokens; returns how many there are, perhaps 0."""
@@ -325,7 +326,8 @@ class Slots:
     def _resume(self, slot: Slot) -> None:
         """Let a parked sequence go on, from a saved state if there is one."""
         slot.is_parked = False
-        states = [(n, s) for n, s in self._index.matches(slot.tokens) if isinstance(s, SavedState)]
+        alike = self._index.matches(slot.tokens, slot.adapters)
+        states = [(n, s) for n, s in alike if isinstance(s, SavedState)]
         usable = [(usable_prefix(slot.n_tokens, n, state, self._rules), state) for n, state in states]
         n, state = max(usable, key=lambda pair: pair[0], default=(0, None))
         if state is not None and n >= LEAST_TOKENS and self._saved.is_worth_restoring(state, n):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.errors import LoadError
 from models.llama.openmp import bound_spinning
 
 _PACKAGE = "llama_cpp"
@@ -59,6 +60,14 @@ def float_view(address: int, n: int) -> npt.NDArray[np.float32]:
     """The n floats at a native address, not copied: valid as long as the native memory is."""
     values: Any = (ctypes.c_float * n).from_address(address)
     return np.frombuffer(values, dtype=np.float32)
+
+
+def encode_path(path: str) -> bytes:
+    """Raises: LoadError."""
+    raw = path.encode("utf-8", "surrogateescape")
+    if b"\0" in raw:
+        raise LoadError(f"invalid path: {path!r}")
+    return raw
 
 
 def has_gpu() -> bool:

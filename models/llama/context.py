@@ -12,10 +12,11 @@ import numpy.typing as npt
 from models.errors import ContextLost, LoadError
 from models.llama.batch import BatchArrays
 from models.llama.binding import address_function, float_view, lib
-from models.llama.logs import native_log
+from models.llama.logs import load_failure, native_log
 from models.llama.media import Media, Projector
-from models.llama.model import Model, load_failure
+from models.llama.model import Model
 from models.llama.outcome import Outcome
+from models.runner.messages import AdapterSet
 
 Logits = npt.NDArray[np.float32]
 Blob = npt.NDArray[np.uint8]
@@ -44,7 +45,7 @@ class ContextParams:
 
 
 def create_context(model: Model, params: ContextParams) -> Any:
-    """The native context, adapters applied. Raises: LoadError, OutOfMemory."""
+    """The native context. Raises: LoadError, OutOfMemory."""
     native = lib.llama_context_default_params()
     native.n_ctx = params.n_ctx
     native.n_batch = params.n_batch
@@ -65,18 +66,7 @@ def create_context(model: Model, params: ContextParams) -> Any:
     handle = lib.llama_init_from_model(model.handle, native)
     if not handle:
         raise load_failure("unable to create a context")
-    _apply_adapters(handle, model)
     return handle
-
-
-def _apply_adapters(handle: Any, model: Model) -> None:
-    n = len(model.adapters)
-    if n == 0:
-        return
-    adapters = (lib.llama_adapter_lora_p_ctypes * n)(*model.adapters)
-    scales = (ctypes.c_float * n)(*[1.0] * n)
-    if lib.llama_set_adapters_lora(handle, adapters, n, scales) != 0:
-        raise load_failure("unable to apply adapters")
 
 
 def _bytes_of(blob: Blob) -> Any:
@@ -98,6 +88,8 @@ class Context:
         self._projector = projector
         self._params = params
         self.n_vocab = model.vocab.n_tokens
+        self.adapters: AdapterSet = ()
+        """What it computes with at the moment, besides the weights."""
         self._handle: Any = None
         self._logits: Logits | None = None
         self._open()
@@ -126,6 +118,12 @@ class Context:
         """Start over with an empty context after it was lost. Raises: LoadError."""
         self.close()
         self._open()
+
+    def use_adapters(self, adapters: AdapterSet) -> None:
+        """Compute with these from now on; each sequence should keep to one set. Raises: LoadError."""
+        if adapters != self.adapters:
+            self._model.adapters.apply(self, self.handle, adapters)
+            self.adapters = adapters
 
     def decode(self) -> Outcome:
         """Compute `batch`; logits become readable for the tokens that asked for them.
@@ -221,3 +219,4 @@ class Context:
             self._logits = None
             lib.llama_free(self._handle)
             self._handle = None
+            self.adapters = ()

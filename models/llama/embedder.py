@@ -16,6 +16,7 @@ from models.llama.context import ContextParams, create_context
 from models.llama.logs import native_log
 from models.llama.model import Model
 from models.llama.vocab import Tokens
+from models.runner.messages import AdapterSet
 
 Vectors = npt.NDArray[np.float32]
 
@@ -32,6 +33,8 @@ class Embedder:
         """Allocate. Raises: LoadError, OutOfMemory."""
         self._model = model
         self._params = params
+        self.adapters: AdapterSet = ()
+        """What it computes with at the moment, besides the weights."""
         self._handle: Any = None
         self._open(params.n_batch)
         pooling = int(lib.llama_pooling_type(self._handle))
@@ -55,7 +58,13 @@ class Embedder:
         """Tokens of all inputs in one call, unless a single input is longer."""
         return self._params.n_batch
 
-    def embed(self, inputs: Sequence[Tokens]) -> Vectors:
+    def use_adapters(self, adapters: AdapterSet) -> None:
+        """Compute with these from now on. Raises: LoadError."""
+        if adapters != self.adapters:
+            self._model.adapters.apply(self, self._handle, adapters)
+            self.adapters = adapters
+
+    def embed(self, inputs: Sequence[Tokens], adapters: AdapterSet = ()) -> Vectors:
         """One pooled vector for each input, (n_inputs, n_embd) float32, as the model gives it.
 
         At most `n_seq_max` inputs, none empty, together within `n_batch`; a single input may be longer, which makes
@@ -67,6 +76,7 @@ class Embedder:
         if n_tokens > self.n_batch:
             assert len(inputs) == 1, "more tokens than the batch has room for"
             self._open(_round_up(n_tokens, 256))
+        self.use_adapters(adapters)
         if self._memory:
             lib.llama_memory_clear(self._memory, False)
         self._compute(inputs)
@@ -92,6 +102,7 @@ class Embedder:
         if self._handle:
             lib.llama_free(self._handle)
             self._handle = None
+            self.adapters = ()
 
 
 def _round_up(n: int, step: int) -> int:

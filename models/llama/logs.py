@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from models.errors import LoadError, OutOfMemory
 from models.llama.binding import lib
 
 log = logging.getLogger(__name__)
@@ -90,3 +91,9 @@ class NativeLog:
 
 
 native_log = NativeLog()
+
+
+def load_failure(text: str) -> LoadError:
+    """The error for what just failed, with llama.cpp's own last words."""
+    reason = f"{text}: {native_log.reason}" if native_log.reason else text
+    return OutOfMemory(reason) if native_log.is_out_of_memory else LoadError(reason)

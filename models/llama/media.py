@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from models.errors import LoadError, RefusedByEngine, UnusableOutput
 from models.llama.binding import lib, load_media_library
-from models.llama.logs import native_log
-from models.llama.model import Model, load_failure
+from models.llama.logs import load_failure, native_log
+from models.llama.model import Model
 
 Tokens = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]

@@ -7,19 +7,13 @@ from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
 
-from models.errors import LoadError, OutOfMemory
-from models.llama.binding import lib
-from models.llama.logs import native_log
+from models.llama.adapters import Adapters
+from models.llama.binding import encode_path, lib
+from models.llama.logs import load_failure, native_log
 from models.llama.vocab import Vocab
 
 OnProgress = Callable[[float], bool]
 """Receives 0 to 1; False aborts the load."""
-
-
-def load_failure(text: str) -> LoadError:
-    """The error for what just failed, with llama.cpp's own last words."""
-    reason = f"{text}: {native_log.reason}" if native_log.reason else text
-    return OutOfMemory(reason) if native_log.is_out_of_memory else LoadError(reason)
 
 
 class Model:
@@ -45,24 +39,16 @@ class Model:
         if on_progress is not None:
             params.progress_callback = lib.llama_progress_callback(lambda fraction, _: on_progress(fraction))
         native_log.forget()
-        self._handle = lib.llama_model_load_from_file(_encode_path(path), params)
+        self._handle = lib.llama_model_load_from_file(encode_path(path), params)
         if not self._handle:
             raise load_failure("unable to load model")
         self.vocab = Vocab(lib.llama_model_get_vocab(self._handle))
-        self.adapters: list[object] = []
+        self.adapters = Adapters(self._handle)
 
     @property
     def handle(self) -> object:
         assert self._handle is not None, "the model is closed"
         return self._handle
-
-    def load_adapter(self, path: str) -> None:
-        """Read a LoRA adapter; contexts made afterwards apply it. Raises: LoadError."""
-        native_log.forget()
-        adapter = lib.llama_adapter_lora_init(self.handle, _encode_path(path))
-        if not adapter:
-            raise load_failure("unable to load adapter")
-        self.adapters.append(adapter)
 
     @cached_property
     def n_ctx_train(self) -> int:
@@ -132,10 +118,3 @@ def _load_mode(*, use_mmap: bool, use_mlock: bool) -> int:
     if use_mlock:
         return int(lib.LLAMA_LOAD_MODE_MMAP_MLOCK if use_mmap else lib.LLAMA_LOAD_MODE_MLOCK)
     return int(lib.LLAMA_LOAD_MODE_MMAP if use_mmap else lib.LLAMA_LOAD_MODE_NONE)
-
-
-def _encode_path(path: str) -> bytes:
-    raw = path.encode("utf-8", "surrogateescape")
-    if b"\0" in raw:
-        raise LoadError(f"invalid path: {path!r}")
-    return raw

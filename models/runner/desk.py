@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,13 +17,18 @@ from models.engine.prepare import Preparer
 from models.engine.sequence import Task
 from models.errors import ModelError, Unsupported
 from models.runner.messages import (
+    AdapterSet,
+    AdaptersHeld,
     Cancel,
     Detokenize,
     Embed,
     Failed,
     FailureKind,
+    FreeAdapters,
     FromRunner,
     Generate,
+    HeldAdapters,
+    LoadAdapters,
     Text,
     Tokenize,
     Tokens,
@@ -46,6 +51,8 @@ class Service(Protocol):
 
     @property
     def has_work(self) -> bool: ...
+    @property
+    def adapter_sets(self) -> Collection[AdapterSet]: ...
     def is_quick(self, request: Any) -> bool: ...
     def prepare(self, request: Any) -> Any: ...
     def submit(self, task: Any) -> None: ...
@@ -54,6 +61,15 @@ class Service(Protocol):
     def when_computed(self, call: Callable[[], None]) -> None:
         """`call` within each step that computes, when the batch is computed and nothing is made of it yet."""
         ...
+
+
+class Adapters(Protocol):
+    """The adapters in memory; see models.llama.adapters.Adapters."""
+
+    @property
+    def held(self) -> HeldAdapters: ...
+    def load(self, paths: Sequence[str]) -> None: ...
+    def free_idle(self) -> None: ...
 
 
 class Generation:
@@ -67,6 +83,10 @@ class Generation:
     @property
     def has_work(self) -> bool:
         return self._engine.has_work
+
+    @property
+    def adapter_sets(self) -> Collection[AdapterSet]:
+        return self._engine.adapter_sets
 
     def when_computed(self, call: Callable[[], None]) -> None:
         self._engine.when_computed = call
@@ -94,6 +114,10 @@ class Embedding:
     def has_work(self) -> bool:
         return self._engine.has_work
 
+    @property
+    def adapter_sets(self) -> Collection[AdapterSet]:
+        return self._engine.adapter_sets
+
     def when_computed(self, call: Callable[[], None]) -> None:
         """Vectors are not held back, so there is nothing to send in between."""
 
@@ -115,7 +139,7 @@ class _Done:
     finish: Callable[[], None]
 
 
-Request = Generate | Embed | Tokenize | Detokenize
+Request = Generate | Embed | Tokenize | Detokenize | LoadAdapters | FreeAdapters
 Inbox = queue.SimpleQueue[Any]
 
 
@@ -125,9 +149,10 @@ class Desk:
     The engine's thread calls it; `inbox` is where it looks for messages, and where prepared requests arrive.
     """
 
-    def __init__(self, service: Service, vocabulary: Vocabulary, inbox: Inbox) -> None:
+    def __init__(self, service: Service, vocabulary: Vocabulary, adapters: Adapters, inbox: Inbox) -> None:
         self._service = service
         self._vocabulary = vocabulary
+        self._adapters = adapters
         self._inbox = inbox
         self._answers: list[FromRunner] = []
         self._preparing: set[int] = set()
@@ -169,6 +194,8 @@ class Desk:
                 return len(request.text) <= _QUICK_CHARS
             case Detokenize():
                 return len(request.tokens) <= _QUICK_CHARS
+            case LoadAdapters() | FreeAdapters():
+                return True  # or not, but only this thread may
             case _:
                 return self._service.is_quick(request)
 
@@ -182,6 +209,12 @@ class Desk:
                 case Detokenize(request_id=request_id, tokens=ids):
                     piece = self._vocabulary.detokenize(ids).decode("utf-8", "replace")
                     return lambda: self._answers.append(Text(request_id, piece))
+                case LoadAdapters(request_id=request_id, paths=paths):
+                    self._adapters.load(paths)
+                    return lambda: self._answers.append(AdaptersHeld(request_id, self._adapters.held))
+                case FreeAdapters(request_id=request_id):
+                    self._adapters.free_idle()
+                    return lambda: self._answers.append(AdaptersHeld(request_id, self._adapters.held))
                 case _:
                     task = self._service.prepare(request)
                     return lambda: self._service.submit(task)

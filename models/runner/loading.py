@@ -47,10 +47,10 @@ def load(config: RunnerConfig, on_progress: OnProgress) -> tuple[Model, Service,
     )
     if model.has_encoder and model.has_decoder:
         raise LoadError("models with an encoder and a decoder are not supported")
-    for adapter in config.adapters:
-        model.load_adapter(adapter)
+    model.adapters.load(config.adapters)
     n_ctx = max(_LEAST_CTX, min(config.n_ctx, model.n_ctx_train or config.n_ctx))
     service = _generation(config, model, n_ctx) if model.pooling_type is None else _embedding(config, model, n_ctx)
+    model.adapters.wanted = lambda: service.adapter_sets
     return model, service, _ready(model, n_ctx)
 
 
@@ -133,12 +133,13 @@ def _params(config: RunnerConfig, model: Model, *, n_ctx: int, n_seq_max: int) -
 
 
 def _ready(model: Model, n_ctx: int) -> Ready:
-    buffers = native_log.buffers
+    buffers, held = native_log.buffers, model.adapters.held
     return Ready(
         n_ctx=n_ctx,
         n_ctx_train=model.n_ctx_train,
         n_vocab=model.vocab.n_tokens,
-        size_bytes=buffers.host_bytes + buffers.device_bytes,
-        vram_bytes=buffers.device_bytes,
+        size_bytes=buffers.host_bytes + buffers.device_bytes - held.size_bytes,
+        vram_bytes=buffers.device_bytes - held.vram_bytes,
         adds_bos=model.vocab.adds_bos,
+        adapters=held,
     )

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
-from models.errors import BadRequest, ContextExceeded, RefusedByEngine, RunnerCrashed, RunnerError, UnusableOutput
-from models.runner.messages import Chunk, Embedded, Failed, FailureKind, Finished, Text, Tokens
+from models.errors import (
+    BadRequest,
+    ContextExceeded,
+    LoadError,
+    ModelError,
+    RefusedByEngine,
+    RunnerCrashed,
+    RunnerError,
+    UnusableOutput,
+)
+from models.runner.messages import AdaptersHeld, Chunk, Embedded, Failed, FailureKind, Finished, Text, Tokens
 
 JOIN_ABOVE = 512
 """Chunks that may wait before they are joined."""
 JOINED_CHARS = 16 * 1024
 """A chunk of so much text is not joined any further, or each new token would copy all that waits."""
 
-Reply = Chunk | Finished | Embedded | Tokens | Text | Failed
+Reply = Chunk | Finished | Embedded | Tokens | Text | AdaptersHeld | Failed
 
-_FAILURES: dict[FailureKind, type[BadRequest | RunnerError]] = {
+_FAILURES: dict[FailureKind, Callable[[str], ModelError]] = {
     FailureKind.BAD_REQUEST: RefusedByEngine,
     FailureKind.UNSUPPORTED: BadRequest,
     FailureKind.UNUSABLE_OUTPUT: UnusableOutput,
+    FailureKind.LOAD: LoadError.terminated,
     FailureKind.INTERNAL: RunnerError,
 }
 
@@ -56,7 +67,7 @@ def _joined(one: Chunk, two: Chunk) -> Chunk:
     return Chunk(one.request_id, one.text + two.text, one.logprobs + two.logprobs, one.n_tokens + two.n_tokens)
 
 
-def _error_of(failed: Failed) -> BadRequest | RunnerError:
+def _error_of(failed: Failed) -> ModelError:
     if failed.kind is FailureKind.CONTEXT_EXCEEDED:
         return ContextExceeded(failed.n_prompt, failed.n_ctx, failed.text)
     return _FAILURES[failed.kind](failed.text)

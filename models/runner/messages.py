@@ -2,8 +2,8 @@
 
 A frame is a 4-byte big-endian length and a MessagePack value of one of the two unions below. `request_id` is chosen by
 the server, unique for the life of the runner. Every request gets exactly one final answer: `Finished`, `Embedded`,
-`Tokens`, `Text` or `Failed`; `Chunk`s come before a `Finished`. After `Cancel` the final answer still comes
-(`Finished` with `Reason.CANCELLED`), unless it was already on its way.
+`Tokens`, `Text`, `AdaptersHeld` or `Failed`; `Chunk`s come before a `Finished`. After `Cancel` the final answer still
+comes (`Finished` with `Reason.CANCELLED`), unless it was already on its way.
 
 Durations are nanoseconds, counts are tokens.
 """
@@ -55,6 +55,7 @@ class RunnerConfig(msgspec.Struct, frozen=True):
     kv_type: KvType = KvType.F16
     projectors: tuple[str, ...] = ()
     adapters: tuple[str, ...] = ()
+    """Those to load together with the model. Which of them a request uses it says itself, and it may bring others."""
     n_cells: int = 0
     """Tokens that all sequences have room for together; 0: `n_ctx` for each."""
     prompt_cache_bytes: int = 0
@@ -99,6 +100,25 @@ class Sampling(msgspec.Struct, frozen=True):
     """What is added to the logit of a token, or of each token of a text; minus infinity bans it."""
     samplers: tuple[str, ...] | None = None
     """Which of models.option_types.SAMPLERS are applied, in this order; None: all."""
+
+
+class Adapter(msgspec.Struct, frozen=True, array_like=True):
+    """A LoRA adapter: its file, and how much of it is added to the weights."""
+
+    path: str
+    scale: float = 1.0
+
+
+AdapterSet = tuple[Adapter, ...]
+"""What a request computes with besides the weights; states of different sets have nothing in common."""
+
+
+class HeldAdapters(msgspec.Struct, frozen=True, array_like=True):
+    """The adapters that a runner has in memory, and their size; `vram_bytes` is the part that lies on GPUs."""
+
+    paths: tuple[str, ...] = ()
+    size_bytes: int = 0
+    vram_bytes: int = 0
 
 
 class Thought(msgspec.Struct, frozen=True):
@@ -169,6 +189,7 @@ class Generate(Message, frozen=True, tag=True):
     """A prompt given as tokens, exactly these, in place of `prompt`."""
     mixed: MixedPrompt | None = None
     """A prompt with images or sounds, in place of `prompt`."""
+    adapters: AdapterSet = ()
 
 
 class Embed(Message, frozen=True, tag=True):
@@ -179,6 +200,7 @@ class Embed(Message, frozen=True, tag=True):
     truncate: bool = True
     normalize: bool = True
     """L2 norm 1 (floor 1e-12)."""
+    adapters: AdapterSet = ()
 
 
 class Tokenize(Message, frozen=True, tag=True):
@@ -192,6 +214,19 @@ class Detokenize(Message, frozen=True, tag=True):
     tokens: tuple[int, ...]
 
 
+class LoadAdapters(Message, frozen=True, tag=True):
+    """Have these in memory, before a request uses them: so that it is told if that cannot be."""
+
+    request_id: int
+    paths: tuple[str, ...]
+
+
+class FreeAdapters(Message, frozen=True, tag=True):
+    """Give up those that no request uses."""
+
+    request_id: int
+
+
 class Cancel(Message, frozen=True, tag=True):
     """Free the slot of this request between two steps."""
 
@@ -202,7 +237,7 @@ class Stop(Message, frozen=True, tag=True):
     """Exit; running requests are abandoned."""
 
 
-ToRunner = Load | Generate | Embed | Tokenize | Detokenize | Cancel | Stop
+ToRunner = Load | Generate | Embed | Tokenize | Detokenize | LoadAdapters | FreeAdapters | Cancel | Stop
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -223,10 +258,11 @@ class Ready(Message, frozen=True, tag=True):
     n_ctx_train: int
     n_vocab: int
     size_bytes: int
-    """Weights, KV cache and compute buffers together."""
+    """Weights, KV cache and compute buffers together, without adapters."""
     vram_bytes: int
     """The part of `size_bytes` that lies on GPUs."""
     adds_bos: bool
+    adapters: HeldAdapters = HeldAdapters()
 
 
 class LoadFailed(Message, frozen=True, tag=True):
@@ -310,6 +346,13 @@ class Text(Message, frozen=True, tag=True):
     text: str
 
 
+class AdaptersHeld(Message, frozen=True, tag=True):
+    """The final answer to `LoadAdapters` and `FreeAdapters`: what the runner has now."""
+
+    request_id: int
+    held: HeldAdapters
+
+
 class FailureKind(StrEnum):
     """What kind of failure; the texts of the first four are Ollama's and go to the client as they are."""
 
@@ -321,6 +364,8 @@ class FailureKind(StrEnum):
     """The model computed NaN or infinity."""
     UNSUPPORTED = "unsupported"
     """This model or build cannot do that."""
+    LOAD = "load"
+    """An adapter could not be loaded; those who use it fail, the others go on."""
     INTERNAL = "internal"
     """A defect or a native failure; the request is lost, the runner goes on."""
 
@@ -335,7 +380,7 @@ class Failed(Message, frozen=True, tag=True):
     n_ctx: int = 0
 
 
-FromRunner = Loading | Ready | LoadFailed | Chunk | Finished | Embedded | Tokens | Text | Failed
+FromRunner = Loading | Ready | LoadFailed | Chunk | Finished | Embedded | Tokens | Text | AdaptersHeld | Failed
 
 _to_runner: msgspec.msgpack.Decoder[ToRunner] = msgspec.msgpack.Decoder(ToRunner)
 _from_runner: msgspec.msgpack.Decoder[FromRunner] = msgspec.msgpack.Decoder(FromRunner)

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from typing import Self
 
 from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed
@@ -23,6 +23,8 @@ from models.runner.mailbox import Mailbox
 from models.runner.messages import (
     FRAME_HEAD_BYTES,
     MAX_FRAME_BYTES,
+    AdapterSet,
+    AdaptersHeld,
     Cancel,
     Chunk,
     Constraint,
@@ -30,9 +32,11 @@ from models.runner.messages import (
     Embed,
     Embedded,
     Finished,
+    FreeAdapters,
     FromRunner,
     Generate,
     Load,
+    LoadAdapters,
     LoadFailed,
     Loading,
     MixedPrompt,
@@ -68,6 +72,8 @@ class RunnerProcess:
     def __init__(self, config: RunnerConfig, process: asyncio.subprocess.Process, ready: Ready) -> None:
         self.config = config
         self.ready = ready
+        self.adapters = ready.adapters
+        """What it has in memory, as far as it has told."""
         self._process = process
         self._link: Link
         self._mailboxes: dict[int, Mailbox] = {}
@@ -142,18 +148,19 @@ class RunnerProcess:
         thought_budget: ThoughtBudget | None = None,
         tokens: tuple[int, ...] | None = None,
         mixed: MixedPrompt | None = None,
+        adapters: AdapterSet = (),
     ) -> AsyncGenerator[Chunk | Finished, None]:
         """Continue `prompt`, or else `tokens`, or `mixed`; the last item is `Finished`.
 
         Closing the iterator early frees the slot.
 
-        Raises: BadRequest, RunnerError, RunnerCrashed.
+        Raises: BadRequest, LoadError, RunnerError, RunnerCrashed.
         """
         with self._request() as (request_id, mailbox):
             self._send(
                 Generate(
                     request_id, prompt, sampling, stop, n_predict, n_keep, truncate, n_logprobs, constraint, shown,
-                    thought_budget, tokens, mixed,
+                    thought_budget, tokens, mixed, adapters,
                 )
             )  # fmt: skip
             while True:
@@ -163,20 +170,24 @@ class RunnerProcess:
                 if isinstance(message, Finished):
                     return
 
-    async def embed(self, inputs: tuple[str, ...], *, truncate: bool, normalize: bool) -> Embedded:
-        """One vector for each input. Raises: BadRequest, RunnerError, RunnerCrashed."""
+    async def embed(
+        self, inputs: tuple[str, ...], *, truncate: bool, normalize: bool, adapters: AdapterSet = ()
+    ) -> Embedded:
+        """One vector for each input. Raises: BadRequest, LoadError, RunnerError, RunnerCrashed."""
         # In parts: the vectors of a very long list would not fit a frame.
         parts = [inputs[i : i + EMBED_INPUTS] for i in range(0, len(inputs), EMBED_INPUTS)]
-        answers = [await self._embed(part, truncate=truncate, normalize=normalize) for part in parts]
+        answers = [await self._embed(part, truncate=truncate, normalize=normalize, adapters=adapters) for part in parts]
         if len(answers) == 1:
             return answers[0]
         last = answers[-1]
         vectors = b"".join(answer.vectors for answer in answers)
         return Embedded(last.request_id, vectors, last.n_embd, sum(answer.n_tokens for answer in answers))
 
-    async def _embed(self, inputs: tuple[str, ...], *, truncate: bool, normalize: bool) -> Embedded:
+    async def _embed(
+        self, inputs: tuple[str, ...], *, truncate: bool, normalize: bool, adapters: AdapterSet
+    ) -> Embedded:
         with self._request() as (request_id, mailbox):
-            self._send(Embed(request_id, inputs, truncate, normalize))
+            self._send(Embed(request_id, inputs, truncate, normalize, adapters))
             message = await mailbox.get()
         assert isinstance(message, Embedded)
         return message
@@ -196,6 +207,22 @@ class RunnerProcess:
             message = await mailbox.get()
         assert isinstance(message, Text)
         return message.text
+
+    async def load_adapters(self, paths: Collection[str]) -> None:
+        """Have these in memory before requests use them. Raises: LoadError, RunnerCrashed."""
+        if not set(paths) <= set(self.adapters.paths):
+            await self._change_adapters(lambda request_id: LoadAdapters(request_id, tuple(paths)))
+
+    async def free_adapters(self) -> None:
+        """Give up those that no request uses. Raises: RunnerCrashed."""
+        await self._change_adapters(FreeAdapters)
+
+    async def _change_adapters(self, message: Callable[[int], LoadAdapters | FreeAdapters]) -> None:
+        with self._request() as (request_id, mailbox):
+            self._send(message(request_id))
+            answer = await mailbox.get()
+        assert isinstance(answer, AdaptersHeld)
+        self.adapters = answer.held
 
     @contextlib.contextmanager
     def _request(self) -> Iterator[tuple[int, Mailbox]]:
@@ -313,19 +340,14 @@ async def _load(
             case None:
                 status = await _ended(process)
                 await log.closed()
-                raise LoadError(_terminated(status, log.last_error))
+                how = f"signal: {-status}" if status < 0 else f"exit status {status}"
+                raise LoadError.terminated(log.last_error, how)
             case Ready():
                 return message
             case LoadFailed(text=text, out_of_memory=True):
                 raise OutOfMemory(f"llama-server reported out-of-memory during startup: {text}")
             case LoadFailed(text=text):
-                raise LoadError(_terminated(1, text))
-
-
-def _terminated(status: int, text: str) -> str:
-    # Compat: http-api 7.5: clients know the failure of a load by these words.
-    how = f"signal: {-status}" if status < 0 else f"exit status {status}"
-    return f"llama-server process has terminated: {how}" + (f": {text}" if text else "")
+                raise LoadError.terminated(text)
 
 
 class _LogTail:

@@ -85,7 +85,7 @@ def _serve(config: RunnerConfig, courier: Courier, inbox: queue.SimpleQueue[Any]
         courier.post([LoadFailed(str(error), isinstance(error, OutOfMemory))])
         courier.close_when_sent()
         return
-    desk, outbox = Desk(service, model.vocab, inbox), Outbox(courier.post)
+    desk, outbox = Desk(service, model.vocab, model.adapters, inbox), Outbox(courier.post)
     service.when_computed(outbox.flush)
     gc.freeze()  # what is loaded stays: no collection need ever look at it, between two tokens
     outbox.put([ready])

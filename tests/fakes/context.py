@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ContextLost
+from models.errors import ContextLost, LoadError
 from models.llama.outcome import Outcome
+from models.runner.messages import AdapterSet
 
 Tokens = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -94,6 +95,7 @@ class Cell:
     token: int
     position: int
     sequences: set[int]
+    computed_with: int = 0
 
 
 class FakeBatch:
@@ -130,11 +132,23 @@ class FakeContext:
     n_rebuilt: int = 0
     bad_logits: set[int] = field(default_factory=set)
     """Sequences whose logits are not numbers."""
+    adapters: AdapterSet = ()
+    """They shift what the model says by as many letters as their scales add up to."""
+    n_switches: int = 0
+    broken: set[str] = field(default_factory=set)
+    """Adapters that cannot be loaded, by path."""
 
     def __post_init__(self) -> None:
         self.batch = FakeBatch(self.n_batch)
         self.cells: list[Cell] = []
         self._rows: list[Floats] = []
+
+    def use_adapters(self, adapters: AdapterSet) -> None:
+        for adapter in adapters:
+            if adapter.path in self.broken:
+                raise LoadError(f"unable to load adapter {adapter.path}")
+        self.n_switches += adapters != self.adapters
+        self.adapters = adapters
 
     def decode(self) -> Outcome:
         if self.failures:
@@ -148,7 +162,7 @@ class FakeContext:
         self.steps.append({seq_id: len(tokens) for seq_id, tokens, _, _ in self.batch.parts})
         for seq_id, tokens, position, output in self.batch.parts:
             assert position == self.span(seq_id)[1] + 1, "a sequence goes on where it ended"
-            self.cells += [Cell(token, position + i, {seq_id}) for i, token in enumerate(tokens)]
+            self.cells += [Cell(token, position + i, {seq_id}, _mark(self.adapters)) for i, token in enumerate(tokens)]
             self._forget_old(seq_id)
             if output:
                 self._rows.append(self._logits_of(seq_id))
@@ -160,7 +174,7 @@ class FakeContext:
             return Outcome.NO_ROOM
         assert position == self.span(seq_id)[1] + 1, "a sequence goes on where it ended"
         self.steps.append({seq_id: media.n_positions})
-        self.cells += [Cell(media.mark, position + i, {seq_id}) for i in range(media.n_positions)]
+        self.cells += [Cell(media.mark, position + i, {seq_id}, _mark(self.adapters)) for i in range(media.n_positions)]
         return Outcome.DONE
 
     def logits(self) -> Floats:
@@ -168,6 +182,7 @@ class FakeContext:
 
     def rebuild(self) -> None:
         self.cells = []
+        self.adapters = ()
         self.n_rebuilt += 1
 
     def remove(self, seq_id: int, start: int) -> bool:
@@ -200,22 +215,22 @@ class FakeContext:
         return (min(positions) if self.can_trim else max(positions)), max(positions)
 
     def state_size(self, seq_id: int) -> int:
-        return 8 * len(self._of(seq_id))
+        return 12 * len(self._of(seq_id))
 
     def save(self, seq_id: int) -> Blob | None:
         self.n_saved += 1
-        rows = [(cell.token, cell.position) for cell in self._of(seq_id)]
+        rows = [(cell.token, cell.position, cell.computed_with) for cell in self._of(seq_id)]
         if self.n_swa:  # cells behind the window are not copied
             rows = rows[-self.n_swa :]
         return np.array(rows, dtype=np.int32).view(np.uint8).reshape(-1)
 
     def restore(self, seq_id: int, blob: Blob) -> bool:
         self.forget(seq_id)
-        rows = blob.view(np.int32).reshape(-1, 2)
+        rows = blob.view(np.int32).reshape(-1, 3)
         if len(self.cells) + len(rows) > self.n_cells:
             return False
         self.n_restored += 1
-        self.cells += [Cell(int(token), int(position), {seq_id}) for token, position in rows]
+        self.cells += [Cell(int(token), int(position), {seq_id}, int(mark)) for token, position, mark in rows]
         return True
 
     def close(self) -> None:
@@ -234,7 +249,8 @@ class FakeContext:
             assert len(tokens) >= min(self.n_swa, self.span(seq_id)[1] + 1), "the window is not complete"
             tokens = tokens[-self.n_swa :]
         row = np.linspace(-1, 0, N_VOCAB, dtype=np.float32)
-        row[self.model(tokens)] = 50
+        assert {cell.computed_with for cell in self._of(seq_id)} == {_mark(self.adapters)}, "states are mixed up"
+        row[_shifted(self.model(tokens), self.adapters)] = 50
         return row * np.nan if seq_id in self.bad_logits else row
 
     def _forget_old(self, seq_id: int) -> None:
@@ -250,3 +266,13 @@ class FakeContext:
         for cell in cells:
             cell.sequences.discard(seq_id)
         self.cells = [cell for cell in self.cells if cell.sequences]
+
+
+def _mark(adapters: AdapterSet) -> int:
+    """A number for a set, 0 for none."""
+    return zlib.crc32(repr(adapters).encode()) >> 1 if adapters else 0
+
+
+def _shifted(token: int, adapters: AdapterSet) -> int:
+    n = round(sum(adapter.scale for adapter in adapters))
+    return ord("a") + (token - ord("a") + n) % 26 if ord("a") <= token <= ord("z") else token

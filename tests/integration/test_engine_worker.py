@@ -16,6 +16,7 @@ import pytest
 
 from models.errors import BadRequest, LoadError, RunnerCrashed
 from models.runner.messages import (
+    Adapter,
     Chunk,
     Constraint,
     Embedded,
@@ -125,9 +126,18 @@ def test_a_constraint_is_followed(tiny_model: Model) -> None:
 
 def test_adapters_are_applied(tiny_model: Model) -> None:
     async def work(runner: RunnerProcess) -> None:
-        assert (await say(runner, "hi"))[0] == "Adapted reply."
+        assert (await say(runner, "hi", adapters=(Adapter(lora),)))[0] == "Adapted reply."
+        assert (await say(runner, "hi"))[0] == plain
 
-    with_runner(tiny_model("bare"), work, adapters=(str(tiny_model("lora")),))
+    async def without(runner: RunnerProcess) -> None:
+        nonlocal plain
+        plain, _ = await say(runner, "hi")
+        assert runner.adapters.paths == ()
+        await work(runner)  # it comes with the request
+
+    plain, lora = "", str(tiny_model("lora"))
+    with_runner(tiny_model("bare"), without)
+    with_runner(tiny_model("bare"), work, adapters=(lora,))
 
 
 def test_a_long_prompt_and_a_full_context(tiny_model: Model) -> None:

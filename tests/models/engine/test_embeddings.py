@@ -10,8 +10,8 @@ import pytest
 
 from models.engine.embeddings import EmbeddingEngine, InputRules, fit_input, plan_inputs, prepare_embed
 from models.engine.ports import Floats, Tokens
-from models.errors import ContextLost, InputTooLong
-from models.runner.messages import Embed, Embedded, Failed, FailureKind, Finished
+from models.errors import ContextLost, InputTooLong, LoadError
+from models.runner.messages import Adapter, AdapterSet, Embed, Embedded, Failed, FailureKind, Finished
 from tests.fakes.context import BOS, ByteVocabulary
 
 
@@ -24,12 +24,14 @@ class FakeEmbedder:
     n_embd: int = 2
     is_ranking: bool = False
     batches: list[list[int]] = field(default_factory=list)
+    used: list[AdapterSet] = field(default_factory=list)
     failure: Exception | None = None
 
-    def embed(self, inputs: Sequence[Tokens]) -> Floats:
+    def embed(self, inputs: Sequence[Tokens], adapters: AdapterSet) -> Floats:
         if self.failure:
             raise self.failure
         self.batches.append([len(tokens) for tokens in inputs])
+        self.used.append(adapters)
         return np.array([[len(tokens), tokens[0]] for tokens in inputs], dtype=np.float32)
 
 
@@ -104,7 +106,7 @@ def test_vectors_get_length_one_if_asked_for() -> None:
 
 def test_a_vector_of_zeros_stays_one() -> None:
     class Zero(FakeEmbedder):
-        def embed(self, inputs: Sequence[Tokens]) -> Floats:
+        def embed(self, inputs: Sequence[Tokens], adapters: AdapterSet) -> Floats:
             return np.zeros((len(inputs), 2), dtype=np.float32)
 
     assert vectors(run(Zero(), Embed(1, ("a",)))[1]) == [[0, 0]]
@@ -112,8 +114,8 @@ def test_a_vector_of_zeros_stays_one() -> None:
 
 def test_vectors_that_are_not_numbers_fail_their_request_only() -> None:
     class Broken(FakeEmbedder):
-        def embed(self, inputs: Sequence[Tokens]) -> Floats:
-            result = super().embed(inputs)
+        def embed(self, inputs: Sequence[Tokens], adapters: AdapterSet) -> Floats:
+            result = super().embed(inputs, adapters)
             result[result[:, 1] == ord("z")] = np.nan
             return result
 
@@ -174,3 +176,23 @@ def test_what_cannot_be_cut_is_refused(n_ctx: int, truncate: bool, message: str)
 def test_an_empty_input_without_any_token_has_no_embedding() -> None:
     with pytest.raises(Exception, match="no tokens"):
         fit_input("", ByteVocabulary(), InputRules(8), truncate=True)
+
+
+def test_only_requests_with_the_same_adapters_share_a_batch() -> None:
+    one, other = (Adapter("one"),), (Adapter("other"),)
+    embedder = FakeEmbedder()
+    requests = [Embed(1, ("a",), adapters=one), Embed(2, ("bb",)), Embed(3, ("ccc",), adapters=one)]
+    heard = run(embedder, *requests, Embed(4, ("dddd",), adapters=other))
+    assert sorted(heard) == [1, 2, 3, 4] and vectors(heard[3])
+    assert (embedder.batches, embedder.used) == ([[1, 3], [2], [4]], [one, (), other])
+
+
+def test_an_adapter_that_cannot_be_loaded_fails_those_who_use_it() -> None:
+    class Choosy(FakeEmbedder):
+        def embed(self, inputs: Sequence[Tokens], adapters: AdapterSet) -> Floats:
+            if adapters:
+                raise LoadError("unable to load adapter")
+            return super().embed(inputs, adapters)
+
+    heard = run(Choosy(), Embed(1, ("a",), adapters=(Adapter("bad"),)), Embed(2, ("b",)))
+    assert heard[1] == Failed(1, FailureKind.LOAD, "unable to load adapter") and vectors(heard[2])

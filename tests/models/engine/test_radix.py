@@ -81,9 +81,21 @@ def test_it_agrees_with_comparing_one_by_one(seed: int) -> None:
         assert [n for n, _ in found] == sorted((n for n, _ in found), reverse=True)
 
 
+def test_sequences_of_different_kinds_have_nothing_in_common() -> None:
+    tree = tree_of("abc")
+    tree.put("other", tokens("abcd"), "kind")
+    assert list(tree.matches(tokens("abcd"))) == [(3, "abc")]
+    assert list(tree.matches(tokens("abcd"), "kind")) == [(4, "other")]
+    assert list(tree.matches(tokens("abcd"), "nobody's kind")) == []
+    tree.put("other", tokens("ab"))
+    assert list(tree.matches(tokens("abcd"), "kind")) == []
+    assert list(tree.matches(tokens("abcd"))) == [(3, "abc"), (2, "other")]
+
+
 def test_what_was_forgotten_leaves_nothing_behind() -> None:
     texts = ["abcdef", "abcxyz", "ab", "q"]
     tree = tree_of(*texts)
-    for text in texts:
+    tree.put("other", tokens("abc"), "kind")
+    for text in (*texts, "other"):
         tree.discard(text)
-    assert not tree._root.children
+    assert not tree._roots

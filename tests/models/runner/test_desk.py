@@ -12,17 +12,21 @@ import pytest
 from models.engine.context_end import ContextRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
-from models.errors import BadRequest
+from models.errors import BadRequest, LoadError
 from models.runner.desk import NO_EMBEDDINGS, Desk, Generation
 from models.runner.messages import (
+    AdaptersHeld,
     Cancel,
     Detokenize,
     Embed,
     Failed,
     FailureKind,
     Finished,
+    FreeAdapters,
     FromRunner,
     Generate,
+    HeldAdapters,
+    LoadAdapters,
     Reason,
     Sampling,
     Text,
@@ -32,10 +36,26 @@ from models.runner.messages import (
 from tests.fakes.context import CALL, ByteVocabulary, FakeContext, says
 
 
+class Shelf:
+    """Adapters by name; one is bad, and one in use."""
+
+    def __init__(self) -> None:
+        self.held = HeldAdapters()
+
+    def load(self, paths: Sequence[str]) -> None:
+        if "bad" in paths:
+            raise LoadError("unable to load adapter")
+        self.held = HeldAdapters((*self.held.paths, *paths), 10)
+
+    def free_idle(self) -> None:
+        self.held = HeldAdapters(("used",), 5)
+
+
 class SlowService:
     """Every request takes long to prepare: until `go`."""
 
     has_work = False
+    adapter_sets = ()
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -78,7 +98,7 @@ def desk(inbox: queue.SimpleQueue[Any]) -> Desk:
     vocabulary = ByteVocabulary()
     rules = ContextRules(n_ctx=256, n_ctx_seq=256, shift=True, adds_bos=False)
     engine = Engine(FakeContext(says("hi")), vocabulary, rules, n_slots=2)
-    return Desk(Generation(engine, Preparer(vocabulary, rules)), vocabulary, inbox)
+    return Desk(Generation(engine, Preparer(vocabulary, rules)), vocabulary, Shelf(), inbox)
 
 
 def answers(desk: Desk) -> list[FromRunner]:
@@ -119,9 +139,20 @@ def test_a_cancellation_reaches_the_engine(desk: Desk) -> None:
     assert isinstance(answer, Finished) and answer.reason is Reason.CANCELLED
 
 
+def test_adapters_are_loaded_and_given_up(desk: Desk) -> None:
+    desk.handle(LoadAdapters(1, ("one", "used")))
+    desk.handle(LoadAdapters(2, ("bad",)))
+    desk.handle(FreeAdapters(3))
+    assert answers(desk) == [
+        AdaptersHeld(1, HeldAdapters(("one", "used"), 10)),
+        Failed(2, FailureKind.LOAD, "unable to load adapter"),
+        AdaptersHeld(3, HeldAdapters(("used",), 5)),
+    ]
+
+
 def test_what_takes_long_to_prepare_does_not_hold_up_the_engine(inbox: queue.SimpleQueue[Any]) -> None:
     service = SlowService()
-    desk = Desk(service, ByteVocabulary(), inbox)
+    desk = Desk(service, ByteVocabulary(), Shelf(), inbox)
     desk.handle(Generate(1, "slow"))
     desk.handle(Tokenize(2, "a"))
     assert answers(desk) == [Tokens(2, (97,))] and service.submitted == []
@@ -139,7 +170,7 @@ def test_a_long_text_is_tokenized_elsewhere(desk: Desk, inbox: queue.SimpleQueue
 
 def test_a_request_cancelled_while_it_is_prepared_is_answered_once(inbox: queue.SimpleQueue[Any]) -> None:
     service = SlowService()
-    desk = Desk(service, ByteVocabulary(), inbox)
+    desk = Desk(service, ByteVocabulary(), Shelf(), inbox)
     desk.handle(Generate(1, "slow"))
     desk.handle(Generate(2, "never prepared"))
     assert service.preparing.wait(10)
@@ -154,7 +185,7 @@ def test_a_request_cancelled_while_it_is_prepared_is_answered_once(inbox: queue.
 def test_a_request_refused_while_it_is_prepared_is_answered(inbox: queue.SimpleQueue[Any]) -> None:
     service = SlowService()
     service.go.set()
-    desk = Desk(service, ByteVocabulary(), inbox)
+    desk = Desk(service, ByteVocabulary(), Shelf(), inbox)
     desk.handle(Generate(1, "bad"))
     desk.handle(inbox.get(timeout=10))
     assert answers(desk) == [Failed(1, FailureKind.BAD_REQUEST, "no")]
@@ -163,7 +194,7 @@ def test_a_request_refused_while_it_is_prepared_is_answered(inbox: queue.SimpleQ
 def test_a_defect_fails_the_request_and_nothing_else(inbox: queue.SimpleQueue[Any]) -> None:
     service = SlowService()
     service.go.set()
-    desk = Desk(service, ByteVocabulary(), inbox)
+    desk = Desk(service, ByteVocabulary(), Shelf(), inbox)
     for request in (Generate(1, "defect"), Generate(2, "good")):
         desk.handle(request)
         desk.handle(inbox.get(timeout=10))

@@ -1,0 +1,99 @@
+"""LoRA adapters of one model: read when they are first needed, applied to a context when a decode wants them."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
+
+from models.errors import LoadError, OutOfMemory
+from models.llama.binding import encode_path, lib
+from models.llama.logs import load_failure, native_log
+from models.runner.messages import AdapterSet, HeldAdapters
+
+
+class User(Protocol):
+    """A context, which computes with one set at a time."""
+
+    @property
+    def adapters(self) -> AdapterSet: ...
+    def use_adapters(self, adapters: AdapterSet) -> None: ...
+
+
+class _Adapter(NamedTuple):
+    handle: Any
+    host_bytes: int
+    device_bytes: int
+
+
+class Adapters:
+    """The adapters in memory, by path. They belong to the model, and go with it.
+
+    One thread calls it, the one that owns the contexts: llama.cpp looks through the adapters when it plans a decode.
+    """
+
+    def __init__(self, model: object) -> None:
+        """`model`: the native one."""
+        self._model = model
+        self._loaded: dict[str, _Adapter] = {}
+        self._users: WeakSet[User] = WeakSet()
+        self.wanted: Callable[[], Collection[AdapterSet]] = tuple
+        """The sets that requests have not done with: theirs stay."""
+
+    @property
+    def held(self) -> HeldAdapters:
+        loaded = self._loaded.values()
+        n_device = sum(adapter.device_bytes for adapter in loaded)
+        return HeldAdapters(tuple(self._loaded), sum(adapter.host_bytes for adapter in loaded) + n_device, n_device)
+
+    def load(self, paths: Iterable[str]) -> None:
+        """Have these in memory; where there is too little of it, idle ones make room. Raises: LoadError."""
+        paths = tuple(paths)
+        for path in paths:
+            if path in self._loaded:
+                continue
+            try:
+                self._loaded[path] = self._read(path)
+            except OutOfMemory:
+                if not self._free(paths):
+                    raise
+                self._loaded[path] = self._read(path)
+
+    def free_idle(self) -> None:
+        """Give up what no request needs."""
+        self._free(())
+
+    def apply(self, user: User, context: Any, adapters: AdapterSet) -> None:
+        """Let a context, which is `user`'s, compute with these from now on, and no others. Raises: LoadError.
+
+        It plans its decodes anew then, which takes about a millisecond for each dozen layers.
+        """
+        self.load(adapter.path for adapter in adapters)
+        scales: dict[str, float] = {}
+        for adapter in adapters:  # llama.cpp counts an adapter once; twice in the set means twice as much of it
+            scales[adapter.path] = scales.get(adapter.path, 0.0) + adapter.scale
+        n = len(scales)
+        handles = (lib.llama_adapter_lora_p_ctypes * n)(*(self._loaded[path].handle for path in scales))
+        if lib.llama_set_adapters_lora(context, handles, n, (ctypes.c_float * n)(*scales.values())) != 0:
+            raise LoadError("unable to apply adapters")
+        self._users.add(user)
+
+    def _read(self, path: str) -> _Adapter:
+        native_log.forget()
+        host, device = native_log.buffers.host_bytes, native_log.buffers.device_bytes
+        handle = lib.llama_adapter_lora_init(self._model, encode_path(path))
+        if not handle:
+            raise load_failure("unable to load adapter")
+        return _Adapter(handle, native_log.buffers.host_bytes - host, native_log.buffers.device_bytes - device)
+
+    def _free(self, needed: Collection[str]) -> bool:
+        """Give up all but these and those that requests want. False: there were none."""
+        stay = {adapter.path for wanted in self.wanted() for adapter in wanted}.union(needed)
+        going = [path for path in self._loaded if path not in stay]
+        for user in self._users:
+            if any(adapter.path in going for adapter in user.adapters):
+                user.use_adapters(())
+        for path in going:
+            lib.llama_adapter_lora_free(self._loaded.pop(path).handle)
+        return bool(going)
