@@ -204,8 +204,9 @@ def _batch_size(asked: int | None, n_ctx: int, *, is_embedding: bool) -> int:
 def can_serve(loaded: RunnerConfig, wanted: RunnerConfig) -> bool:
     """Whether a runner loaded one way serves a request that would load it another way.
 
-    # Compat: http-api 7.3: an automatic number of GPU layers never differs.
+    # Compat: http-api 7.3: an automatic number of GPU layers never differs. Adapters do not count, unlike there:
+    a runner takes them in while it runs.
     """
     if wanted.n_gpu_layers < 0:
         wanted = msgspec.structs.replace(wanted, n_gpu_layers=loaded.n_gpu_layers)
-    return loaded == wanted
+    return loaded == msgspec.structs.replace(wanted, adapters=loaded.adapters)

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 
@@ -53,7 +54,7 @@ from server.requests import (
     TextRequest,
     ToolUse,
 )
-from server.scheduler import Scheduler, Wanted, runner_key
+from server.scheduler import Scheduler, Wanted
 from server.tool_choice import check_tool_choice, required_call
 
 CLOUD_DISABLED = "ollama cloud is disabled: remote model is unavailable"
@@ -218,13 +219,14 @@ class Generation:
             raise ModelNotFound(f'model "{asked_name}" not found, try pulling it first') from error
 
     def _unload(self, spec: ModelSpec) -> Finished:
-        self._scheduler.unload(runner_key(str(spec.weights), list(map(str, spec.adapters))))
+        self._scheduler.unload(str(spec.weights))
         return Finished(DoneReason.UNLOAD)
 
     def _wanted(self, spec: ModelSpec, options: Options, request: InferenceRequest, shift: bool | None) -> Wanted:
-        """The runner this request needs, with everything automatic decided."""
+        """The runner this request needs, with everything automatic decided. Raises: ModelNotFound, BadRequest."""
         if spec.weights is None:
             raise ModelNotFound(f"model '{request.model}' not found")
+        _adapters(spec, options)  # what a request asks of them is wrong before a model is loaded
         devices = self._devices()
         limits = ModelLimits(
             n_ctx_train=spec.facts.n_ctx_train,
@@ -258,9 +260,11 @@ class Generation:
             is_automatic=not self._settings.n_parallel,
         )
         config = msgspec.structs.replace(config, n_cells=n_cells)
-        memory = memory_need(spec.facts, config)
+        adapter_bytes = tuple(map(_size_bytes, spec.adapters))
+        others_bytes = sum(adapter_bytes) + sum(map(_size_bytes, spec.projectors))
+        memory = memory_need(spec.facts, config, others_bytes=others_bytes)
         need = Need(memory.weights_bytes, memory.cache_bytes + memory.compute_bytes, spec.facts.n_layer)
-        return Wanted(spec, config, need, request.keep_alive_ns, automatic)
+        return Wanted(spec, config, need, request.keep_alive_ns, automatic, adapter_bytes)
 
     # ---- the reply -------------------------------------------------------------------------------------------------
 
@@ -305,6 +309,14 @@ class Generation:
                     said.append(message.text)
                 for delta in reader.read(message):
                     yield delta
+
+
+def _size_bytes(path: Path) -> int:
+    """0 for a file that is gone: the load will say so."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _adapters(spec: ModelSpec, options: Options) -> wire.AdapterSet:

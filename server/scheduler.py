@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
 
-from models.errors import ModelError, OutOfMemory
+from models.errors import ModelError, OutOfMemory, RunnerCrashed
 from models.library import ModelSpec
 from models.options import can_serve
 from models.runner.messages import RunnerConfig
@@ -37,21 +38,13 @@ class QueueFull(ModelError):
         super().__init__("server busy, please try again.  maximum pending requests exceeded")
 
 
-def runner_key(model_path: str, adapters: Sequence[str]) -> str:
-    """What tells runners apart; anything else that differs makes one give way to another."""
-    return "\n".join((model_path, *adapters))
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # The decision
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerState:
-    """A loaded runner as `plan` sees it. `key` is the weights file: names that share it share the runner.
-
-    With other adapters it is another runner: the two share the mapped pages of the file, not the states of prompts.
-    """
+    """A loaded runner as `plan` sees it. `key` is the weights file: names that share it share the runner."""
 
     key: str
     config: RunnerConfig
@@ -59,6 +52,9 @@ class RunnerState:
     keep_alive_ns: int
     is_leaving: bool
     """It takes no new requests and ends with its last one."""
+    lacking_bytes: int = 0
+    """What the adapters take that the request wants and it does not have."""
+    has_idle_adapters: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +75,18 @@ class Evict:
 
 
 @dataclass(frozen=True, slots=True)
+class Trim:
+    """Memory is short: this runner gives up the adapters that nobody uses; then decide again."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """A runner is leaving; decide again when it is gone."""
 
 
-Decision = Reuse | Load | Evict | Wait
+Decision = Reuse | Load | Evict | Trim | Wait
 
 
 def plan(
@@ -95,13 +98,19 @@ def plan(
     busy, that of the smallest is waited for.
     """
     same = next((r for r in runners if r.key == key), None)
+    overweight = next((r for r in runners if r.has_idle_adapters), None)
     if same is not None and not same.is_leaving:
-        return Reuse(key) if can_serve(same.config, config) else Evict(key)
+        if not can_serve(same.config, config):
+            return Evict(key)
+        fits = same.lacking_bytes <= devices.host_free_bytes
+        return Reuse(key) if fits or overweight is None else Trim(overweight.key)
     if any(r.is_leaving for r in runners):
         return Wait()
     placement = place(need, devices, asked_layers=config.n_gpu_layers)
     if not runners or (len(runners) < max_runners and placement.fits):
         return Load(placement.n_gpu_layers)
+    if len(runners) < max_runners and overweight is not None:
+        return Trim(overweight.key)
     victim = min(runners, key=lambda r: (r.n_leases > 0, r.keep_alive_ns, r.key))
     return Evict(victim.key)
 
@@ -112,17 +121,26 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A request's claim on a runner. `keep_alive_ns` None: as the runner has it, or the server's default."""
+    """A request's claim on a runner. `keep_alive_ns` None: as the runner has it, or the server's default.
+
+    `adapter_bytes`: the sizes of the configuration's adapters.
+    """
 
     spec: ModelSpec
     config: RunnerConfig
     need: Need
     keep_alive_ns: int | None = None
     has_automatic_context: bool = False
+    adapter_bytes: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
-        return runner_key(self.config.model_path, self.config.adapters)
+        return self.config.model_path
+
+    def lacking_bytes(self, held: Collection[str]) -> int:
+        """The size of those adapters that are not among `held`."""
+        sizes = zip(self.config.adapters, self.adapter_bytes, strict=True)
+        return sum(size_bytes for path, size_bytes in sizes if path not in held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +161,37 @@ class _Runner:
         self.key = wanted.key
         self.spec = wanted.spec
         self.config = wanted.config  # as asked: an automatic context that had to be lowered still matches the next
+        self.adapters = wanted.config.adapters
+        self.used: Counter[str] = Counter()
+        """Adapters, by how many requests have them."""
         self.process = process
-        self.keep_alive_ns = keep_alive_ns
+        self.begin_keep_alive(keep_alive_ns)
         self.n_leases = 0
         self.is_leaving = False
-        self.expires_ns = time.time_ns() + keep_alive_ns
         self.timer: asyncio.TimerHandle | None = None
 
-    @property
-    def state(self) -> RunnerState:
-        return RunnerState(self.key, self.config, self.n_leases, self.keep_alive_ns, self.is_leaving)
+    def begin_keep_alive(self, keep_alive_ns: int) -> None:
+        self.keep_alive_ns = keep_alive_ns
+        self.expires_ns = time.time_ns() + keep_alive_ns
+
+    def state(self, wanted: Wanted, *, was_trimmed: bool) -> RunnerState:
+        """As the decision about a request sees it."""
+        held = set(self.process.adapters.paths)
+        return RunnerState(
+            self.key,
+            self.config,
+            self.n_leases,
+            self.keep_alive_ns,
+            self.is_leaving,
+            lacking_bytes=wanted.lacking_bytes(held) if wanted.key == self.key else 0,
+            has_idle_adapters=not was_trimmed and not held <= set(+self.used),
+        )
 
     @property
     def row(self) -> RunningModel:
-        ready = self.process.ready
-        return RunningModel(self.spec, ready.size_bytes, ready.vram_bytes, ready.n_ctx, self.expires_ns)
+        ready, adapters = self.process.ready, self.process.adapters
+        size_bytes, vram_bytes = ready.size_bytes + adapters.size_bytes, ready.vram_bytes + adapters.vram_bytes
+        return RunningModel(self.spec, size_bytes, vram_bytes, ready.n_ctx, self.expires_ns)
 
     def stop_timer(self) -> None:
         if self.timer is not None:
@@ -200,11 +234,13 @@ class Scheduler:
         Raises: QueueFull, LoadError.
         """
         runner = self._loaded(wanted) or await self._queue(wanted)
-        self._take(runner, wanted.keep_alive_ns)
+        self._take(runner, wanted)
         try:
+            await runner.process.load_adapters(wanted.config.adapters)
+            self._note(runner, wanted)
             yield runner.process
         finally:
-            self._give_back(runner)
+            self._give_back(runner, wanted)
 
     def unload(self, key: str) -> None:
         """Let the runner of a model go as soon as it is idle; nothing happens when there is none."""
@@ -239,6 +275,8 @@ class Scheduler:
         runner = self._runners.get(wanted.key)
         if runner is None or runner.is_leaving or not runner.process.is_alive:
             return None
+        if not set(wanted.config.adapters) <= set(runner.process.adapters.paths):
+            return None
         return runner if can_serve(runner.config, wanted.config) else None
 
     async def _queue(self, wanted: Wanted) -> _Runner:
@@ -253,11 +291,12 @@ class Scheduler:
 
     async def _serve(self, wanted: Wanted) -> _Runner:
         """Decide and do until there is a runner. Between a decision for one and its lease nothing is awaited."""
+        trimmed: set[_Runner] = set()
         while True:
             self._changed.clear()
             self._drop_dead()
             devices = self._devices()
-            states = [r.state for r in self._runners.values()]
+            states = [r.state(wanted, was_trimmed=r in trimmed) for r in self._runners.values()]
             limit = self._max_runners or RUNNERS_PER_DEVICE * max(1, devices.n_gpus)
             match plan(wanted.key, wanted.config, wanted.need, states, devices, max_runners=limit):
                 case Reuse(key=key):
@@ -267,6 +306,10 @@ class Scheduler:
                 case Evict(key=key):
                     self._leave(self._runners[key])
                     await self._changed.wait()
+                case Trim(key=key):
+                    trimmed.add(self._runners[key])
+                    with suppress(RunnerCrashed):  # then all of it is free
+                        await self._runners[key].process.free_adapters()
                 case Wait():
                     await self._changed.wait()
 
@@ -284,8 +327,7 @@ class Scheduler:
                     config = msgspec.structs.replace(config, n_ctx=lower, n_cells=n_cells)
                 elif not await self._evict_all():
                     raise
-        keep_alive = self._keep_alive_ns if wanted.keep_alive_ns is None else wanted.keep_alive_ns
-        runner = _Runner(wanted, process, keep_alive)
+        runner = _Runner(wanted, process, self._keep_alive_of(wanted))
         self._runners[runner.key] = runner
         self._spawn(self._watch(runner))
         return runner
@@ -302,14 +344,29 @@ class Scheduler:
 
     # ---- life of a runner ------------------------------------------------------------------------------------------
 
-    def _take(self, runner: _Runner, keep_alive_ns: int | None) -> None:
+    def _take(self, runner: _Runner, wanted: Wanted) -> None:
         runner.stop_timer()
         runner.n_leases += 1
-        if keep_alive_ns is not None:
-            runner.keep_alive_ns = keep_alive_ns
+        runner.used.update(wanted.config.adapters)
 
-    def _give_back(self, runner: _Runner) -> None:
+    def _note(self, runner: _Runner, wanted: Wanted) -> None:
+        """What a request changes of a runner that serves it.
+
+        # Compat: http-api 7.1 to 7.3: to the original, other adapters are a reload. Here nothing is loaded anew, but
+        what is seen of it is the same: the name of that model from now on, and a keep-alive that begins again.
+        """
+        if runner.adapters != wanted.config.adapters:
+            runner.adapters, runner.spec = wanted.config.adapters, wanted.spec
+            runner.begin_keep_alive(self._keep_alive_of(wanted))
+        elif wanted.keep_alive_ns is not None:
+            runner.keep_alive_ns = wanted.keep_alive_ns
+
+    def _keep_alive_of(self, wanted: Wanted) -> int:
+        return self._keep_alive_ns if wanted.keep_alive_ns is None else wanted.keep_alive_ns
+
+    def _give_back(self, runner: _Runner, wanted: Wanted) -> None:
         runner.n_leases -= 1
+        runner.used.subtract(wanted.config.adapters)
         if runner.n_leases:
             return
         runner.expires_ns = time.time_ns() + runner.keep_alive_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from models.errors import OptionTypeError
@@ -110,6 +111,8 @@ def test_an_automatic_number_of_gpu_layers_never_differs() -> None:
     assert can_serve(loaded, config(ModelLimits(8192)))
     assert not can_serve(loaded, config(ModelLimits(8192), num_gpu=6))
     assert not can_serve(loaded, config(ModelLimits(8192), num_thread=1))
+    assert can_serve(loaded, msgspec.structs.replace(loaded, adapters=("lora",)))
+    assert not can_serve(loaded, msgspec.structs.replace(loaded, projectors=("eye",)))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +136,24 @@ def test_biases_come_in_several_forms(said: Any, pairs: tuple[tuple[int | str, f
 def test_other_forms_of_biases_are_refused(said: Any) -> None:
     with pytest.raises(OptionTypeError, match=r'option "logit_bias" must be of '):
         parse_options({"logit_bias": said})
+
+
+def test_scales_of_adapters_come_as_objects_or_as_texts() -> None:
+    said = [{"id": 0, "scale": 0.5}, {"id": 2, "scale": -1, "more": True}, "1=0.25", "3=-2"]
+    assert parse_options({"lora": said}).lora == ((0, 0.5), (2, -1.0), (1, 0.25), (3, -2.0))
+    assert parse_options({"lora": []}).lora == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "0=1", {"id": 0, "scale": 1}, [{"id": 0}], [{"scale": 1}], [{"id": "0", "scale": 1}], [{"id": 0, "scale": "1"}],
+        [{"id": True, "scale": 1}], [{"id": 0, "scale": 1e99}], [0.5], ["0"], ["-1=2"], [None],
+    ],
+)  # fmt: skip
+def test_other_forms_of_scales_are_refused(said: Any) -> None:
+    with pytest.raises(OptionTypeError, match=r'option "lora" must be of '):
+        parse_options({"lora": said})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from models.gguf.facts import GGUFFacts
 from models.library import ModelSpec
 from models.parsers.events import Delta, DoneReason, Finished
 from models.runner import messages as wire
-from models.runner.messages import Chunk, Embedded, Ready, Reason, Thought
+from models.runner.messages import Adapter, Chunk, Embedded, Ready, Reason, Thought
 from models.templates.chat import Message, Think
 from registry.errors import ManifestNotFound
 from registry.manifest import ModelConfig
@@ -550,3 +550,48 @@ def test_what_a_reply_must_match(fields: dict[str, Any], kind: str) -> None:
     generation, _ = serving(runner)
     events(generation.chat(chat(**fields)))
     assert runner.asked[0]["constraint"].kind == kind
+
+
+TWO_ADAPTERS = spec(adapters=(Path("/blobs/x"), Path("/blobs/y")))
+
+
+@pytest.mark.parametrize(
+    ("options", "adapters"),
+    [
+        ({}, (Adapter("/blobs/x"), Adapter("/blobs/y"))),
+        ({"lora": [{"id": 1, "scale": 0.5}]}, (Adapter("/blobs/y", 0.5),)),
+        ({"lora": ["0=2", "1=-1"]}, (Adapter("/blobs/x", 2.0), Adapter("/blobs/y", -1.0))),
+        ({"lora": []}, ()),
+    ],
+    ids=["as the model has them", "one", "both", "none"],
+)
+def test_a_request_computes_with_the_models_adapters(options: dict[str, Any], adapters: tuple[Adapter, ...]) -> None:
+    runner = ScriptedRunner("x")
+    runner.vectors = [1.0]
+    generation, scheduler = serving(runner, TWO_ADAPTERS)
+    events(generation.chat(chat(options=options)))
+    events(generation.generate(generate(options=options)))
+    run(generation.embed(EmbedRequest(model="m", inputs=("a",), options=options)))
+    assert [asked["adapters"] for asked in runner.asked] == [adapters] * 3
+    assert [wanted.config.adapters for wanted in scheduler.wanted] == [("/blobs/x", "/blobs/y")] * 3
+
+
+@pytest.mark.parametrize("number", [2, -1, 2**63])
+def test_an_adapter_that_the_model_lacks_is_refused_before_anything_is_loaded(number: int) -> None:
+    generation, scheduler = serving(ScriptedRunner(), TWO_ADAPTERS)
+    with pytest.raises(BadRequest, match="lora: there is no adapter"):
+        events(generation.generate(generate(options={"lora": [{"id": number, "scale": 1}]})))
+    assert scheduler.wanted == []
+
+
+def test_adapters_and_projectors_count_as_memory(tmp_path: Path) -> None:
+    for name, n in (("x", 1000), ("y", 200), ("eye", 30)):
+        (tmp_path / name).write_bytes(b"0" * n)
+    plain, plain_scheduler = serving(ScriptedRunner("x"))
+    events(plain.chat(chat()))
+    files = {"adapters": (tmp_path / "x", tmp_path / "y"), "projectors": (tmp_path / "eye",)}
+    generation, scheduler = serving(ScriptedRunner("x"), spec(**files))
+    events(generation.chat(chat()))
+    (without,), (wanted,) = plain_scheduler.wanted, scheduler.wanted
+    assert wanted.adapter_bytes == (1000, 200)
+    assert wanted.need.weights_bytes - without.need.weights_bytes == 1230

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from models.errors import LoadError, OutOfMemory
-from models.runner.messages import Ready, RunnerConfig
+from models.runner.messages import HeldAdapters, Ready, RunnerConfig
 from server.placement import Devices, Need
 from server.requests import FOREVER_NS
-from server.scheduler import Evict, Load, QueueFull, Reuse, RunnerState, Scheduler, Wait, Wanted, plan, runner_key
+from server.scheduler import Evict, Load, QueueFull, Reuse, RunnerState, Scheduler, Trim, Wait, Wanted, plan
 
 GIB = 1024**3
 DEVICES = Devices(host_free_bytes=8 * GIB)
@@ -26,8 +26,11 @@ def config(key: str, **changes: Any) -> RunnerConfig:
     return RunnerConfig(model_path=key, **(settings | changes))
 
 
-def state(key: str, *, leases: int = 0, keep_s: int = 300, leaving: bool = False, **changes: Any) -> RunnerState:
-    return RunnerState(key, config(key, **changes), leases, keep_s * SECOND_NS, leaving)
+def state(
+    key: str, *, leases: int = 0, keep_s: int = 300, leaving: bool = False, lacks: int = 0, idle: bool = False,
+    **changes: Any,
+) -> RunnerState:  # fmt: skip
+    return RunnerState(key, config(key, **changes), leases, keep_s * SECOND_NS, leaving, lacks, idle)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,13 @@ def state(key: str, *, leases: int = 0, keep_s: int = 300, leaving: bool = False
         pytest.param([state("b", leases=1)], SMALL, 1, Evict("b"), id="all busy: that one is waited for"),
         pytest.param([state("b")], Need(9 * GIB, 0), 3, Evict("b"), id="memory, not the count"),
         pytest.param([], Need(9 * GIB, 0), 3, Load(-1), id="alone it may try even if it looks too large"),
+        pytest.param([state("a", adapters=("x",))], SMALL, 3, Reuse("a"), id="adapters are no reason to reload"),
+        pytest.param([state("b", idle=True)], SMALL, 3, Load(-1), id="idle adapters are in nobody's way"),
+        pytest.param([state("b", idle=True)], Need(9 * GIB, 0), 3, Trim("b"), id="they go before a runner does"),
+        pytest.param([state("b", idle=True)], SMALL, 1, Evict("b"), id="but that makes room for no further runner"),
+        pytest.param([state("a", lacks=GIB), state("b", idle=True)], SMALL, 3, Reuse("a"), id="room for an adapter"),
+        pytest.param([state("a", lacks=9 * GIB), state("b", idle=True)], SMALL, 3, Trim("b"), id="no room for one"),
+        pytest.param([state("a", lacks=9 * GIB), state("b")], SMALL, 3, Reuse("a"), id="no room: it may try"),
     ],
 )
 def test_plan(runners: list[RunnerState], need: Need, max_runners: int, decision: object) -> None:
@@ -63,12 +73,22 @@ class FakeProcess:
     def __init__(self, loaded: RunnerConfig) -> None:
         self.config = loaded
         self.ready = Ready(loaded.n_ctx, loaded.n_ctx, 10, size_bytes=1000, vram_bytes=0, adds_bos=False)
+        self.adapters = HeldAdapters(loaded.adapters, 10 * len(loaded.adapters))
         self._gone = asyncio.Event()
         self.n_stops = 0
 
     @property
     def is_alive(self) -> bool:
         return not self._gone.is_set()
+
+    async def load_adapters(self, paths: tuple[str, ...]) -> None:
+        if "bad" in paths:
+            raise LoadError("unable to load adapter")
+        held = tuple(dict.fromkeys((*self.adapters.paths, *paths)))
+        self.adapters = HeldAdapters(held, 10 * len(held))
+
+    async def free_adapters(self) -> None:
+        self.adapters = HeldAdapters()
 
     async def wait_gone(self) -> None:
         await self._gone.wait()
@@ -98,15 +118,21 @@ class Starter:
         return self.started[-1]
 
 
-def wanted(key: str, *, keep_ns: int | None = None, automatic: bool = False, **changes: Any) -> Wanted:
-    spec: Any = SimpleNamespace(name=key)
-    return Wanted(spec, config(key, **changes), SMALL, keep_ns, automatic)
+def wanted(
+    key: str, *, name: str = "", keep_ns: int | None = None, automatic: bool = False, **changes: Any
+) -> Wanted:  # fmt: skip
+    spec: Any = SimpleNamespace(name=name or key)
+    asked = config(key, **changes)
+    return Wanted(spec, asked, SMALL, keep_ns, automatic, tuple(10 for _ in asked.adapters))
 
 
-def scheduler(start: Starter, *, keep_ns: int = 300 * SECOND_NS, max_queue: int = 8, max_runners: int = 3) -> Scheduler:
+def scheduler(
+    start: Starter, *, keep_ns: int = 300 * SECOND_NS, max_queue: int = 8, max_runners: int = 3,
+    devices: Devices = DEVICES,
+) -> Scheduler:  # fmt: skip
     begin: Any = start
     return Scheduler(
-        keep_alive_ns=keep_ns, max_queue=max_queue, max_runners=max_runners, devices=lambda: DEVICES, start=begin
+        keep_alive_ns=keep_ns, max_queue=max_queue, max_runners=max_runners, devices=lambda: devices, start=begin
     )
 
 
@@ -134,17 +160,80 @@ def test_names_with_the_same_weights_share_a_runner() -> None:
     run(work())
 
 
-def test_models_that_differ_in_their_adapters_stay_beside_each_other() -> None:
+def names(s: Scheduler) -> list[str]:
+    return [str(row.spec.name) for row in s.running()]
+
+
+def test_models_that_differ_in_their_adapters_share_a_runner() -> None:
     async def work() -> None:
         start = Starter()
         s = scheduler(start)
-        plain = await use(s, wanted("a"))
-        adapted = await use(s, wanted("a", adapters=("lora",)))
-        assert adapted is not plain and plain.n_stops == adapted.n_stops == 0
-        assert await use(s, wanted("a")) is plain
-        s.unload(runner_key("a", ("lora",)))
+        async with (
+            s.lease(wanted("a")) as plain,
+            s.lease(wanted("a", adapters=("x",))) as one,
+            s.lease(wanted("a", adapters=("y", "x"))) as other,
+        ):
+            assert plain is one is other
+            assert one.adapters.paths == ("x", "y")
+        assert len(start.started) == 1
+
+    run(work())
+
+
+def test_what_is_seen_of_other_adapters_is_a_reload() -> None:
+    async def work() -> None:
+        s = scheduler(Starter())
+        await use(s, wanted("a", name="plain", keep_ns=FOREVER_NS))
+        await use(s, wanted("a", name="adapted", adapters=("x",)))
+        (row,) = s.running()
+        assert names(s) == ["adapted"] and row.size_bytes == 1010
+        assert row.expires_ns < FOREVER_NS, "the keep-alive begins again"
+        await use(s, wanted("a", name="copy", adapters=("x",)))
+        assert names(s) == ["adapted"]
+        await use(s, wanted("a", name="plain", keep_ns=FOREVER_NS))
+        assert names(s) == ["plain"] and s.running()[0].expires_ns > FOREVER_NS
+        s.unload("a")
         await settle()
-        assert (plain.n_stops, adapted.n_stops) == (0, 1)
+        assert names(s) == []
+
+    run(work())
+
+
+def test_a_bad_adapter_fails_its_request_and_nothing_else() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start)
+        async with s.lease(wanted("a", name="plain")) as process:
+            with pytest.raises(LoadError, match="unable to load adapter"):
+                await use(s, wanted("a", name="broken", keep_ns=0, adapters=("bad",)))
+            assert process.is_alive and names(s) == ["plain"]
+            assert await use(s, wanted("a", adapters=("x",))) is process
+        await settle()
+        assert names(s) == ["a"] and len(start.started) == 1
+
+    run(work())
+
+
+@pytest.mark.parametrize(("free_bytes", "is_alive"), [(GIB - 1, False), (GIB, True)])
+def test_idle_adapters_go_when_memory_is_short(free_bytes: int, is_alive: bool) -> None:
+    async def work() -> None:
+        s = scheduler(Starter(), devices=Devices(host_free_bytes=free_bytes))
+        process = await use(s, wanted("a", adapters=("x",)))
+        await use(s, wanted("b"))
+        assert process.is_alive is is_alive
+        assert process.adapters.paths == (("x",) if is_alive else ())
+
+    run(work())
+
+
+def test_adapters_in_use_stay() -> None:
+    async def work() -> None:
+        s = scheduler(Starter(), devices=Devices(host_free_bytes=0))
+        async with s.lease(wanted("a", adapters=("x",))) as process:
+            waiting = asyncio.create_task(use(s, wanted("b")))
+            await settle()
+            assert process.adapters.paths == ("x",)
+        await waiting
 
     run(work())
 
