@@ -7,7 +7,7 @@ those of an empty context that computes the same tokens from the start.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from models.llama.context import Context, ContextParams
 from models.llama.logs import native_log
 from models.llama.model import Model
 from models.llama.outcome import Outcome
-from models.runner.messages import Finished, Generate, Reason, Sampling
+from models.runner.messages import AdapterSet, Finished, Generate, Reason, Sampling
 from tests.integration import tiny_architectures
 
 pytestmark = pytest.mark.model
@@ -79,6 +79,7 @@ class CheckedContext(Context):
 
     def _compute_anew(self, tokens: list[int]) -> Floats:
         reference = self._reference
+        reference.use_adapters(self.adapters)
         reference.forget(0)
         for start in range(0, len(tokens), reference.n_batch):
             part = np.array(tokens[start : start + reference.n_batch], dtype=np.int32)
@@ -162,8 +163,8 @@ class Driver:
         self.text: dict[int, str] = {}
         self.ends: dict[int, Finished] = {}
 
-    def submit(self, request_id: int, prompt: str, n_predict: int) -> None:
-        request = Generate(request_id, prompt, Sampling(temperature=0), n_predict=n_predict)
+    def submit(self, request_id: int, prompt: str, n_predict: int, adapters: AdapterSet = ()) -> None:
+        request = Generate(request_id, prompt, Sampling(temperature=0), n_predict=n_predict, adapters=adapters)
         self.engine.submit(self._preparer.prepare(request))
         self.text[request_id] = ""
 
@@ -203,21 +204,30 @@ def test_nor_when_states_are_saved_and_restored(model: Model, crowded: CheckedCo
     assert crowded.n_checked > 100 and crowded.n_restored > 0
 
 
-def converse_at_random(driver: Driver, source: random.Random, *, n_prompt: int = 350, n_requests: int = 20) -> None:
+def converse_at_random(
+    driver: Driver,
+    source: random.Random,
+    *,
+    n_prompt: int = 350,
+    n_requests: int = 20,
+    adapters: Sequence[AdapterSet] = ((),),
+) -> None:
     roots = ["".join(source.choices("abcdef ", k=source.randint(20, n_prompt))) for _ in range(3)]
     prompts: list[str] = []
     for request_id in range(n_requests):
         root = source.choice([*roots, *prompts])
         prompt = root[: source.randint(1, len(root))] + "".join(source.choices("xyz", k=source.randint(0, 12)))
         prompts.append(prompt)
-        driver.submit(request_id, prompt, source.randint(1, 25))
+        driver.submit(request_id, prompt, source.randint(1, 25), adapters[request_id % len(adapters)])
         driver.step(source.randint(0, 10))
         if source.random() < 0.25:
             driver.engine.cancel(request_id)
     driver.run()
     for round_number in range(2):  # by now nothing of them is in the context, or too much
         for number, root in enumerate(roots):
-            driver.submit(1000 + 10 * round_number + number, root + "and once more", 3)
+            driver.submit(
+                1000 + 10 * round_number + number, root + "and once more", 3, adapters[number % len(adapters)]
+            )
             driver.run()
 
 

@@ -15,6 +15,7 @@ from tests.conformance.scripted_network import ALPHABET, noise
 
 WIDTH, FF, HEADS, LAYERS = 64, 64, 2, 4
 INNER, STATE, CONV, RANK = 2 * WIDTH, 8, 4, 4
+LORA_RANK = 2
 WINDOW = 8
 Tensors = dict[str, np.ndarray]
 
@@ -39,6 +40,28 @@ def write(name: str, path: Path, *, pre_tokenizer: str = "gpt-2") -> Path:
         tensors |= {f"blk.{i}.{key}": value for key, value in layer(i).items()}
     for key, value in tensors.items():
         w.add_tensor(key, value.astype(np.float32))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    return path
+
+
+def write_adapter(name: str, path: Path, *, seed: int, gain: float = 0.6) -> Path:
+    """A LoRA adapter with random numbers for every matrix in the layers of the model of that name."""
+    architecture, _, layer = ARCHITECTURES[name]
+    w = gguf.GGUFWriter(path, architecture)
+    w.add_type("adapter")
+    w.add_string("adapter.type", "lora")
+    w.add_float32("adapter.lora.alpha", float(LORA_RANK))
+    for i in range(LAYERS):
+        for number, (key, value) in enumerate(layer(i).items()):
+            if key.endswith(".weight") and value.ndim == 2 and min(value.shape) > CONV:
+                rows, columns = value.shape
+                a = _matrix(seed + 1000 * i + 2 * number, LORA_RANK, columns, gain)
+                b = _matrix(seed + 1000 * i + 2 * number + 1, rows, LORA_RANK, gain)
+                w.add_tensor(f"blk.{i}.{key}.lora_a", a)
+                w.add_tensor(f"blk.{i}.{key}.lora_b", b)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
