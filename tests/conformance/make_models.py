@@ -147,8 +147,8 @@ def _norm(name: str, seed: int, width: int) -> dict[str, np.ndarray]:
     }
 
 
-def write_lora(path: Path) -> None:
-    """A rank-1 LoRA adapter for the text models: the default reply becomes "Adapted reply."."""
+def write_lora(path: Path, first: str = "Adapted") -> None:
+    """A rank-1 LoRA adapter for the text models: the default reply begins with `first`, as "Adapted reply." does."""
     v = build_vocabulary()
     w = gguf.GGUFWriter(path, "llama")
     w.add_type("adapter")
@@ -157,7 +157,7 @@ def write_lora(path: Path) -> None:
     w.add_name("Tiny Adapter")
     a, b = np.zeros((1, WIDTH), np.float32), np.zeros((len(v.texts), 1), np.float32)
     a[0, FLAG] = 1.0
-    b[v.piece_ids["Adapted"], 0] = 8.0
+    b[v.piece_ids[first], 0] = 8.0
     _write_tensors(w, {"output.weight.lora_a": a, "output.weight.lora_b": b}, half=False)
 
 

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import ollama
+import psutil
 import pytest
 
+from models.engine.ports import Floats
+from models.engine.side import Side
 from models.errors import LoadError
 from models.llama.binding import start_backends
 from models.llama.context import Context, ContextParams
 from models.llama.logs import native_log
 from models.llama.model import Model
-from models.runner.messages import Adapter, AdapterSet
+from models.llama.outcome import Outcome
+from models.runner.messages import Adapter, AdapterSet, Reason
 from models.runner.process import RunnerProcess
+from tests.conformance import make_models
 from tests.integration import tiny_architectures
-from tests.integration.test_engine_state import N_CTX, N_SLOTS, CheckedContext, Driver, converse_at_random
+from tests.integration.test_engine_state import CLOSE, N_CTX, N_SLOTS, CheckedContext, Driver, converse_at_random
 from tests.integration.test_engine_worker import GREEDY, say, with_runner
+from tests.integration.tiny_architectures import write_adapter
+from tools.server_process import ServerProcess
 
 pytestmark = pytest.mark.model
 
@@ -30,12 +41,12 @@ class Files:
 
     def __init__(self, folder: Path, architecture: str) -> None:
         self.model = tiny_architectures.write(architecture, folder / "model.gguf")
-        self.one = str(tiny_architectures.write_adapter(architecture, folder / "one.gguf", seed=5))
-        self.two = str(tiny_architectures.write_adapter(architecture, folder / "two.gguf", seed=50_000))
+        self.one = str(write_adapter(self.model, folder / "one.gguf", seed=5))
+        self.two = str(write_adapter(self.model, folder / "two.gguf", seed=50_000))
         self.broken = str(folder / "broken.gguf")
         Path(self.broken).write_bytes(Path(self.one).read_bytes()[:-1000])
-        other = "recurrent" if architecture == "attention" else "attention"
-        self.foreign = str(tiny_architectures.write_adapter(other, folder / "foreign.gguf", seed=5))
+        other = tiny_architectures.write("recurrent, second kind", folder / "other.gguf")
+        self.foreign = str(write_adapter(other, folder / "foreign.gguf", seed=5))
 
     @property
     def sets(self) -> list[AdapterSet]:
@@ -53,23 +64,29 @@ def attention(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("adapters"), "attention")
 
 
+class Scripted:
+    """A model that is sure of what it says, and two adapters that let it begin otherwise."""
+
+    def __init__(self, folder: Path) -> None:
+        self.model, self.one, self.two = folder / "bare.gguf", str(folder / "one.gguf"), str(folder / "two.gguf")
+        make_models.write_text_model(self.model, title="Tiny Bare", template=None)
+        make_models.write_lora(Path(self.one))
+        make_models.write_lora(Path(self.two), "Well,")
+        self.foreign = str(write_adapter(make_models.make("bert", folder), folder / "foreign.gguf", seed=5))
+        self.sets: list[AdapterSet] = [(), (Adapter(self.one),), (Adapter(self.two),)]
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Scripted:
+    return Scripted(tmp_path_factory.mktemp("scripted"))
+
+
 @pytest.fixture
 def model(files: Files) -> Iterator[Model]:
     native_log.install()
     start_backends()
     with Model(str(files.model), n_gpu_layers=0) as model:
         yield model
-
-
-def greedy(model: Model, prompts: Sequence[tuple[str, AdapterSet]], **params: int) -> list[str]:
-    """The replies of one context, all requests at the same time."""
-    context = Context(model, ContextParams(n_ctx=N_CTX * N_SLOTS, n_batch=64, n_threads=1, n_seq_max=8))
-    driver = Driver(model, context, prompt_cache_bytes=10**7, n_slots=8)  # type: ignore[arg-type]
-    for number, (prompt, adapters) in enumerate(prompts):
-        driver.submit(number, prompt, 12, adapters)
-    driver.run()
-    context.close()
-    return [driver.text[number] for number in range(len(prompts))]
 
 
 # ---- in one context ------------------------------------------------------------------------------------------------
@@ -84,11 +101,33 @@ def test_no_logits_come_from_a_state_of_other_adapters(model: Model, files: File
     context.close()
 
 
-def test_together_they_say_what_each_says_alone(model: Model, files: Files) -> None:
-    prompts = [(STORY + name, adapters) for name in "abcd" for adapters in files.sets]
-    alone = [greedy(model, [prompt])[0] for prompt in prompts]
-    assert len({tuple(alone[i :: len(files.sets)]) for i in range(len(files.sets))}) == len(files.sets)
-    assert greedy(model, prompts) == alone
+def test_requests_that_arrive_together_keep_to_their_adapters(model: Model, files: Files) -> None:
+    context = CheckedContext(model, ContextParams(n_ctx=N_CTX * 4, n_batch=64, n_seq_max=8, n_threads=1))
+    driver = Driver(model, context, prompt_cache_bytes=10**7, n_slots=8)
+    for number, name in enumerate("abcd"):
+        for which, adapters in enumerate(files.sets):
+            driver.submit(10 * number + which, STORY + name, 12, adapters)
+    driver.run()
+    assert context.n_checked > 40
+    context.close()
+
+
+def test_each_set_makes_a_difference(model: Model, files: Files) -> None:
+    rows = [logits(model, adapters) for adapters in files.sets]
+    for number, row in enumerate(rows):
+        assert all(np.abs(row - other).max() > 4 * CLOSE for other in rows[:number])
+    assert np.abs(rows[0] - logits(model, ())).max() < CLOSE
+
+
+def logits(model: Model, adapters: AdapterSet) -> Floats:
+    """What a context of its own says of the story."""
+    context = Context(model, ContextParams(n_ctx=256, n_batch=256, n_seq_max=1, n_threads=1))
+    context.use_adapters(adapters)
+    context.batch.add(0, model.vocab.tokenize(STORY, add_special=True), 0, output=True)
+    assert context.decode() is Outcome.DONE
+    row = context.logits()[0].copy()
+    context.close()
+    return row
 
 
 def test_the_test_would_notice(model: Model, files: Files) -> None:
@@ -105,6 +144,7 @@ def test_the_test_would_notice(model: Model, files: Files) -> None:
 
 def test_adapters_are_read_once_and_given_up_when_nobody_needs_them(model: Model, files: Files) -> None:
     one, two = (Adapter(files.one),), (Adapter(files.two),)
+    before = logits(model, one)
     context = Context(model, ContextParams(n_ctx=256, n_batch=64, n_seq_max=2, n_threads=1))
     context.use_adapters(one)
     context.use_adapters((*two, *one))
@@ -118,19 +158,45 @@ def test_adapters_are_read_once_and_given_up_when_nobody_needs_them(model: Model
     model.adapters.wanted = tuple
     model.adapters.free_idle()
     assert model.adapters.held.paths == () and model.adapters.held.size_bytes == 0
-    assert greedy(model, [(STORY, one)]) == greedy(model, [(STORY, one)]), "and they come back"
+    assert np.abs(logits(model, one) - before).max() < CLOSE, "and they come back"
 
 
 def test_twice_the_same_is_twice_as_much(model: Model, files: Files) -> None:
-    twice, double = (Adapter(files.one), Adapter(files.one)), (Adapter(files.one, 2.0),)
-    assert greedy(model, [(STORY, twice)]) == greedy(model, [(STORY, double)]) != greedy(model, [(STORY, twice[:1])])
+    one = Adapter(files.one)
+    once, twice, double = (logits(model, s) for s in ((one,), (one, one), (Adapter(files.one, 2.0),)))
+    assert np.abs(twice - double).max() < CLOSE < np.abs(twice - once).max()
+
+
+def test_a_prompt_computed_apart_comes_back_to_its_adapters(attention: Files) -> None:
+    """Its state is computed in one context and goes on in another; each row of logits is compared."""
+    native_log.install()
+    start_backends()
+    one, two = (Adapter(attention.one),), (Adapter(attention.two),)
+    opened: list[Context] = []
+    with Model(str(attention.model), n_gpu_layers=0) as model:
+
+        def open_context(n_cells: int) -> Context:
+            opened.append(Context(model, ContextParams(n_ctx=n_cells, n_batch=64, n_seq_max=1, n_threads=1)))
+            return opened[-1]
+
+        context = CheckedContext(model, ContextParams(n_ctx=N_CTX * 3, n_batch=64, n_seq_max=3, n_threads=1))
+        driver = Driver(model, context, side=Side(open_context, N_CTX))
+        driver.submit(1, "o" * 600, 100, one)
+        driver.step(30)
+        driver.submit(2, STORY * 2, 20, two)
+        driver.submit(3, STORY * 2 + "with another end", 20, two)
+        context.expect_restored(STORY * 2)
+        driver.run()
+        assert opened[0].adapters == two and driver.ends[3].n_cached == len(STORY * 2)
+        for open_one in (*opened, context):
+            open_one.close()
 
 
 # ---- in one runner -------------------------------------------------------------------------------------------------
 
 
-def test_a_runner_serves_all_sets_at_once(attention: Files) -> None:
-    prompts = [(STORY + name, adapters) for adapters in attention.sets for name in "xy"]
+def test_a_runner_serves_all_sets_at_once(scripted: Scripted) -> None:
+    prompts = [(prompt, adapters) for adapters in scripted.sets for prompt in ("hi", "hello", "json")]
 
     async def together(runner: RunnerProcess) -> None:
         said = await asyncio.gather(*(say(runner, p, n_predict=12, adapters=a) for p, a in prompts * 2))
@@ -143,14 +209,14 @@ def test_a_runner_serves_all_sets_at_once(attention: Files) -> None:
         alone.extend([(await say(runner, p, n_predict=12, adapters=a))[0] for p, a in prompts])
 
     alone: list[str] = []
-    with_runner(attention.model, one_at_a_time)
-    with_runner(attention.model, together, n_parallel=4, prompt_cache_bytes=10**7)
+    with_runner(scripted.model, one_at_a_time)
+    assert len(set(alone[::3])) == 3
+    with_runner(scripted.model, together, n_parallel=4, prompt_cache_bytes=10**7)
 
 
 def test_a_bad_adapter_fails_those_who_name_it(attention: Files) -> None:
     async def work(runner: RunnerProcess) -> None:
         good = (Adapter(attention.one),)
-        want, _ = await say(runner, STORY, n_predict=40, adapters=good)
         running = asyncio.create_task(say(runner, STORY, n_predict=40, adapters=good))
         for path, reason in (
             (attention.broken, "data is not within the file bounds"),
@@ -163,8 +229,9 @@ def test_a_bad_adapter_fails_those_who_name_it(attention: Files) -> None:
                 await runner.load_adapters((path,))
             with pytest.raises(LoadError, match=text):
                 await say(runner, "x", adapters=(*good, Adapter(path)))
-        assert (await running)[0] == want and runner.is_alive
-        assert runner.adapters.paths == (attention.one,) or runner.adapters.paths == ()
+        assert (await running)[1].reason is Reason.LIMIT
+        await runner.load_adapters((attention.one,))
+        assert runner.adapters.paths == (attention.one,)
 
     with_runner(attention.model, work, n_parallel=2)
 
@@ -182,3 +249,97 @@ def test_what_a_runner_holds_is_told(attention: Files) -> None:
         assert runner.adapters.paths == (attention.two,)
 
     with_runner(attention.model, work, adapters=(attention.one,))
+
+
+@pytest.mark.parametrize("name", ["bert", "lastpool"])
+def test_embeddings_of_several_sets_at_once(tiny_model: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    model = tiny_model(name)
+    one, two = (Adapter(str(write_adapter(model, tmp_path / f"{n}.gguf", seed=n, gain=1.0))) for n in (5, 50_000))
+    sets: list[AdapterSet] = [(), (one,), (two,), (two, one)]
+    inputs = tuple(f"text number {n}" for n in range(7))
+
+    async def embed(runner: RunnerProcess, adapters: AdapterSet) -> Floats:
+        answer = await runner.embed(inputs, truncate=True, normalize=True, adapters=adapters)
+        return np.frombuffer(answer.vectors, "<f4").reshape(len(inputs), -1)
+
+    async def one_at_a_time(runner: RunnerProcess) -> None:
+        alone.extend([await embed(runner, adapters) for adapters in sets])
+
+    async def together(runner: RunnerProcess) -> None:
+        for vectors, wanted in zip(await asyncio.gather(*(embed(runner, s) for s in sets * 2)), alone * 2, strict=True):
+            assert np.abs(vectors - wanted).max() < 1e-4
+
+    alone: list[Floats] = []
+    with_runner(model, one_at_a_time)
+    for number, vectors in enumerate(alone):
+        assert all(np.abs(vectors - other).max() > 1e-2 for other in alone[:number])
+    with_runner(model, together)
+
+
+# ---- in one server -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client(server: ServerProcess, scripted: Scripted) -> Iterator[ollama.Client]:
+    """Of a server with models on the same weights: `plain`, `one`, `two`, and `foreign`, whose adapter is bad."""
+    with ollama.Client(host=server.url) as client:
+        digests = {name: client.create_blob(getattr(scripted, name)) for name in ("model", "one", "two", "foreign")}
+        names = {"plain": (), "one": ("one",), "two": ("two",), "foreign": ("foreign",)}
+        for name, adapters in names.items():
+            files = {"model.gguf": digests["model"]}
+            client.create(name, files=files, adapters={f"{a}.gguf": digests[a] for a in adapters} or None)
+        yield client
+        client.generate("plain", keep_alive=0)
+        assert loaded(client) == []
+
+
+def loaded(client: ollama.Client) -> list[str | None]:
+    return [model.model for model in client.ps().models]
+
+
+def reply(client: ollama.Client, name: str, **options: Any) -> str:
+    return client.generate(name, "hi", options={"temperature": 0, "num_predict": 12, **options}).response
+
+
+def test_models_that_differ_in_their_adapters_run_in_one_process(server: ServerProcess, client: ollama.Client) -> None:
+    names = ["plain", "one", "two"]
+    alone = {}
+    for name in names:
+        alone[name] = reply(client, name)
+        assert loaded(client) == [f"{name}:latest"]
+        client.generate(name, keep_alive=0)
+        assert loaded(client) == []
+    assert len(set(alone.values())) == 3
+    with ThreadPoolExecutor(9) as pool:
+        said = list(pool.map(lambda name: reply(client, name), names * 3))
+    assert said == [alone[name] for name in names * 3]
+    assert len(psutil.Process(server.pid).children()) == 1
+    assert client.ps().models[0].model in {f"{name}:latest" for name in names} and len(loaded(client)) == 1
+
+
+def test_a_bad_adapter_fails_its_model_loaded_or_not(server: ServerProcess, client: ollama.Client) -> None:
+    text = "llama-server process has terminated: exit status 1: unable to load adapter: .*arch mismatch"
+    with pytest.raises(ollama.ResponseError, match=text) as refused:
+        client.generate("foreign")
+    assert refused.value.status_code == 500 and loaded(client) == []
+    plain = reply(client, "plain")
+    (child,) = psutil.Process(server.pid).children()
+    for prompt in ("", "x"):
+        with pytest.raises(ollama.ResponseError, match=text) as refused:
+            client.generate("foreign", prompt, stream=False)
+        assert refused.value.status_code == 500
+    assert loaded(client) == ["plain:latest"] and reply(client, "plain") == plain
+    assert psutil.Process(server.pid).children() == [child]
+
+
+def test_a_request_says_how_much_its_models_adapters_count(client: ollama.Client) -> None:
+    plain, one = reply(client, "plain"), reply(client, "one")
+    assert reply(client, "one", lora=[{"id": 0, "scale": 1}]) == one
+    assert reply(client, "one", lora=[]) == reply(client, "one", lora=["0=0"]) == plain
+    assert plain != one == reply(client, "one", lora=[{"id": 0, "scale": 2}])
+    for name, number in (("one", 1), ("plain", 0)):
+        with pytest.raises(ollama.ResponseError, match=f"lora: there is no adapter {number}") as refused:
+            reply(client, name, lora=[{"id": number, "scale": 1}])
+        assert refused.value.status_code == 400
+    with pytest.raises(ollama.ResponseError, match='option "lora" must be of'):
+        reply(client, "one", lora=0.5)

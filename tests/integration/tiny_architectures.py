@@ -47,21 +47,19 @@ def write(name: str, path: Path, *, pre_tokenizer: str = "gpt-2") -> Path:
     return path
 
 
-def write_adapter(name: str, path: Path, *, seed: int, gain: float = 0.6) -> Path:
-    """A LoRA adapter with random numbers for every matrix in the layers of the model of that name."""
-    architecture, _, layer = ARCHITECTURES[name]
+def write_adapter(model: Path, path: Path, *, seed: int, gain: float = 0.6) -> Path:
+    """A LoRA adapter with random numbers for every matrix in the layers of a model."""
+    reader = gguf.GGUFReader(model)
+    architecture = reader.fields["general.architecture"].contents()
     w = gguf.GGUFWriter(path, architecture)
     w.add_type("adapter")
     w.add_string("adapter.type", "lora")
     w.add_float32("adapter.lora.alpha", float(LORA_RANK))
-    for i in range(LAYERS):
-        for number, (key, value) in enumerate(layer(i).items()):
-            if key.endswith(".weight") and value.ndim == 2 and min(value.shape) > CONV:
-                rows, columns = value.shape
-                a = _matrix(seed + 1000 * i + 2 * number, LORA_RANK, columns, gain)
-                b = _matrix(seed + 1000 * i + 2 * number + 1, rows, LORA_RANK, gain)
-                w.add_tensor(f"blk.{i}.{key}.lora_a", a)
-                w.add_tensor(f"blk.{i}.{key}.lora_b", b)
+    for number, tensor in enumerate(reader.tensors):
+        if tensor.name.startswith("blk.") and len(tensor.shape) == 2 and min(tensor.shape) > CONV:
+            columns, rows = (int(n) for n in tensor.shape)
+            w.add_tensor(f"{tensor.name}.lora_a", _matrix(seed + 2 * number, LORA_RANK, columns, gain))
+            w.add_tensor(f"{tensor.name}.lora_b", _matrix(seed + 2 * number + 1, rows, LORA_RANK, gain))
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
