@@ -18,9 +18,6 @@ MICRO_BATCH: Final = 512
 CACHE_ALIGNMENT: Final = 256
 """Cells of a KV cache come in multiples of this (llama-kv-cache.cpp)."""
 
-SIDE_CELLS: Final = 4096
-"""Room of the context in which long prompts are computed apart, at most (models/engine/side.py)."""
-
 BITS_PER_ELEMENT: Final = MappingProxyType({KvType.F16: 16.0, KvType.Q8_0: 8.5, KvType.Q4_0: 4.5})
 STATE_ELEMENT_BYTES: Final = 4
 
@@ -45,13 +42,10 @@ def memory_need(facts: GGUFFacts, config: RunnerConfig, *, others_bytes: int = 0
     """
     n_ctx = min(config.n_ctx, facts.n_ctx_train or config.n_ctx)
     n_cells = max(config.n_cells or _aligned(n_ctx) * config.n_parallel, n_ctx)
-    n_aside = min(n_ctx, SIDE_CELLS) if config.n_parallel > 1 and not facts.is_embedding else 0
     return MemoryNeed(
         weights_bytes=(facts.weights_bytes or facts.size_bytes) + others_bytes,
-        cache_bytes=cache_bytes(facts, n_cells, config.kv_type, n_sequences=config.n_parallel)
-        + cache_bytes(facts, n_aside, config.kv_type),
-        compute_bytes=compute_bytes(facts, n_cells, config.n_batch, n_sequences=config.n_parallel)
-        + (compute_bytes(facts, n_aside, config.n_batch) if n_aside else 0),
+        cache_bytes=cache_bytes(facts, n_cells, config.kv_type, n_sequences=config.n_parallel),
+        compute_bytes=compute_bytes(facts, n_cells, config.n_batch, n_sequences=config.n_parallel),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from models.engine.batch import Part, plan_batch
 from models.engine.context_end import ContextRules, plan_shift
@@ -15,7 +15,6 @@ from models.engine.pace import Pace
 from models.engine.ports import Context, Floats, Vocabulary
 from models.engine.saved import SavedStates
 from models.engine.sequence import Sequence, Task
-from models.engine.side import Side
 from models.engine.slot import Slot
 from models.engine.slots import Admission, Slots
 from models.errors import ContextLost, LoadError, ModelError
@@ -42,7 +41,6 @@ class Engine:
         *,
         n_slots: int,
         prompt_cache_bytes: int = 0,
-        side: Side | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._context = context
@@ -53,8 +51,7 @@ class Engine:
         self._waiting: deque[Sequence] = deque()
         self._pace = Pace()
         saved = SavedStates(prompt_cache_bytes, token_s=lambda: self._pace.token_s, clock_ns=clock_ns)
-        self._slots = Slots(context, n_slots, rules.n_ctx_seq, saved, side)
-        self._side = side
+        self._slots = Slots(context, n_slots, rules.n_ctx_seq, saved)
         self._events: list[Event] = []
         self.when_computed: Callable[[], None] = _nothing
         """Called when a batch is computed, before anything is sampled from it."""
@@ -91,11 +88,7 @@ class Engine:
         self._compute_media()
         plan = self._plan()
         if plan:
-            started_ns = self._clock_ns()
-            apart = [part for part in plan if part.slot.is_aside]
-            here = [part for part in plan if not part.slot.is_aside]
-            if self._decode_all(here) and (not apart or self._decode_apart(apart)):
-                self._measure(plan, started_ns)
+            self._decode_all(plan)
         events, self._events = self._events, []
         return events
 
@@ -117,12 +110,15 @@ class Engine:
                 self._events.append(sequence.finish(Reason.STOP))
                 continue
             admission = self._slots.admit(sequence, now_ns)
+            if admission is Admission.WAITS:
+                sequence.join(now_ns)
             if admission is not Admission.ADMITTED:
                 still_waiting.append(sequence)
             if admission is Admission.NO_ROOM:
                 break
         self._waiting.extendleft(reversed(still_waiting))
         self._slots.trim_idle()
+        self._slots.close_gap()
 
     def _make_room(self) -> None:
         """Shift the sequences whose next token has no place. Compat: llama.cpp's server, when n_tokens + 1 ≥ n_ctx."""
@@ -140,11 +136,24 @@ class Engine:
                 self._finish(slot, Reason.CONTEXT)
 
     def _plan(self) -> Plan:
-        self._slots.send_aside()
         slots = [slot for slot in self._slots.running if not slot.is_parked]
-        n_decoding = sum(slot.n_pending == 1 for slot in slots)
+        prompts = [slot for slot in slots if slot.n_pending > 1]
         n_batch = self._context.n_batch
-        return plan_batch(slots, n_batch=n_batch, n_prefill=self._pace.n_prefill(n_decoding, n_batch))
+        n_prefill = self._pace.n_prefill(
+            n_batch,
+            n_before=prompts[0].n_computed if prompts else 0,
+            beside_decoding=any(self._holds_up(prompt, slot) for prompt in prompts for slot in slots),
+        )
+        return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill)
+
+    def _holds_up(self, prompt: Slot, decoding: Slot) -> bool:
+        """Whether to compute a prompt keeps somebody waiting who was here before.
+
+        Those who came together are served best if all of their prompts are computed at once.
+        """
+        if decoding.n_pending > 1 or prompt.sequence is None or decoding.sequence is None:
+            return False
+        return prompt.sequence.came_later(decoding.sequence)
 
     # ---- computing -------------------------------------------------------------------------------------------------
 
@@ -176,16 +185,35 @@ class Engine:
         else:
             self._fail(slot, ModelError("the context has no room"))
 
-    def _decode_all(self, plan: Plan) -> bool:
-        """A decode for each set of adapters, those in use first: to change them takes a while."""
-        groups: dict[AdapterSet, Plan] = {self._context.adapters: []}
-        for part in plan:
-            groups.setdefault(part.slot.adapters, []).append(part)
-        for group in groups.values():
+    def _decode_all(self, plan: Plan) -> None:
+        """One decode after the other, for those parts that are computed together."""
+        for group in self._groups(plan):
             group = [part for part in group if not part.slot.is_parked]  # to make room for an earlier group
+            spans = [(part.n, part.slot.n_computed) for part in group if part.n > 1]
+            started_ns = self._clock_ns()
             if group and not self._decode(group):
-                return False
-        return True
+                return
+            elapsed_s = (self._clock_ns() - started_ns) / 1e9
+            if spans:
+                self._pace.measure_prompts(spans, elapsed_s, beside_decoding=len(spans) < len(group))
+            elif group:
+                self._pace.measure_decode(elapsed_s)
+
+    def _groups(self, plan: Plan) -> Iterable[Plan]:
+        """What is computed together: sequences with the same adapters, those in use first, as changing takes a while.
+
+        Where each sequence has cells of its own, llama.cpp takes as many tokens of each as all have, then of those that
+        are left, and so on, and only in the order of their ids. So those who decode come first, and of the prompts
+        those are computed together that are equally long.
+        """
+        apart = not self._context.shares_cells
+        if apart:
+            plan = sorted(plan, key=lambda part: part.slot.seq_id)
+        current = self._context.adapters
+        groups: dict[tuple[AdapterSet, int], Plan] = {}
+        for part in sorted(plan, key=lambda part: (part.slot.adapters != current, part.n > 1)):
+            groups.setdefault((part.slot.adapters, part.n if apart else 0), []).append(part)
+        return groups.values()
 
     def _decode(self, plan: Plan) -> bool:
         """Compute the plan and sample from it. False: it failed, and those who took part have been told."""
@@ -210,35 +238,6 @@ class Engine:
             plan = self._reduce(plan)
             if not plan:
                 return False
-
-    def _decode_apart(self, plan: Plan) -> bool:
-        """Compute what belongs into the other context. If that fails the slot starts again, here."""
-        assert self._side is not None
-        ((slot, n, output),) = plan
-        if not slot.is_aside:
-            return False  # it was cleared, with everything else, a moment ago
-        context = self._side.context
-        context.batch.clear()
-        context.batch.add(0, slot.pending[:n], slot.n_computed, output=output)
-        try:
-            context.use_adapters(slot.adapters)
-            outcome = context.decode()
-        except LoadError as error:
-            self._fail_parts(plan, error)
-            return False
-        except ContextLost as error:
-            self._fail_parts(plan, error)
-            self._side.close()
-            return False
-        if outcome is not Outcome.DONE:
-            self._slots.clear(slot)
-            return False
-        self.when_computed()
-        logits = context.logits()[0] if output else None
-        self._slots.advance(slot, n)
-        if logits is not None:
-            self._sample(slot, logits)
-        return True
 
     def _fill(self, plan: Plan) -> None:
         batch = self._context.batch
@@ -275,11 +274,6 @@ class Engine:
         else:
             self._finish(slot, reason)
 
-    def _measure(self, plan: Plan, started_ns: int) -> None:
-        n_decoding = sum(part.n == 1 and part.output for part in plan)
-        n_prefill = sum(part.n for part in plan) - n_decoding
-        self._pace.measure(n_decoding, n_prefill, (self._clock_ns() - started_ns) / 1e9)
-
     # ---- when something fails --------------------------------------------------------------------------------------
 
     def _reduce(self, plan: Plan) -> Plan:
@@ -293,7 +287,7 @@ class Engine:
         decoding = [part for part in plan if part.slot.n_pending == 1]
         if 0 < len(decoding) < len(plan):
             return decoding
-        active = [slot for slot in self._slots.running if not slot.is_parked and not slot.is_aside]
+        active = [slot for slot in self._slots.running if not slot.is_parked]
         if len(active) > 1:
             self._slots.park(active[-1])
             return [part for part in plan if part.slot is not active[-1]]

@@ -6,45 +6,92 @@ not so long that a cancellation or a new request is noticed late.
 
 from __future__ import annotations
 
-BESIDE_DECODING_S = 0.1
+from collections.abc import Iterable
+
+BESIDE_DECODING_S = 0.2
 ALONE_S = 0.5
 _LEAST = 16
-"""Tokens below which a prefill computes hardly less per step, and of which each step does as many in any case."""
+"""Tokens of which each step does as many in any case, and below which a measured speed says little."""
 _TILE = 64
-"""llama.cpp's attention on processors computes so many tokens of a batch together, and fewer one by one: 32 tokens take
-a third more each than 64, so a budget that is nearly enough is stretched."""
-_STRETCH = 1.6
+"""llama.cpp's attention on processors computes so many tokens of a sequence together, and fewer one by one."""
+_UNTILED = 2.0
+"""How many times as long attention takes one by one, per token and cell: 1.86 µs against 0.90 (135M, two cores)."""
+_FEWER = (48, 32, 24)
 _FIRST = 64
 """Tokens of the first prefill, before anything was measured."""
 _WEIGHT = 0.3
 
+Span = tuple[int, int]
+"""Tokens of a prompt: how many, and how many come before them."""
+
 
 class Pace:
-    """Learns the seconds per prompt token and per decode step."""
+    """Learns what a step takes: to decode for everybody, and per prompt token, by what comes before it."""
 
     def __init__(self) -> None:
-        self._token_s: float | None = None
         self._decode_s = 0.0
+        self._prompt = _Line()
 
     @property
     def token_s(self) -> float | None:
-        """Seconds per prompt token; None before anything was measured."""
-        return self._token_s
+        """Seconds per prompt token, as prompts were lately; None before anything was measured."""
+        return self._prompt.mean
 
-    def n_prefill(self, n_decoding: int, n_batch: int) -> int:
-        """Prompt tokens that the next step may compute."""
-        if self._token_s is None:
+    def n_prefill(self, n_batch: int, *, n_before: int, beside_decoding: bool) -> int:
+        """Prompt tokens that the next step may compute; `n_before`: those that the first of them attends to."""
+        if self._prompt.mean is None:
             return min(_FIRST, n_batch)
-        budget_s = BESIDE_DECODING_S - self._decode_s if n_decoding else ALONE_S
-        n = int(budget_s / self._token_s)
-        if n < _TILE <= n * _STRETCH:
-            n = _TILE
-        return max(_LEAST, min(n_batch, n))
+        budget_s = BESIDE_DECODING_S - self._decode_s if beside_decoding else ALONE_S
+        tiles = range(n_batch - n_batch % _TILE, 0, -_TILE)
+        fitting = (n for n in (*tiles, *_FEWER) if n * self._prompt.at(_attended(n, n_before)) <= budget_s)
+        return min(next(fitting, _LEAST), n_batch)
 
-    def measure(self, n_decoding: int, n_prefill: int, elapsed_s: float) -> None:
-        """Learn from a step."""
-        if n_prefill == 0:
-            self._decode_s += _WEIGHT * (elapsed_s - self._decode_s)
-        elif n_prefill >= _LEAST:
-            token_s = max(elapsed_s - (self._decode_s if n_decoding else 0.0), elapsed_s / 2) / n_prefill
-            self._token_s = token_s if self._token_s is None else self._token_s + _WEIGHT * (token_s - self._token_s)
+    def measure_decode(self, elapsed_s: float) -> None:
+        """Learn from a step in which everyone had one token."""
+        self._decode_s += _WEIGHT * (elapsed_s - self._decode_s)
+
+    def measure_prompts(self, spans: Iterable[Span], elapsed_s: float, *, beside_decoding: bool) -> None:
+        """Learn from a step that computed prompts, perhaps together with one token of others."""
+        spans = list(spans)
+        n = sum(n for n, _ in spans)
+        if n >= _LEAST:
+            own_s = max(elapsed_s - self._decode_s, elapsed_s / 2) if beside_decoding else elapsed_s
+            self._prompt.learn(sum(n * _attended(n, n_before) for n, n_before in spans) / n, own_s / n)
+
+
+def _attended(n: int, n_before: int) -> float:
+    """Cells that each of so many tokens looks at on average, one by one counted as what it costs."""
+    return (n_before + n / 2) * (1.0 if n >= _TILE else _UNTILED)
+
+
+class _Line:
+    """y over x, a straight line through what was seen lately that neither falls nor begins below 0."""
+
+    _DECAY = 0.9
+    _LEAST_VARIANCE = 64.0**2
+    """Of x, below which nothing can be said about the slope."""
+
+    def __init__(self) -> None:
+        self._weight = 0.0
+        self._x = self._y = self._xx = self._xy = 0.0
+        self._slope = 0.0
+
+    def learn(self, x: float, y: float) -> None:
+        self._weight = self._weight * self._DECAY + 1
+        share = 1 / self._weight
+        self._x += share * (x - self._x)
+        self._y += share * (y - self._y)
+        self._xx += share * (x * x - self._xx)
+        self._xy += share * (x * y - self._xy)
+        if (variance := self._xx - self._x**2) >= self._LEAST_VARIANCE:
+            self._slope = max(0.0, (self._xy - self._x * self._y) / variance)
+
+    @property
+    def mean(self) -> float | None:
+        """What was seen lately; None before anything was."""
+        return self._y if self._weight else None
+
+    def at(self, x: float) -> float:
+        """What is to be expected, once something was seen."""
+        slope = min(self._slope, self._y / self._x) if self._x else 0.0
+        return self._y + slope * (x - self._x)

@@ -37,10 +37,14 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRules:
-    """`can_trim`: the end of a sequence can be dropped (recurrent states cannot). `n_swa`: window, 0 for none."""
+    """`can_trim`: the end of a sequence can be dropped (recurrent states cannot). `n_swa`: window, 0 for none.
+
+    `shares_cells`: sequences that begin alike have cells in common; otherwise each has its own, and a prefix is copied.
+    """
 
     can_trim: bool
     n_swa: int
+    shares_cells: bool = True
 
     @property
     def can_go_back(self) -> bool:
@@ -88,17 +92,17 @@ def place(
     found = _survey(n_prompt, matches, rules)
     source: int | SavedState = found.best.slot
     n_reused = found.best.n
-    n_gained = found.n_saved - n_reused
-    if found.saved is not None and n_gained >= WORTH_RESTORING and is_worth(found.saved, n_gained):
-        source, n_reused = found.saved, found.n_saved
+    own = next((holding for holding in free if n_reused and holding.slot == source), None)
+    stays = own is not None and (len(free) == 1 or _loses_little(own, n_reused, free))
+    if found.saved is not None and _is_better(found.saved, found, rules, is_worth, stays=stays):
+        source, n_reused, own, stays = found.saved, found.n_saved, None, False
     if found.coming is not None and found.coming.n >= n_reused + WORTH_WAITING:
         return found.coming
     n_alike = min(found.n_alike, n_prompt - 1)
     if n_reused == 0:
         slot = _least_wanted(free).slot
         return Placement(slot, slot, 0, n_alike)
-    own = next((holding for holding in free if holding.slot == source), None)
-    if own is not None and (len(free) == 1 or _loses_little(own, n_reused, free)):
+    if own is not None and stays:
         return Placement(own.slot, own.slot, n_reused, n_alike)  # goes on where it was
     others = [holding for holding in free if holding is not own]
     return Placement(_least_wanted(others).slot, source, n_reused, n_alike)
@@ -123,6 +127,18 @@ class _Found:
     saved: SavedState | None = None
     n_saved: int = 0
     n_alike: int = 0
+
+
+def _is_better(
+    saved: SavedState, found: _Found, rules: MemoryRules, is_worth: Callable[[SavedState, int], bool], *, stays: bool
+) -> bool:
+    """Whether to restore the saved state rather than start from the best slot."""
+    n_gained = found.n_saved - found.best.n
+    if rules.shares_cells or stays:
+        return n_gained >= WORTH_RESTORING and is_worth(saved, n_gained)
+    return (
+        n_gained >= 0 and found.n_saved >= WORTH_RESTORING and is_worth(saved, found.n_saved)
+    )  # to copy from another slot is to save and to restore
 
 
 def _survey(n_prompt: int, matches: Iterable[Match], rules: MemoryRules) -> _Found:

@@ -71,9 +71,21 @@ class SavedStates:
 
     def is_worth_saving(self, n_tokens: int, size_bytes: int) -> bool:
         """Whether to copy out a state of this size, for the `n_tokens` that would be lost without it."""
-        if n_tokens < LEAST_TOKENS or size_bytes > self._limit_bytes:
+        if n_tokens < LEAST_TOKENS or not self.has_room_for(size_bytes):
             return False
         return self._is_faster(n_tokens, size_bytes * _SAVING_MUST_PAY)
+
+    def is_worth_moving(self, n_tokens: int, size_bytes: int) -> bool:
+        """Whether copying a state out and in again is faster than computing the `n_tokens` of it that are needed."""
+        return self._is_faster(n_tokens, size_bytes * 2)
+
+    def moving_s(self, size_bytes: int) -> float:
+        """Seconds to copy a state out and in again."""
+        return size_bytes * 2 * self._byte_s
+
+    def has_room_for(self, size_bytes: int) -> bool:
+        """Whether a state of this size can be kept at all."""
+        return size_bytes <= self._limit_bytes
 
     def is_worth_restoring(self, state: SavedState, n_tokens: int) -> bool:
         """Whether copying the state back is faster than computing the `n_tokens` that it saves."""

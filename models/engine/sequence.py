@@ -59,6 +59,7 @@ class Sequence:
         self._vocabulary = vocabulary
         self._detokenizer = Detokenizer(task.stops)
         self._n_untold = 0
+        self._joined_ns: int | None = None
         self._start_ns = now_ns
         self._first_ns: int | None = None
         self._last_ns = now_ns
@@ -67,10 +68,22 @@ class Sequence:
     def request_id(self) -> int:
         return self.task.request_id
 
+    def join(self, now_ns: int) -> None:
+        """There is a slot for it, perhaps after a while, if another one computes something for both."""
+        if self._joined_ns is None:
+            self._joined_ns = now_ns
+
     def begin(self, n_cached: int, now_ns: int) -> None:
         """A slot is found; so much of the prompt need not be computed."""
+        self.join(now_ns)
         self.n_cached = n_cached
         self._start_ns = self._last_ns = now_ns
+
+    def came_later(self, other: Sequence) -> bool:
+        """Whether the other one had said something when this one came, or both have, by now."""
+        if other._first_ns is None:
+            return False
+        return self._first_ns is not None or self._joined_ns is None or self._joined_ns > other._first_ns
 
     def step(self, logits: Floats, *, is_full: bool, now_ns: int, n_room: int = 1) -> Step:
         """Sample a token, and take those after it that are forced, as far as the context has room for `n_room`.

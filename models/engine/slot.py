@@ -34,8 +34,6 @@ class Slot:
         """So many tokens are known to the index of prefixes."""
         self.is_parked = False
         """Waits for cells, until another sequence ends."""
-        self.is_aside = False
-        """Its tokens are computed in another context, and come here when all of them are; see side.py."""
         self.last_used = 0
         self._stops: list[int] = []
         self._tokens = np.zeros(n_ctx + 1, dtype=np.int32)
@@ -107,12 +105,11 @@ class Slot:
 
     def holding(self, low: int) -> Holding:
         """What the prefix rules see of it; nobody waits for one that waits itself."""
-        n_computed = 0 if self.is_aside else self.n_computed
         return Holding(
             slot=self.seq_id,
             is_free=self.sequence is None,
-            n_tokens=n_computed if self.is_parked else self.n_tokens,
-            n_computed=n_computed,
+            n_tokens=self.n_computed if self.is_parked else self.n_tokens,
+            n_computed=self.n_computed,
             n_reusable=self.n_reusable,
             low=low,
             last_used=self.last_used,

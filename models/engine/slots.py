@@ -7,12 +7,11 @@ from enum import Enum
 
 from models.engine.context_end import Shift
 from models.engine.media import whole
-from models.engine.ports import Context, Tokens
+from models.engine.ports import Blob, Context, Tokens
 from models.engine.prefix import Holding, MemoryRules, NotYet, Placement, place, usable_prefix
 from models.engine.radix import RadixTree
 from models.engine.saved import LEAST_TOKENS, SavedState, SavedStates
 from models.engine.sequence import Sequence
-from models.engine.side import LONG_PROMPT, Side
 from models.engine.slot import Slot
 from models.runner.messages import AdapterSet
 
@@ -23,6 +22,8 @@ IDLE_SHARE = 4
 """Idle sequences may keep one cell for so many that running ones use, or a few in any case. Attention passes over them,
 but not for nothing: 2,000 idle cells take 7 % of a decode and 19 % of a prefill of a 135M model on a processor. To copy
 a token's state out takes 6 µs there and back in 1.5; to compute it, 1 to 2 ms."""
+UNNOTICED_S = 0.05
+"""A state that takes longer to move stays where it is."""
 _GROWTH = 64
 """Cells that a running sequence is counted to need soon."""
 
@@ -44,14 +45,12 @@ class Slots:
         n_running: int,
         n_ctx: int,
         saved: SavedStates | None = None,
-        side: Side | None = None,
     ) -> None:
         self._context = context
         self._n_running = n_running
         self._n_ctx = n_ctx
-        self._rules = MemoryRules(can_trim=context.can_trim, n_swa=context.n_swa)
+        self._rules = MemoryRules(context.can_trim, context.n_swa, context.shares_cells)
         self._saved = SavedStates(0) if saved is None else saved
-        self._side = side if self._rules.can_go_back else None
         self._index: RadixTree[Slot | SavedState] = RadixTree()
         self._clock = 0
         self.all = [Slot(seq_id, n_ctx) for seq_id in range(max(n_running, context.n_seq_max))]
@@ -85,8 +84,6 @@ class Slots:
 
     def release(self, slot: Slot) -> None:
         """The sequence has ended; its cells stay."""
-        if slot.is_aside:
-            self.clear(slot)
         self._clock += 1
         slot.last_used = self._clock
         slot.n_tokens = slot.n_computed
@@ -101,25 +98,43 @@ class Slots:
         """The next `n` tokens of a slot are computed."""
         if slot.advance(n):
             self._save(slot)
-        if slot.is_aside and slot.n_pending == 0:
-            self._bring_back(slot)
 
-    def send_aside(self) -> Slot | None:
-        """The slot whose prompt is computed apart, chosen anew when there is none."""
-        if self._side is None:
-            return None
-        if self._side.slot is None and any(slot.n_pending >= LONG_PROMPT for slot in self.running):
-            n_cells = sum(slot.n_computed - slot.n_shared for slot in self.all)
-            suited = (slot for slot in self.running if not slot.is_parked and self._side.suits(slot, n_cells))
-            if (slot := next(suited, None)) is not None:
-                self._side.take(slot)
-        return self._side.slot
+    def close_gap(self) -> None:
+        """Bring those who run next to each other, if a state can move so quickly that nobody notices.
+
+        llama.cpp computes sequences with cells of their own together if their ids follow each other, and otherwise one
+        group after the other, each as long as a step.
+        """
+        if self._rules.shares_cells or len(self.running) < 2:
+            return
+        first, last = self._ends()
+        gap = next((slot for slot in self.all[first:last] if slot.sequence is None), None)
+        if gap is None:
+            return
+        movable = [slot for slot in (self.all[first], self.all[last]) if not slot.has_media]
+        mover = min(movable, key=lambda slot: slot.n_computed, default=None)
+        if mover is None or self._saved.moving_s(self._context.state_size(mover.seq_id)) > UNNOTICED_S:
+            return
+        self._evict(gap)
+        blob = self._read_state(mover)
+        if blob is not None and self._context.restore(gap.seq_id, blob):
+            self._context.forget(mover.seq_id)
+            self._exchange(mover, gap)
+
+    def _exchange(self, one: Slot, other: Slot) -> None:
+        """Their states have changed places."""
+        one.seq_id, other.seq_id = other.seq_id, one.seq_id
+        self.all[one.seq_id], self.all[other.seq_id] = one, other
+
+    def _ends(self) -> tuple[int, int]:
+        """The smallest and the largest id of those who run."""
+        ids = [slot.seq_id for slot in self.running]
+        return min(ids), max(ids)
 
     # ---- giving up cells -------------------------------------------------------------------------------------------
 
     def clear(self, slot: Slot) -> None:
         """Forget the cells; a sequence that runs there will compute all of its tokens again."""
-        self._leave_side(slot)
         self._context.forget(slot.seq_id)
         self._reset(slot)
 
@@ -131,7 +146,6 @@ class Slots:
     def clear_all(self) -> None:
         """The context was built anew."""
         for slot in self.all:
-            self._leave_side(slot)
             self._reset(slot)
 
     def evict_idle(self) -> bool:
@@ -146,7 +160,7 @@ class Slots:
 
         One in each step: copies should not add up.
         """
-        if not self._saved.is_on or not self.running:
+        if not self._rules.shares_cells or not self._saved.is_on or not self.running:
             return
         idle = [slot for slot in self.all if slot.sequence is None and slot.n_computed]
         n_shared = max((slot.n_shared for slot in idle), default=0) - max(slot.n_shared for slot in self.running)
@@ -190,9 +204,18 @@ class Slots:
         for slot in self.running:
             if slot.n_indexed != slot.n_tokens:
                 self._reindex(slot)
-        free = [slot.holding(0) for slot in self.all if slot.sequence is None]
+        free = [slot.holding(0) for slot in self._free()]
         is_worth = self._saved.is_worth_restoring
         return place(len(prompt), self._matches(prompt, adapters), free, self._rules, is_worth=is_worth)
+
+    def _free(self) -> list[Slot]:
+        """Where the next sequence may run: anywhere, or next to those that do (see `close_gap`)."""
+        idle = [slot for slot in self.all if slot.sequence is None]
+        if self._rules.shares_cells or not self.running:
+            return idle
+        first, last = self._ends()
+        between = [slot for slot in idle if first < slot.seq_id < last]
+        return between or [slot for slot in idle if slot.seq_id in (first - 1, last + 1)]
 
     def _matches(self, prompt: Tokens, adapters: AdapterSet) -> Iterator[tuple[int, Holding | SavedState]]:
         for n_common, holder in self._index.matches(prompt, adapters):
@@ -210,6 +233,8 @@ class Slots:
 
     def _has_cells(self, n_prompt: int, n_reused: int) -> bool:
         """Whether a prompt has room beside what runs; what idle slots hold does not count, since it can go."""
+        if not self._rules.shares_cells:
+            return True
         n_taken = sum(self._soon(slot.n_tokens) - slot.n_shared for slot in self.running)
         n_shared = max((slot.n_shared for slot in self.running), default=0)
         n_new = self._soon(n_prompt) - n_reused
@@ -230,12 +255,26 @@ class Slots:
         source = self.all[placement.source]
         if source is not slot or placement.n_reused == 0:
             self._evict(slot)
-        if source is not slot:
-            self._context.copy(source.seq_id, slot.seq_id)
-            source.n_shared = max(source.n_shared, placement.n_reused)
-            slot.n_shared = placement.n_reused
+        if source is not slot and not self._copy(source, slot, placement.n_reused):
+            return 0
         slot.n_reusable = self._n_ctx  # what was shifted lies behind the prefix, and goes
         return self._trim(slot, placement.n_reused)
+
+    def _copy(self, source: Slot, slot: Slot, n: int) -> bool:
+        """Let an empty slot have what another one has, of which `n` tokens are needed. False: it has nothing."""
+        if self._rules.shares_cells:
+            self._context.copy(source.seq_id, slot.seq_id)
+            source.n_shared = max(source.n_shared, n)
+            slot.n_shared = n
+            return True
+        if not self._saved.is_worth_moving(n, self._context.state_size(source.seq_id)):
+            return False
+        blob = self._read_state(source)
+        if blob is None or not self._context.restore(slot.seq_id, blob):
+            return False
+        if source.n_computed <= source.n_reusable and self._saved.has_room_for(len(blob)):
+            self._keep(self._state_of(source, source.n_computed, blob))  # for the next that begins alike
+        return True
 
     def _trim(self, slot: Slot, n: int) -> int:
         """Keep the first n computed tokens; returns how many are left, 0 where this memory cannot keep so few."""
@@ -247,20 +286,6 @@ class Slots:
                 return n
         self.clear(slot)
         return 0
-
-    def _bring_back(self, slot: Slot) -> None:
-        """A prompt is computed apart; let its state have cells here. If there are none it is computed here again."""
-        assert self._side is not None
-        blob = self._side.context.save(0)
-        self._side.leave()
-        while blob is None or not self._context.restore(slot.seq_id, blob):
-            if blob is None or not self.evict_idle():
-                self.clear(slot)
-                return
-
-    def _leave_side(self, slot: Slot) -> None:
-        if slot.is_aside and self._side is not None:
-            self._side.leave()
 
     # ---- host memory -----------------------------------------------------------------------------------------------
 
@@ -283,11 +308,20 @@ class Slots:
             return
         if n < slot.n_computed and self._trim(slot, n) == 0:
             return
+        if (blob := self._read_state(slot)) is not None:
+            self._keep(self._state_of(slot, n, blob))
+
+    def _read_state(self, slot: Slot) -> Blob | None:
+        """A copy of what the slot's cells hold; None where llama.cpp cannot make one."""
         started_ns = self._saved.now_ns()
         if (blob := self._context.save(slot.seq_id)) is not None:
             self._saved.measure(len(blob), started_ns)
-            low = max(self._low(slot), n - self._rules.n_swa) if self._rules.n_swa else 0  # only the window is copied
-            self._keep(SavedState(slot.tokens[:n].copy(), blob, low, slot.adapters))
+        return blob
+
+    def _state_of(self, slot: Slot, n: int, blob: Blob) -> SavedState:
+        """What was read from a slot when it had its first `n` tokens."""
+        low = max(self._low(slot), n - self._rules.n_swa) if self._rules.n_swa else 0  # only the window is copied
+        return SavedState(slot.tokens[:n].copy(), blob, low, slot.adapters)
 
     def _n_elsewhere(self, slot: Slot, n: int) -> int:
         """How much of the slot's first `n` tokens something else holds the state of."""

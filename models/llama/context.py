@@ -29,7 +29,7 @@ _FLASH_ATTENTION = {None: -1, False: 0, True: 1}  # Source: llama.h, llama_flash
 
 @dataclass(frozen=True, slots=True)
 class ContextParams:
-    """How a context is made. `n_ctx` counts the cells that all sequences share."""
+    """How a context is made. `n_ctx` counts the cells of all sequences together."""
 
     n_ctx: int
     n_batch: int
@@ -42,6 +42,8 @@ class ContextParams:
     embeddings: bool = False
     pooling: int | None = None
     """None: the model's own."""
+    shares_cells: bool = True
+    """Whether a sequence may use any cell, and several the same one; otherwise each has its part of them."""
 
 
 def create_context(model: Model, params: ContextParams) -> Any:
@@ -57,7 +59,7 @@ def create_context(model: Model, params: ContextParams) -> Any:
     native.embeddings = params.embeddings
     if params.pooling is not None:
         native.pooling_type = params.pooling
-    native.kv_unified = True  # sequences share cells: a common prefix is stored and computed once
+    native.kv_unified = params.shares_cells
     native.swa_full = False
     native.no_perf = True
     if not params.embeddings:
@@ -97,6 +99,7 @@ class Context:
         self.n_batch = self.batch.capacity
         self.n_cells = int(lib.llama_n_ctx(self._handle))
         self.n_seq_max = params.n_seq_max
+        self.shares_cells = params.shares_cells
         self.can_shift = bool(lib.llama_memory_can_shift(self._memory))
         self.can_trim = not model.is_recurrent
         self.n_swa = model.n_swa
@@ -184,7 +187,8 @@ class Context:
         lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
 
     def copy(self, source: int, target: int) -> None:
-        """Let `target`, which must be empty, have everything that `source` has; cells are shared, not copied."""
+        """Let `target`, which must be empty, have the cells of `source`, too; only where cells are shared."""
+        assert self._params.shares_cells, "llama.cpp would copy the cells of a whole context"
         lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
     def move(self, seq_id: int, start: int, end: int, delta: int) -> None:

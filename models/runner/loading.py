@@ -9,7 +9,6 @@ from models.engine.context_end import ContextRules
 from models.engine.embeddings import EmbeddingEngine, InputRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
-from models.engine.side import Side
 from models.errors import LoadError
 from models.llama.binding import has_gpu, start_backends
 from models.llama.chain import NativeChain
@@ -19,7 +18,6 @@ from models.llama.logs import native_log
 from models.llama.media import load_projector
 from models.llama.model import Model, OnProgress
 from models.llama.threads import default_threads
-from models.memory import SIDE_CELLS
 from models.runner.desk import Embedding, Generation, Service
 from models.runner.messages import Ready, RunnerConfig, Sampling
 
@@ -58,8 +56,13 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
     n_cells = -(-n_ctx // _CELLS_STEP) * _CELLS_STEP
     n_ctx_seq = min(n_cells, model.n_ctx_train or n_cells)
     n_parallel = min(config.n_parallel, MAX_SEQUENCES)
-    n_seq_max = n_parallel + _spare_sequences(model, n_parallel)
-    params = _params(config, model, n_ctx=max(config.n_cells or n_cells * n_parallel, n_cells), n_seq_max=n_seq_max)
+    n_cells_all = n_cells * n_parallel
+    if _shares_cells(config, model, n_cells_all):
+        n_cells_all = max(config.n_cells or n_cells_all, n_cells)
+        n_seq_max = n_parallel + _spare_sequences(model, n_parallel)
+        params = _params(config, model, n_ctx=n_cells_all, n_seq_max=n_seq_max)
+    else:
+        params = replace(_params(config, model, n_ctx=n_cells_all, n_seq_max=n_parallel), shares_cells=False)
     projector = load_projector(config.projectors, model, n_threads=params.n_threads, use_gpu=bool(config.n_gpu_layers))
     context = Context(model, params, projector)
     rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)
@@ -69,7 +72,6 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
         rules,
         n_slots=n_parallel,
         prompt_cache_bytes=config.prompt_cache_bytes,
-        side=_side(config, model, params, n_ctx_seq),
     )
     preparer = Preparer(
         model.vocab,
@@ -78,6 +80,18 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
         read_media=projector.prepare if projector is not None else None,
     )
     return Generation(engine, preparer)
+
+
+def _shares_cells(config: RunnerConfig, model: Model, n_cells_all: int) -> bool:
+    """Whether all sequences share the cells, or each has as many as its context may need.
+
+    On a processor, attention looks at every cell that is shared, if only to see that another sequence has it: 32 short
+    sequences of a 135M model take a third longer for a step, long ones several times as long. To copy a common prefix
+    costs a two-hundredth of computing it. But where memory does not suffice for everybody's whole context, cells
+    are shared; a GPU copies slowly; and a recurrent state has no cells.
+    """
+    is_short = 0 < config.n_cells < n_cells_all
+    return is_short or model.is_recurrent or _uses_gpu(config)
 
 
 def _spare_sequences(model: Model, n_parallel: int) -> int:
@@ -89,14 +103,6 @@ def _spare_sequences(model: Model, n_parallel: int) -> int:
     if model.is_recurrent or model.n_swa:
         return 0
     return max(0, min(max(n_parallel, 4), 16, MAX_SEQUENCES - n_parallel))
-
-
-def _side(config: RunnerConfig, model: Model, params: ContextParams, n_ctx_seq: int) -> Side | None:
-    """Where long prompts are computed apart. A GPU passes over the cells of others, and copies slowly."""
-    if config.n_parallel == 1 or _uses_gpu(config):
-        return None
-    apart = replace(params, n_seq_max=1)
-    return Side(lambda n_cells: Context(model, replace(apart, n_ctx=n_cells)), min(n_ctx_seq, SIDE_CELLS))
 
 
 def _uses_gpu(config: RunnerConfig) -> bool:

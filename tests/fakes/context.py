@@ -122,6 +122,8 @@ class FakeContext:
     can_trim: bool = True
     n_swa: int = 0
     n_seq_max: int = 0
+    shares_cells: bool = True
+    """Otherwise `n_cells` are those of one sequence, and a prefix must be copied."""
     n_saved: int = 0
     n_restored: int = 0
     is_closed: bool = False
@@ -156,7 +158,12 @@ class FakeContext:
             if isinstance(failure, ContextLost):
                 raise failure
             return failure
-        if len(self.cells) + sum(len(tokens) for _, tokens, _, _ in self.batch.parts) > self.n_cells:
+        if not self.shares_cells:
+            ids = [seq_id for seq_id, _, _, _ in self.batch.parts]
+            assert ids == sorted(ids), "llama.cpp takes those together whose ids follow each other"
+        if any(not self._has_room(seq_id, len(tokens)) for seq_id, tokens, _, _ in self.batch.parts):
+            return Outcome.NO_ROOM
+        if self.shares_cells and not self._has_room(0, sum(len(tokens) for _, tokens, _, _ in self.batch.parts)):
             return Outcome.NO_ROOM
         self._rows = []
         self.steps.append({seq_id: len(tokens) for seq_id, tokens, _, _ in self.batch.parts})
@@ -170,7 +177,7 @@ class FakeContext:
 
     def decode_media(self, seq_id: int, media: Any, position: int) -> Outcome:
         """An image takes a cell for each position; its mark stands for what it shows."""
-        if len(self.cells) + media.n_positions > self.n_cells:
+        if not self._has_room(seq_id, media.n_positions):
             return Outcome.NO_ROOM
         assert position == self.span(seq_id)[1] + 1, "a sequence goes on where it ended"
         self.steps.append({seq_id: media.n_positions})
@@ -199,7 +206,7 @@ class FakeContext:
         self._leave(self._of(seq_id), seq_id)
 
     def copy(self, source: int, target: int) -> None:
-        assert not self._of(target), "copies go into an empty sequence"
+        assert self.shares_cells and not self._of(target), "copies go into an empty sequence"
         for cell in self._of(source):
             cell.sequences.add(target)
 
@@ -227,7 +234,7 @@ class FakeContext:
     def restore(self, seq_id: int, blob: Blob) -> bool:
         self.forget(seq_id)
         rows = blob.view(np.int32).reshape(-1, 3)
-        if len(self.cells) + len(rows) > self.n_cells:
+        if not self._has_room(seq_id, len(rows)):
             return False
         self.n_restored += 1
         self.cells += [Cell(int(token), int(position), {seq_id}, int(mark)) for token, position, mark in rows]
@@ -242,6 +249,10 @@ class FakeContext:
         positions = [cell.position for cell in cells]
         assert positions == list(range(positions[0], positions[0] + len(positions))), f"a gap in {positions}"
         return tuple(cell.token for cell in cells)
+
+    def _has_room(self, seq_id: int, n: int) -> bool:
+        cells = self.cells if self.shares_cells else self._of(seq_id)
+        return len(cells) + n <= self.n_cells
 
     def _logits_of(self, seq_id: int) -> Floats:
         tokens = self.tokens_of(seq_id)

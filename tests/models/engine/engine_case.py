@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from models.engine.context_end import ContextRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
-from models.engine.side import Side
 from models.runner.messages import Chunk, Failed, Finished, Generate, Sampling
 from tests.fakes.context import ByteVocabulary, FakeContext, Model
 
@@ -25,7 +24,6 @@ class EngineCase:
     vocabulary: ByteVocabulary = field(default_factory=ByteVocabulary)
     context: FakeContext | None = None
     prompt_cache_bytes: int = 0
-    side: Side | None = None
     heard: dict[int, list[Chunk | Finished | Failed]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -40,7 +38,6 @@ class EngineCase:
             rules,
             n_slots=self.n_slots,
             prompt_cache_bytes=self.prompt_cache_bytes,
-            side=self.side,
             clock_ns=self._tick,
         )
         self._now_ns = 0

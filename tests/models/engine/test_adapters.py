@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 
-from models.engine.side import Side
 from models.errors import ContextLost
 from models.llama.outcome import Outcome
 from models.runner.messages import Adapter, AdapterSet, FailureKind
@@ -115,22 +114,14 @@ def test_a_sequence_that_was_parked_goes_on_with_its_adapters() -> None:
     assert [case.text(i) for i in range(3)] == [alone(f"{i}:", SETS[i], 80) for i in range(3)]
 
 
-def test_a_long_prompt_apart_is_computed_with_its_adapters() -> None:
-    opened: list[FakeContext] = []
-
-    def open_context(n_cells: int) -> FakeContext:
-        opened.append(FakeContext(hashes, n_cells=n_cells))
-        return opened[-1]
-
-    case = EngineCase(hashes, n_ctx=2000, side=Side(open_context, 4096))
-    case.submit(1, "o" * 600, n_predict=60, adapters=ONE)
-    case.step(20)
-    case.submit(2, PREFIX * 3, n_predict=5, adapters=TWO)
+def test_a_prefix_is_copied_within_a_set_only() -> None:
+    context = FakeContext(hashes, shares_cells=False)
+    case = EngineCase(hashes, context=context, prompt_cache_bytes=1_000_000)
+    for i, adapters in enumerate((ONE, TWO, ONE, TWO)):
+        case.submit(i, f"{PREFIX}{i}", n_predict=5, adapters=adapters)
     case.run()
-    whole = EngineCase(hashes, n_ctx=2000)
-    whole.submit(2, PREFIX * 3, n_predict=5, adapters=TWO)
-    whole.run()
-    assert opened[0].steps and case.text(2) == whole.text(2)
+    assert [case.finished(i).n_cached > 0 for i in range(4)] == [False, False, True, True]
+    assert [case.text(i) for i in range(4)] == [alone(f"{PREFIX}{i}", (ONE, TWO)[i % 2], 5) for i in range(4)]
 
 
 def test_a_broken_adapter_fails_those_who_name_it() -> None:

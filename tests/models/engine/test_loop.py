@@ -236,6 +236,18 @@ def test_more_requests_than_slots_are_served_in_their_order() -> None:
     assert list(case.heard) == [0, 1, 2, 3, 4, 5]
 
 
+def test_with_cells_of_their_own_those_who_decode_come_first_and_prompts_apart() -> None:
+    case = EngineCase(counts, context=FakeContext(counts, shares_cells=False))
+    case.submit(1, "a", n_predict=9)
+    case.submit(2, "b", n_predict=9)
+    case.step()
+    case.submit(3, "x" * 20, n_predict=9)
+    case.submit(4, "y" * 20, n_predict=9)
+    n_before = len(case.fake.steps)
+    case.step()
+    assert case.fake.steps[n_before:] == [{0: 1, 1: 1}, {2: 20, 3: 20}]
+
+
 def test_a_long_prompt_does_not_hold_up_those_who_decode() -> None:
     case = EngineCase(counts, n_ctx=2000)
     case.submit(1, "a", n_predict=30)
@@ -359,23 +371,36 @@ def test_requests_that_arrive_together_compute_their_common_part_once() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("n_cells", [4096, 420])
+@pytest.mark.parametrize(
+    ("n_cells", "shares_cells"), [(4096, True), (420, True), (256, False)], ids=["ample", "short", "own"]
+)
 @pytest.mark.parametrize("prompt_cache_bytes", [0, 4000, 10**6])
 @pytest.mark.parametrize(
     ("can_trim", "n_swa", "can_shift"), [(True, 0, True), (False, 0, True), (True, 8, False), (True, 0, False)]
 )
 def test_whatever_the_memory_is_replies_do_not_depend_on_what_was_cached(
-    seed: int, n_cells: int, prompt_cache_bytes: int, can_trim: bool, n_swa: int, can_shift: bool
+    seed: int,
+    n_cells: int,
+    shares_cells: bool,
+    prompt_cache_bytes: int,
+    can_trim: bool,
+    n_swa: int,
+    can_shift: bool,
 ) -> None:
     """Random conversations, beside and after each other, against the same ones in a fresh engine."""
 
     def memory(n_seq_max: int = 0) -> FakeContext:
-        kind = {"can_trim": can_trim, "n_swa": n_swa, "can_shift": can_shift}
+        kind = {"can_trim": can_trim, "n_swa": n_swa, "can_shift": can_shift, "shares_cells": shares_cells}
         return FakeContext(hashes, n_cells=n_cells, n_seq_max=n_seq_max, **kind)  # type: ignore[arg-type]
 
     source = random.Random(seed)
     case = EngineCase(
-        hashes, n_slots=3, n_ctx=200, shift=False, context=memory(5), prompt_cache_bytes=prompt_cache_bytes
+        hashes,
+        n_slots=3,
+        n_ctx=200,
+        shift=False,
+        context=memory(5 if shares_cells else 3),
+        prompt_cache_bytes=prompt_cache_bytes,
     )
     prompts = ["".join(source.choices("ab", k=source.randint(1, 120))) for _ in range(4)]
     asked: dict[int, tuple[str, int]] = {}
@@ -389,7 +414,7 @@ def test_whatever_the_memory_is_replies_do_not_depend_on_what_was_cached(
             case.engine.cancel(request_id)
             asked.pop(request_id)
     case.run()
-    assert prompt_cache_bytes or case.fake.n_saved == 0
+    assert prompt_cache_bytes or not shares_cells or case.fake.n_saved == 0
     for request_id, (prompt, n) in asked.items():
         fresh = EngineCase(hashes, n_ctx=200, shift=False, context=memory())
         fresh.submit(0, prompt, n_predict=n)

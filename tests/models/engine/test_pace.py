@@ -2,52 +2,77 @@
 
 from __future__ import annotations
 
-from models.engine.pace import Pace
+import itertools
+
+import pytest
+
+from models.engine.pace import ALONE_S, BESIDE_DECODING_S, Pace
+
+
+def learned(token_s: float, cell_s: float = 0.0, decode_s: float = 0.0) -> Pace:
+    """A pace that has seen a prompt of 4,000 tokens on a machine that takes so long for each, and each cell before."""
+    pace = Pace()
+    for _ in range(30):
+        pace.measure_decode(decode_s)
+    for n_before in range(0, 4000, 128):
+        pace.measure_prompts([(128, n_before)], 128 * (token_s + cell_s * (n_before + 64)), beside_decoding=False)
+    return pace
+
+
+def fits(pace: Pace, n_before: int = 0, *, beside_decoding: bool = True, n_batch: int = 512) -> int:
+    return pace.n_prefill(n_batch, n_before=n_before, beside_decoding=beside_decoding)
 
 
 def test_the_first_prefill_is_small() -> None:
-    assert Pace().n_prefill(0, 512) == 64
+    assert fits(Pace()) == 64 and fits(Pace(), n_batch=32) == 32
 
 
 def test_a_step_that_decodes_for_others_stays_within_its_time() -> None:
-    pace = Pace()
-    for _ in range(20):
-        pace.measure(4, 0, 0.02)  # decoding alone takes 20 ms
-        pace.measure(0, 100, 0.4)  # 4 ms a prompt token
-    assert 19 <= pace.n_prefill(4, 512) <= 21  # (100 - 20) / 4
+    assert fits(learned(0.001)) == 192
+    assert fits(learned(0.001, decode_s=0.05)) == 128
+    assert fits(learned(0.001), beside_decoding=False) == 448
 
 
-def test_a_budget_that_is_nearly_enough_for_a_tile_is_stretched() -> None:
-    pace = Pace()
-    pace.measure(0, 100, 0.2)  # 50 tokens in 100 ms
-    assert pace.n_prefill(4, 512) == 64
-    pace = Pace()
-    pace.measure(0, 100, 0.3)  # 33
-    assert pace.n_prefill(4, 512) == 33
+def test_whole_tiles_are_computed_or_few_tokens() -> None:
+    sizes = {fits(learned(token_s)) for token_s in (0.0005, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.1)}
+    assert sizes == {384, 192, 64, 48, 32, 24, 16}
 
 
-def test_a_prefill_alone_may_take_longer() -> None:
-    pace = Pace()
-    pace.measure(0, 100, 0.2)
-    assert pace.n_prefill(0, 512) == 250
+def test_the_more_tokens_are_before_the_fewer_fit() -> None:
+    pace = learned(0.001, 1e-6, decode_s=0.02)
+    sizes = [fits(pace, n_before) for n_before in range(0, 4000, 500)]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] == 128 and sizes[-1] < 64
+    for n_before, n in itertools.product((0, 1000, 2000), (128, 64)):
+        if fits(pace, n_before) == n:
+            assert n * (0.001 + 1e-6 * (n_before + n / 2)) <= BESIDE_DECODING_S - 0.02
+
+
+def test_a_short_prompt_after_a_long_one_is_not_slowed_down() -> None:
+    assert fits(learned(0.001, 1e-6), 0) == fits(learned(0.001, 1e-6), 0) >= 128
+
+
+def test_few_tokens_far_from_the_beginning_are_expected_to_take_twice_as_long_each() -> None:
+    pace = learned(0.001, 1e-6)
+    assert fits(pace, 4000) == 16 < BESIDE_DECODING_S / 0.005
 
 
 def test_a_prompt_goes_on_however_slow_the_machine_is() -> None:
-    pace = Pace()
-    pace.measure(0, 100, 100.0)
-    assert pace.n_prefill(0, 512) == pace.n_prefill(8, 512) == 16
+    assert fits(learned(1.0)) == fits(learned(1.0), beside_decoding=False) == 16
 
 
 def test_a_fast_machine_fills_the_batch() -> None:
-    pace = Pace()
-    pace.measure(0, 512, 0.01)
-    assert pace.n_prefill(3, 512) == 512
+    assert fits(learned(1e-6)) == 512 and fits(learned(1e-6), n_batch=2048) == 2048
 
 
 def test_what_decoding_takes_is_not_charged_to_the_prompt() -> None:
-    pace = Pace()
+    pace = learned(0.001, decode_s=0.05)
+    for _ in range(50):
+        pace.measure_prompts([(64, 0)], 0.05 + 64 * 0.001, beside_decoding=True)
+    assert pace.token_s == pytest.approx(0.001, rel=0.05)
+
+
+def test_a_machine_that_becomes_slower_is_noticed() -> None:
+    pace = learned(0.001)
     for _ in range(30):
-        pace.measure(2, 0, 0.05)
-    for _ in range(30):
-        pace.measure(2, 40, 0.13)
-    assert 240 <= pace.n_prefill(0, 512) <= 260  # 2 ms a token
+        pace.measure_prompts([(64, 100)], 64 * 0.01, beside_decoding=False)
+    assert fits(pace, 100, beside_decoding=False) == 48 <= ALONE_S / 0.01
