@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 SUFFIXES: Final = (".weight", ".bias", ".scale", ".input_min", ".input_max", ".output_min", ".output_max")
 
+MAX_BLOCKS: Final = 1024
+
 NEXTN_NAMES: Final = {
     "model.layers.{bid}.eh_proj": "blk.{bid}.nextn.eh_proj",
     "model.layers.{bid}.embed_tokens": "blk.{bid}.nextn.embed_tokens",
@@ -36,9 +38,14 @@ class NamedTensor:
 
 
 class TensorNames:
-    """Names by architecture; `extra` are patterns of source names with `{bid}` for the block, without suffix."""
+    """Names by architecture; `extra` are patterns of source names with `{bid}` for the block, without suffix.
+
+    Raises: CreateFailed for more blocks than any model has, as there are names for each.
+    """
 
     def __init__(self, architecture: str, n_blocks: int, extra: Mapping[str, str]) -> None:
+        if n_blocks > MAX_BLOCKS:
+            raise CreateFailed(f"a model of {n_blocks} layers")
         self._map = gguf.get_tensor_name_map(_architecture(architecture), n_blocks)
         blocks = range(n_blocks)
         self._extra = {

@@ -28,8 +28,6 @@ from models.create.convert.vocabulary.special_tokens import read_special_tokens
 from models.create.convert.vocabulary.tokenizer_json import byte_pair_vocabulary
 from models.errors import CreateFailed
 
-MAX_BLOCKS: Final = 1024
-
 NOT_WEIGHTS: Final = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq", ".position_ids")
 """Endings of tensors that models carry along and nobody reads."""
 
@@ -112,10 +110,7 @@ class Architecture:
 
     @cached_property
     def n_blocks(self) -> int:
-        n_blocks = self.config.size("n_layers", "num_hidden_layers", "n_layer", "num_layers")
-        if n_blocks > MAX_BLOCKS:
-            raise CreateFailed(f"a model of {n_blocks} layers")
-        return n_blocks
+        return self.config.size("n_layers", "num_hidden_layers", "n_layer", "num_layers")
 
     def renamed(self, name: str) -> str | None:
         """The name of a stored tensor as the other methods want it; None for one that is left out."""

@@ -43,10 +43,7 @@ class Projector(Architecture):
 
     @cached_property
     def n_blocks(self) -> int:
-        n_blocks = self.config.size(*N_BLOCKS)
-        if n_blocks > 256:
-            raise CreateFailed(f"a tower of {n_blocks} layers")
-        return n_blocks
+        return self.config.size(*N_BLOCKS)
 
     @cached_property
     def n_experts(self) -> int:

@@ -19,7 +19,7 @@ from models.create.convert.architectures.llama import Llama
 from models.create.convert.architectures.llama4 import Llama4
 from models.create.convert.architectures.mistral3 import Mistral3
 from models.create.convert.architectures.nemotron import nemotron_h
-from models.create.convert.architectures.nemotron_vl import RadioVision
+from models.create.convert.architectures.nemotron_omni import nemotron_towers
 from models.create.convert.architectures.phi import Phi3
 from models.create.convert.architectures.projectors import (
     Gemma3Vision,
@@ -96,7 +96,7 @@ ARCHITECTURES: Final[dict[str, Callable[[Checkpoint], Architecture]]] = {
 """# Compat: registry-store-cli 6.6; Mistral, Qwen 3 and the like go beyond it."""
 
 
-PROJECTORS: Final[dict[str, type[Projector]]] = {
+PROJECTORS: Final[dict[str, Callable[[Checkpoint], Projector]]] = {
     "DeepseekOCRForCausalLM": DeepSeekOcrVision,
     "Gemma3ForConditionalGeneration": Gemma3Vision,
     "Gemma3nForConditionalGeneration": Gemma3nTowers,
@@ -105,7 +105,8 @@ PROJECTORS: Final[dict[str, type[Projector]]] = {
     "Lfm2VlForConditionalGeneration": Lfm2Vision,
     "Llama4ForConditionalGeneration": Llama4Vision,
     "Mistral3ForConditionalGeneration": PixtralVision,
-    "NemotronH_Nano_VL_V2": RadioVision,
+    "NemotronH_Nano_VL_V2": nemotron_towers,
+    "NemotronH_Nano_Omni_Reasoning_V3": nemotron_towers,
     "Qwen2VLForConditionalGeneration": Qwen2Vision,
     "Qwen2_5_VLForConditionalGeneration": Qwen2Vision,
     "Qwen3VLForConditionalGeneration": Qwen3Vision,

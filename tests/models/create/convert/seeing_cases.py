@@ -269,7 +269,57 @@ def radio_tower() -> dict[str, Shape]:
     return tensors
 
 
+def nemotron_omni() -> Case:
+    """It sees like the smaller one, and hears."""
+    small, inner = nemotron_vl(), nemotron_h(moe=True)
+    tensors = {f"language_model.{name}": shape for name, shape in inner.tensors.items()}
+    sound = {"model_type": "parakeet", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+             "num_attention_heads": 2, "conv_kernel_size": 5, "subsampling_factor": 8, "num_mel_bins": 16,
+             "subsampling_conv_channels": 4, "convolution_bias": False}  # fmt: skip
+    members = small.config | {
+        "architectures": ["NemotronH_Nano_Omni_Reasoning_V3"], "model_type": "NemotronH_Nano_Omni_Reasoning_V3",
+        "llm_config": inner.config, "sound_config": sound,
+    }  # fmt: skip
+    return Case("Nemotron-Nano-tiny-Omni", members, tensors | radio_tower() | parakeet_tower(), inner.tokenizer,
+                pre=inner.pre, sees=True, files=small.files)  # fmt: skip
+
+
+def parakeet_tower() -> dict[str, Shape]:
+    at = "sound_encoder.encoder."
+    tensors: dict[str, Shape] = {
+        f"{at}feature_extractor.featurizer.fb:F32": (1, 16, 257),
+        f"{at}feature_extractor.featurizer.window:F32": (400,),
+        "sound_projection.norm.weight": (32,), "sound_projection.linear1.weight": (48, 32),
+        "sound_projection.linear2.weight": (64, 48),
+    } | both(f"{at}subsampling.linear", 32, (32, 8))  # fmt: skip
+    for number, shape in (
+        (0, (4, 1, 3, 3)),
+        (2, (4, 1, 3, 3)),
+        (3, (4, 4, 1, 1)),
+        (5, (4, 1, 3, 3)),
+        (6, (4, 4, 1, 1)),
+    ):
+        tensors |= both(f"{at}subsampling.layers.{number}", 4, shape)
+    for block in range(2):
+        here = f"{at}layers.{block}."
+        for norm in ("norm_feed_forward1", "norm_self_att", "norm_conv", "norm_feed_forward2", "norm_out", "conv.norm"):
+            tensors |= both(f"{here}{norm}", 32, (32,))
+        for part in ("feed_forward1", "feed_forward2"):
+            tensors |= {f"{here}{part}.linear1.weight": (48, 32), f"{here}{part}.linear2.weight": (32, 48)}
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj", "relative_k_proj"):
+            tensors[f"{here}self_attn.{name}.weight"] = (32, 32)
+        tensors |= {f"{here}self_attn.bias_{letter}": (2, 16) for letter in "uv"}
+        tensors |= {
+            f"{here}conv.pointwise_conv1.weight": (64, 32, 1), f"{here}conv.pointwise_conv2.weight": (32, 32, 1),
+            f"{here}conv.depthwise_conv.weight": (32, 1, 5), f"{here}conv.norm.running_mean": (32,),
+            f"{here}conv.norm.running_var": (32,), f"{here}conv.norm.num_batches_tracked:I64": (),
+        }  # fmt: skip
+        tensors |= both(f"{here}conv.pointwise_conv1", 64, (64, 32, 1)) if block else {}
+    return tensors
+
+
 SEEING_CASES = {
     case.name: case
-    for case in (lfm2_vl(), gemma4_that_sees(), deepseek_ocr(), nemotron_vl(), gemma3n_that_sees())
+    for case in (lfm2_vl(), gemma4_that_sees(), deepseek_ocr(), nemotron_vl(), gemma3n_that_sees(),
+                 nemotron_omni())
 }  # fmt: skip

@@ -34,6 +34,7 @@ to load the file (clip.cpp, PROJECTOR_TYPE_PIXTRAL)."""
 ROUNDED = {
     "gemma-4-tiny-E1M-it": ("a.blk.0.per_dim_scale.weight", "a.blk.1.per_dim_scale.weight"),
     "Nemotron-Nano-tiny-VL": ("v.position_embd.weight",),
+    "Nemotron-Nano-tiny-Omni": ("v.position_embd.weight",),
 }
 """Tensors that are computed, in upstream by functions of torch whose last bit depends on the processor: their values
 are for test_towers.py."""

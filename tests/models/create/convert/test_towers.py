@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
+from models.create.convert.architectures import nemotron_vl
 from models.create.convert.architectures.nemotron_vl import resized
 from models.create.convert.plan import has_projector, plan_model, plan_projector
 from models.errors import CreateFailed
@@ -75,14 +76,27 @@ def test_gemma_4_without_weights_of_towers_has_no_projector(tmp_path: Path) -> N
     assert not has_projector(checkpoint(dataclasses.replace(case, tensors=kept), tmp_path))
 
 
-def test_of_nemotron_omni_there_is_what_reads_and_writes(tmp_path: Path) -> None:
-    case = CASES["Nemotron-Nano-tiny-VL"]
-    inner = {name: value for name, value in case.config["llm_config"].items() if name != "architectures"}
-    omni = case.config | {"architectures": ["NemotronH_Nano_Omni_Reasoning_V3"], "llm_config": inner}
-    sounds = {"sound_encoder.encoder.subsampling.linear.weight": (8, 8), "sound_projection.norm.weight": (8,)}
-    files = checkpoint(dataclasses.replace(with_tensors(case, sounds), config=omni), tmp_path)
-    assert plan_model(files).keys.architecture == "nemotron_h"
-    assert not has_projector(files)
+def test_nemotron_omni_without_weights_of_ears_only_sees(tmp_path: Path) -> None:
+    case = CASES["Nemotron-Nano-tiny-Omni"]
+    kept = {name: shape for name, shape in case.tensors.items() if not name.startswith("sound_")}
+    plan = plan_projector(checkpoint(dataclasses.replace(case, tensors=kept), tmp_path))
+    assert "projector_type" in plan.keys
+    assert "has_audio_encoder" not in plan.keys
+
+
+@pytest.mark.parametrize("changes", [{"subsampling_factor": 4}, {"conv_kernel_size": 4}, {"num_hidden_layers": 10**9}])
+def test_ears_that_llama_cpp_would_fall_over_are_refused(changes: dict[str, int], tmp_path: Path) -> None:
+    case = CASES["Nemotron-Nano-tiny-Omni"]
+    sound = case.config["sound_config"] | changes
+    with pytest.raises(CreateFailed, match=rf"{next(iter(changes))} is \d+|a model of \d+ layers"):
+        plan_projector(checkpoint(dataclasses.replace(case, config=case.config | {"sound_config": sound}), tmp_path))
+
+
+@pytest.mark.parametrize("name", ["conv.pointwise_conv1.weight", "conv.depthwise_conv.weight"])
+def test_convolutions_of_no_proper_shape_are_refused(name: str, tmp_path: Path) -> None:
+    case = with_tensors(CASES["Nemotron-Nano-tiny-Omni"], {f"sound_encoder.encoder.layers.0.{name}": (64, 16, 2)})
+    with pytest.raises(CreateFailed, match="does not have the shape"):
+        plan_projector(checkpoint(case, tmp_path))
 
 
 @pytest.mark.parametrize(("patches", "side"), [(400, 10**9), (0, 8), (399, 8)])
@@ -124,7 +138,25 @@ def test_llama_cpp_loads_the_model_and_what_it_sees_with(name: str, tmp_path: Pa
     files = checkpoint(CASES[name], tmp_path)
     text, projector = (written(plan(files), tmp_path / plan.__name__) for plan in (plan_model, plan_projector))
     loaded = subprocess.run([sys.executable, "-c", LOADS, text, projector], capture_output=True, text=True, timeout=60)
-    assert loaded.stdout.split() == ["model", "projector"], loaded.stderr[-2000:]
+    assert loaded.stdout.split()[:2] == ["model", "projector"], loaded.stderr[-2000:]
+
+
+@pytest.mark.model
+def test_llama_cpp_loads_what_nemotron_omni_sees_and_hears_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    monkeypatch.setattr(nemotron_vl, "RADIO", sizes)  # the real one has 630 million weights
+    case = CASES["Nemotron-Nano-tiny-Omni"]
+    at = "vision_model.radio_model.model.patch_generator."
+    small = {f"{at}cls_token.token": (2, 32), f"{at}pos_embed": (1, 64, 32), f"{at}embedder.weight": (32, 48),
+             "mlp1.0.weight": (128,), "mlp1.1.weight": (48, 128),
+             "language_model.backbone.embeddings.weight": (272, 64),
+             "language_model.lm_head.weight": (272, 64)}  # fmt: skip
+    files = checkpoint(with_tensors(case, small), tmp_path)
+    text, projector = (written(plan(files), tmp_path / plan.__name__) for plan in (plan_model, plan_projector))
+    loaded = subprocess.run([sys.executable, "-c", LOADS, text, projector], capture_output=True, text=True, timeout=60)
+    assert loaded.stdout.split() == ["model", "projector", "sees", "hears"], loaded.stderr[-2000:]
 
 
 LOADS = """
@@ -137,7 +169,9 @@ model = llama_cpp.llama_model_load_from_file(text, llama_cpp.llama_model_default
 print("model" if model else "no model", flush=True)
 settings = mtmd_cpp.mtmd_context_params_default()
 settings.use_gpu = settings.warmup = False
-print("projector" if mtmd_cpp.mtmd_init_from_file(projector, model, settings) else "no projector")
+towers = mtmd_cpp.mtmd_init_from_file(projector, model, settings)
+print("projector" if towers else "no projector")
+print("sees" if mtmd_cpp.mtmd_support_vision(towers) else "", "hears" if mtmd_cpp.mtmd_support_audio(towers) else "")
 """
 """In a process of its own: what llama.cpp does not understand, it may end with."""
 
