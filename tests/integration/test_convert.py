@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tests.conftest import StartServer
-from tests.models.create.convert.cases import ADAPTER, CASES
+from tests.models.create.convert.adapter_cases import ADAPTER
+from tests.models.create.convert.all_cases import CASES
 from tests.models.create.convert.checkpoints import write_case
 from tools.server_process import ROOT, ServerProcess, clean_environment
 

@@ -26,7 +26,8 @@ def main() -> None:
     sys.path.insert(0, str(source / "gguf-py"))
     sys.path.insert(0, str(source))
 
-    from tests.models.create.convert.all_cases import ADAPTER, CASES
+    from tests.models.create.convert.adapter_cases import ADAPTER
+    from tests.models.create.convert.all_cases import CASES
 
     for name in sys.argv[2:] or (*CASES, ADAPTER.name):
         with tempfile.TemporaryDirectory() as scratch:
@@ -61,7 +62,8 @@ def record(name: str, scratch: Path) -> None:
 
 
 def record_adapter(source: Path, scratch: Path) -> None:
-    from tests.models.create.convert.all_cases import ADAPTER, CASES
+    from tests.models.create.convert.adapter_cases import ADAPTER
+    from tests.models.create.convert.all_cases import CASES
     from tests.models.create.convert.checkpoints import write_case
     from tests.models.create.convert.describe import describe
 

@@ -17,7 +17,8 @@ from models.library import Library
 from registry.digest import Digest
 from registry.manifest import MediaType
 from registry.store import Store
-from tests.models.create.convert.all_cases import ADAPTER, CASES
+from tests.models.create.convert.adapter_cases import ADAPTER
+from tests.models.create.convert.all_cases import CASES
 from tests.models.create.convert.checkpoints import write_case
 from tests.models.create.convert.describe import describe
 

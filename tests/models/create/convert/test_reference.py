@@ -12,7 +12,8 @@ import pytest
 from models.create.convert.checkpoint import Checkpoint
 from models.create.convert.output import OutputFile, write_plan
 from models.create.convert.plan import Plan, has_projector, plan_adapter, plan_model, plan_projector
-from tests.models.create.convert.all_cases import ADAPTER, CASES
+from tests.models.create.convert.adapter_cases import ADAPTER
+from tests.models.create.convert.all_cases import CASES
 from tests.models.create.convert.checkpoints import Case, write_case
 from tests.models.create.convert.describe import describe
 
