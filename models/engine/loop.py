@@ -209,9 +209,11 @@ class Engine:
         apart = not self._context.shares_cells
         if apart:
             plan = sorted(plan, key=lambda part: part.slot.seq_id)
-        current = self._context.adapters
+        turns = {self._context.adapters: 0}
+        for part in plan:
+            turns.setdefault(part.slot.adapters, len(turns))
         groups: dict[tuple[AdapterSet, int], Plan] = {}
-        for part in sorted(plan, key=lambda part: (part.slot.adapters != current, part.n > 1)):
+        for part in sorted(plan, key=lambda part: (turns[part.slot.adapters], part.n > 1)):
             groups.setdefault((part.slot.adapters, part.n if apart else 0), []).append(part)
         return groups.values()
 

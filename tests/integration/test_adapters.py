@@ -15,7 +15,6 @@ import psutil
 import pytest
 
 from models.engine.ports import Floats
-from models.engine.side import Side
 from models.errors import LoadError
 from models.llama.binding import start_backends
 from models.llama.context import Context, ContextParams
@@ -26,7 +25,7 @@ from models.runner.messages import Adapter, AdapterSet, Reason
 from models.runner.process import RunnerProcess
 from tests.conformance import make_models
 from tests.integration import tiny_architectures
-from tests.integration.test_engine_state import CLOSE, N_CTX, N_SLOTS, CheckedContext, Driver, converse_at_random
+from tests.integration.test_engine_state import CLOSE, N_CTX, CheckedContext, Driver, converse_at_random
 from tests.integration.test_engine_worker import GREEDY, say, with_runner
 from tests.integration.tiny_architectures import write_adapter
 from tools.server_process import ServerProcess
@@ -92,24 +91,32 @@ def model(files: Files) -> Iterator[Model]:
 # ---- in one context ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_no_logits_come_from_a_state_of_other_adapters(model: Model, files: Files, seed: int) -> None:
-    context = CheckedContext(model, ContextParams(n_ctx=N_CTX, n_batch=64, n_seq_max=N_SLOTS + 2, n_threads=1))
-    driver = Driver(model, context, prompt_cache_bytes=10**8)
-    converse_at_random(driver, random.Random(seed), n_prompt=500, n_requests=25, adapters=files.sets)
-    assert context.n_checked > 100
+@pytest.fixture(params=[True, False], ids=["shared cells", "own cells"])
+def context(model: Model, request: pytest.FixtureRequest) -> Iterator[CheckedContext]:
+    params = ContextParams(n_ctx=N_CTX * 4, n_batch=64, n_seq_max=8, n_threads=1, shares_cells=request.param)
+    context = CheckedContext(model, params)
+    yield context
     context.close()
 
 
-def test_requests_that_arrive_together_keep_to_their_adapters(model: Model, files: Files) -> None:
-    context = CheckedContext(model, ContextParams(n_ctx=N_CTX * 4, n_batch=64, n_seq_max=8, n_threads=1))
-    driver = Driver(model, context, prompt_cache_bytes=10**7, n_slots=8)
-    for number, name in enumerate("abcd"):
+@pytest.mark.parametrize("seed", range(2))
+def test_no_logits_come_from_a_state_of_other_adapters(
+    model: Model, files: Files, context: CheckedContext, seed: int
+) -> None:
+    driver = Driver(model, context, prompt_cache_bytes=10**8, n_slots=5, n_ctx=384)
+    converse_at_random(driver, random.Random(seed), n_prompt=300, n_requests=25, adapters=files.sets)
+    assert context.n_checked > 100
+
+
+def test_requests_that_arrive_together_keep_to_their_adapters(
+    model: Model, files: Files, context: CheckedContext
+) -> None:
+    driver = Driver(model, context, prompt_cache_bytes=10**7, n_slots=8, n_ctx=384)
+    for number, name in enumerate("ab"):
         for which, adapters in enumerate(files.sets):
             driver.submit(10 * number + which, STORY + name, 12, adapters)
     driver.run()
-    assert context.n_checked > 40
-    context.close()
+    assert context.n_checked > 20
 
 
 def test_each_set_makes_a_difference(model: Model, files: Files) -> None:
@@ -130,16 +137,14 @@ def logits(model: Model, adapters: AdapterSet) -> Floats:
     return row
 
 
-def test_the_test_would_notice(model: Model, files: Files) -> None:
+def test_the_test_would_notice(model: Model, files: Files, context: CheckedContext) -> None:
     """Adapters that change between two tokens of a sequence, and the check fails."""
-    context = CheckedContext(model, ContextParams(n_ctx=N_CTX, n_batch=64, n_seq_max=N_SLOTS, n_threads=1))
     driver = Driver(model, context)
     driver.submit(1, STORY, 10, (Adapter(files.one),))
     driver.step(6)
     driver.engine._slots.running[0].adapters = (Adapter(files.two),)
     with pytest.raises(AssertionError, match="not what it should be"):
         driver.step(2)
-    context.close()
 
 
 def test_adapters_are_read_once_and_given_up_when_nobody_needs_them(model: Model, files: Files) -> None:
@@ -165,31 +170,6 @@ def test_twice_the_same_is_twice_as_much(model: Model, files: Files) -> None:
     one = Adapter(files.one)
     once, twice, double = (logits(model, s) for s in ((one,), (one, one), (Adapter(files.one, 2.0),)))
     assert np.abs(twice - double).max() < CLOSE < np.abs(twice - once).max()
-
-
-def test_a_prompt_computed_apart_comes_back_to_its_adapters(attention: Files) -> None:
-    """Its state is computed in one context and goes on in another; each row of logits is compared."""
-    native_log.install()
-    start_backends()
-    one, two = (Adapter(attention.one),), (Adapter(attention.two),)
-    opened: list[Context] = []
-    with Model(str(attention.model), n_gpu_layers=0) as model:
-
-        def open_context(n_cells: int) -> Context:
-            opened.append(Context(model, ContextParams(n_ctx=n_cells, n_batch=64, n_seq_max=1, n_threads=1)))
-            return opened[-1]
-
-        context = CheckedContext(model, ContextParams(n_ctx=N_CTX * 3, n_batch=64, n_seq_max=3, n_threads=1))
-        driver = Driver(model, context, side=Side(open_context, N_CTX))
-        driver.submit(1, "o" * 600, 100, one)
-        driver.step(30)
-        driver.submit(2, STORY * 2, 20, two)
-        driver.submit(3, STORY * 2 + "with another end", 20, two)
-        context.expect_restored(STORY * 2)
-        driver.run()
-        assert opened[0].adapters == two and driver.ends[3].n_cached == len(STORY * 2)
-        for open_one in (*opened, context):
-            open_one.close()
 
 
 # ---- in one runner -------------------------------------------------------------------------------------------------

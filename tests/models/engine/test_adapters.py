@@ -51,14 +51,17 @@ def test_everybody_gets_a_token_in_each_step() -> None:
     assert [len(case.text(i)) for i in range(4)] == [n + 5 for n in n_said]
 
 
-def test_adapters_change_once_less_than_there_are_sets() -> None:
-    case = EngineCase(hashes)
-    for i in range(4):
-        case.submit(i, "x:", n_predict=50, adapters=ONE if i % 2 else TWO)
+@pytest.mark.parametrize("shares_cells", [True, False])
+def test_adapters_change_once_less_than_there_are_sets(shares_cells: bool) -> None:
+    case = EngineCase(hashes, n_slots=9, context=FakeContext(hashes, shares_cells=shares_cells, n_seq_max=9))
+    for i in range(6):
+        case.submit(i, "x:", n_predict=50, adapters=SETS[i % 3])
     case.step(5)
+    for i in range(6, 9):  # whose prompts are computed beside the others' tokens
+        case.submit(i, str(i) * 60, n_predict=50, adapters=SETS[i % 3])
     n_switches = case.fake.n_switches
     case.step(10)
-    assert case.fake.n_switches == n_switches + 10
+    assert case.fake.n_switches == n_switches + 2 * 10
 
 
 def test_prefixes_are_reused_within_a_set_only() -> None:
