@@ -53,6 +53,7 @@ class Engine:
         saved = SavedStates(prompt_cache_bytes, token_s=lambda: self._pace.token_s, clock_ns=clock_ns)
         self._slots = Slots(context, n_slots, rules.n_ctx_seq, saved)
         self._events: list[Event] = []
+        self._n_steps = 0
         self.when_computed: Callable[[], None] = _nothing
         """Called when a batch is computed, before anything is sampled from it."""
 
@@ -82,7 +83,8 @@ class Engine:
                 return
 
     def step(self) -> list[Event]:
-        """Compute one batch; returns what clients should hear."""
+        """Give everyone who decodes a token, and compute some of the prompts; returns what clients should hear."""
+        self._n_steps += 1
         self._admit_waiting()
         self._make_room()
         self._compute_media()
@@ -110,8 +112,8 @@ class Engine:
                 self._events.append(sequence.finish(Reason.STOP))
                 continue
             admission = self._slots.admit(sequence, now_ns)
-            if admission is Admission.WAITS:
-                sequence.join(now_ns)
+            if admission is not Admission.NO_ROOM and sequence.joined_step is None:
+                sequence.joined_step = self._n_steps
             if admission is not Admission.ADMITTED:
                 still_waiting.append(sequence)
             if admission is Admission.NO_ROOM:
@@ -268,6 +270,8 @@ class Engine:
         except ModelError as error:
             self._fail(slot, error)
             return
+        if sequence.first_step is None:
+            sequence.first_step = self._n_steps
         if chunk is not None:
             self._events.append(chunk)
         if reason is None:

@@ -59,7 +59,10 @@ class Sequence:
         self._vocabulary = vocabulary
         self._detokenizer = Detokenizer(task.stops)
         self._n_untold = 0
-        self._joined_ns: int | None = None
+        self.joined_step: int | None = None
+        """The engine's step before which there was a slot for it."""
+        self.first_step: int | None = None
+        """The one that gave it its first token."""
         self._start_ns = now_ns
         self._first_ns: int | None = None
         self._last_ns = now_ns
@@ -68,22 +71,19 @@ class Sequence:
     def request_id(self) -> int:
         return self.task.request_id
 
-    def join(self, now_ns: int) -> None:
-        """There is a slot for it, perhaps after a while, if another one computes something for both."""
-        if self._joined_ns is None:
-            self._joined_ns = now_ns
-
     def begin(self, n_cached: int, now_ns: int) -> None:
         """A slot is found; so much of the prompt need not be computed."""
-        self.join(now_ns)
         self.n_cached = n_cached
         self._start_ns = self._last_ns = now_ns
 
     def came_later(self, other: Sequence) -> bool:
-        """Whether the other one had said something when this one came, or both have, by now."""
-        if other._first_ns is None:
+        """Whether the other one had said something when this one came, or both have, by now.
+
+        What comes during a step is seen after it.
+        """
+        if other.first_step is None:
             return False
-        return self._first_ns is not None or self._joined_ns is None or self._joined_ns > other._first_ns
+        return self.first_step is not None or self.joined_step is None or self.joined_step > other.first_step + 1
 
     def step(self, logits: Floats, *, is_full: bool, now_ns: int, n_room: int = 1) -> Step:
         """Sample a token, and take those after it that are forced, as far as the context has room for `n_room`.

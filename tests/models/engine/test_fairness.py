@@ -56,3 +56,20 @@ def test_one_that_needs_many_cells_is_not_overtaken_forever() -> None:
     case.step()
     case.submit(2, "z" * 390, n_predict=5)
     assert steps_until_said(case, 2, submit_each="y" * 20) <= 60
+
+
+def largest_step_after_a_reply_has_begun(n_between: int) -> int:
+    """Tokens of a step, on a machine on which 400 fit one alone and 150 beside others."""
+    case = EngineCase(counts, n_ctx=4000, context=FakeContext(counts, n_batch=512))
+    case.engine._pace.measure_prompts([(512, 0)], 0.6, beside_decoding=False)
+    case.submit(1, "a", n_predict=100)
+    case.step(1 + n_between)
+    n_before = len(case.fake.steps)
+    case.submit(2, "x" * 1500, n_predict=1)
+    case.step()
+    return max(sum(step.values()) for step in case.fake.steps[n_before:])
+
+
+def test_prompts_that_came_while_the_first_one_was_computed_need_not_be_considerate() -> None:
+    assert largest_step_after_a_reply_has_begun(0) > 300
+    assert largest_step_after_a_reply_has_begun(1) < 200
