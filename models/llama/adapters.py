@@ -67,7 +67,7 @@ class Adapters:
     def apply(self, user: User, context: Any, adapters: AdapterSet) -> None:
         """Let a context, which is `user`'s, compute with these from now on, and no others. Raises: LoadError.
 
-        It plans its decodes anew then, which takes about a millisecond for each dozen layers.
+        It plans its next decode anew then: with 30 layers that takes 4 ms.
         """
         self.load(adapter.path for adapter in adapters)
         scales: dict[str, float] = {}

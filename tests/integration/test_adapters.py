@@ -99,12 +99,9 @@ def context(model: Model, request: pytest.FixtureRequest) -> Iterator[CheckedCon
     context.close()
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_no_logits_come_from_a_state_of_other_adapters(
-    model: Model, files: Files, context: CheckedContext, seed: int
-) -> None:
+def test_no_logits_come_from_a_state_of_other_adapters(model: Model, files: Files, context: CheckedContext) -> None:
     driver = Driver(model, context, prompt_cache_bytes=10**8, n_slots=5, n_ctx=384)
-    converse_at_random(driver, random.Random(seed), n_prompt=300, n_requests=25, adapters=files.sets)
+    converse_at_random(driver, random.Random(1), n_prompt=300, n_requests=25, adapters=files.sets)
     assert context.n_checked > 100
 
 
