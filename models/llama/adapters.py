@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
@@ -11,6 +12,8 @@ from models.errors import LoadError, OutOfMemory
 from models.llama.binding import encode_path, lib
 from models.llama.logs import load_failure, native_log
 from models.runner.messages import AdapterSet, HeldAdapters
+
+_READ_BYTES = 1 << 20
 
 
 class User(Protocol):
@@ -21,7 +24,9 @@ class User(Protocol):
     def use_adapters(self, adapters: AdapterSet) -> None: ...
 
 
-class _Adapter(NamedTuple):
+class LoadedAdapter(NamedTuple):
+    """The native adapter, and what it takes."""
+
     handle: Any
     host_bytes: int
     device_bytes: int
@@ -30,13 +35,13 @@ class _Adapter(NamedTuple):
 class Adapters:
     """The adapters in memory, by path. They belong to the model, and go with it.
 
-    One thread calls it, the one that owns the contexts: llama.cpp looks through the adapters when it plans a decode.
+    The thread that owns the contexts calls it: llama.cpp looks through the adapters when it plans a decode.
     """
 
     def __init__(self, model: object) -> None:
         """`model`: the native one."""
         self._model = model
-        self._loaded: dict[str, _Adapter] = {}
+        self._loaded: dict[str, LoadedAdapter] = {}
         self._users: WeakSet[User] = WeakSet()
         self.wanted: Callable[[], Collection[AdapterSet]] = tuple
         """The sets that requests have not done with: theirs stay."""
@@ -46,6 +51,14 @@ class Adapters:
         loaded = self._loaded.values()
         n_device = sum(adapter.device_bytes for adapter in loaded)
         return HeldAdapters(tuple(self._loaded), sum(adapter.host_bytes for adapter in loaded) + n_device, n_device)
+
+    def read_ahead(self, paths: Iterable[str]) -> None:
+        """Have the system read the files, so that `load` takes no longer than a copy. Any thread may call this."""
+        for path in paths:
+            if path not in self._loaded:
+                with suppress(OSError), open(path, "rb") as file:  # `load` says what is wrong with it
+                    while file.read(_READ_BYTES):
+                        pass
 
     def load(self, paths: Iterable[str]) -> None:
         """Have these in memory; where there is too little of it, idle ones make room. Raises: LoadError."""
@@ -79,13 +92,13 @@ class Adapters:
             raise LoadError("unable to apply adapters")
         self._users.add(user)
 
-    def _read(self, path: str) -> _Adapter:
+    def _read(self, path: str) -> LoadedAdapter:
         native_log.forget()
         host, device = native_log.buffers.host_bytes, native_log.buffers.device_bytes
         handle = lib.llama_adapter_lora_init(self._model, encode_path(path))
         if not handle:
             raise load_failure("unable to load adapter")
-        return _Adapter(handle, native_log.buffers.host_bytes - host, native_log.buffers.device_bytes - device)
+        return LoadedAdapter(handle, native_log.buffers.host_bytes - host, native_log.buffers.device_bytes - device)
 
     def _free(self, needed: Collection[str]) -> bool:
         """Give up all but these and those that requests want. False: there were none."""

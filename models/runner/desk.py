@@ -15,7 +15,7 @@ from models.engine.loop import Engine
 from models.engine.ports import Vocabulary
 from models.engine.prepare import Preparer
 from models.engine.sequence import Task
-from models.errors import ModelError, Unsupported
+from models.errors import LoadError, ModelError, Unsupported
 from models.runner.messages import (
     AdapterSet,
     AdaptersHeld,
@@ -68,6 +68,7 @@ class Adapters(Protocol):
 
     @property
     def held(self) -> HeldAdapters: ...
+    def read_ahead(self, paths: Sequence[str]) -> None: ...
     def load(self, paths: Sequence[str]) -> None: ...
     def free_idle(self) -> None: ...
 
@@ -194,8 +195,10 @@ class Desk:
                 return len(request.text) <= _QUICK_CHARS
             case Detokenize():
                 return len(request.tokens) <= _QUICK_CHARS
-            case LoadAdapters() | FreeAdapters():
-                return True  # or not, but only this thread may
+            case LoadAdapters():
+                return False
+            case FreeAdapters():
+                return True
             case _:
                 return self._service.is_quick(request)
 
@@ -209,12 +212,11 @@ class Desk:
                 case Detokenize(request_id=request_id, tokens=ids):
                     piece = self._vocabulary.detokenize(ids).decode("utf-8", "replace")
                     return lambda: self._answers.append(Text(request_id, piece))
-                case LoadAdapters(request_id=request_id, paths=paths):
-                    self._adapters.load(paths)
-                    return lambda: self._answers.append(AdaptersHeld(request_id, self._adapters.held))
-                case FreeAdapters(request_id=request_id):
-                    self._adapters.free_idle()
-                    return lambda: self._answers.append(AdaptersHeld(request_id, self._adapters.held))
+                case LoadAdapters(paths=paths):
+                    self._adapters.read_ahead(paths)
+                    return lambda: self._answers.append(self._load_adapters(request))
+                case FreeAdapters():
+                    return lambda: self._answers.append(self._free_adapters(request))
                 case _:
                     task = self._service.prepare(request)
                     return lambda: self._service.submit(task)
@@ -224,6 +226,17 @@ class Desk:
             log.exception("a request could not be prepared")
             failed = Failed(request.request_id, FailureKind.INTERNAL, UNPREPARED)
         return lambda: self._answers.append(failed)
+
+    def _load_adapters(self, request: LoadAdapters) -> FromRunner:
+        try:
+            self._adapters.load(request.paths)
+        except LoadError as error:
+            return to_failed(request.request_id, error)
+        return AdaptersHeld(request.request_id, self._adapters.held)
+
+    def _free_adapters(self, request: FreeAdapters) -> FromRunner:
+        self._adapters.free_idle()
+        return AdaptersHeld(request.request_id, self._adapters.held)
 
     def _prepare_elsewhere(self, request: Request) -> None:
         self._preparing.add(request.request_id)

@@ -42,7 +42,11 @@ class Shelf:
     def __init__(self) -> None:
         self.held = HeldAdapters()
 
+    def read_ahead(self, paths: Sequence[str]) -> None:
+        self.read = paths
+
     def load(self, paths: Sequence[str]) -> None:
+        assert self.read == paths
         if "bad" in paths:
             raise LoadError("unable to load adapter")
         self.held = HeldAdapters((*self.held.paths, *paths), 10)
@@ -139,11 +143,15 @@ def test_a_cancellation_reaches_the_engine(desk: Desk) -> None:
     assert isinstance(answer, Finished) and answer.reason is Reason.CANCELLED
 
 
-def test_adapters_are_loaded_and_given_up(desk: Desk) -> None:
-    desk.handle(LoadAdapters(1, ("one", "used")))
-    desk.handle(LoadAdapters(2, ("bad",)))
+def test_adapters_are_read_elsewhere_loaded_and_given_up(desk: Desk, inbox: queue.SimpleQueue[Any]) -> None:
+    heard: list[FromRunner] = []
+    for request in (LoadAdapters(1, ("one", "used")), LoadAdapters(2, ("bad",))):
+        desk.handle(request)
+        assert answers(desk) == []
+        desk.handle(inbox.get(timeout=10))
+        heard += answers(desk)
     desk.handle(FreeAdapters(3))
-    assert answers(desk) == [
+    assert heard + answers(desk) == [
         AdaptersHeld(1, HeldAdapters(("one", "used"), 10)),
         Failed(2, FailureKind.LOAD, "unable to load adapter"),
         AdaptersHeld(3, HeldAdapters(("used",), 5)),

@@ -1,0 +1,49 @@
+"""Adapters that do not fit beside each other; see tests/integration/test_adapters.py for those that do."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.errors import OutOfMemory
+from models.llama.adapters import Adapters, LoadedAdapter
+from models.runner.messages import Adapter, HeldAdapters
+
+
+class Small(Adapters):
+    """There is memory for two."""
+
+    def _read(self, path: str) -> LoadedAdapter:
+        if len(self.held.paths) == 2:
+            raise OutOfMemory("no memory")
+        return LoadedAdapter(None, 10, 3)
+
+
+def test_what_they_take_is_counted() -> None:
+    adapters = Small(None)
+    adapters.load(["a", "b", "a"])
+    assert adapters.held == HeldAdapters(("a", "b"), 26, 6)
+
+
+def test_idle_ones_make_room() -> None:
+    adapters = Small(None)
+    adapters.load(["a", "b"])
+    adapters.wanted = lambda: [(Adapter("b"),)]
+    adapters.load(["c"])
+    assert adapters.held.paths == ("b", "c")
+
+
+def test_those_that_are_wanted_do_not() -> None:
+    adapters = Small(None)
+    adapters.load(["a", "b"])
+    adapters.wanted = lambda: [(Adapter("a"), Adapter("b"))]
+    with pytest.raises(OutOfMemory):
+        adapters.load(["c"])
+    assert adapters.held.paths == ("a", "b")
+
+
+def test_nor_does_one_for_another_of_its_own_set() -> None:
+    adapters = Small(None)
+    with pytest.raises(OutOfMemory):
+        adapters.load(["a", "b", "c"])
+    adapters.free_idle()
+    assert adapters.held == HeldAdapters()
