@@ -7,9 +7,12 @@ not so long that a cancellation or a new request is noticed late.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 BESIDE_DECODING_S = 0.2
 ALONE_S = 0.5
+_STRETCH_S = 0.03
+"""So much longer may a step take for a whole tile instead of a part of one."""
 _LEAST = 16
 """Tokens of which each step does as many in any case, and below which a measured speed says little."""
 _TILE = 64
@@ -43,8 +46,10 @@ class Pace:
             return min(_FIRST, n_batch)
         budget_s = BESIDE_DECODING_S - self._decode_s if beside_decoding else ALONE_S
         tiles = range(n_batch - n_batch % _TILE, 0, -_TILE)
-        fitting = (n for n in (*tiles, *_FEWER) if n * self._prompt.at(_attended(n, n_before)) <= budget_s)
-        return min(next(fitting, _LEAST), n_batch)
+        for n in chain(tiles, _FEWER):
+            if self._takes_s(n, n_before) <= budget_s + (_STRETCH_S if n == _TILE else 0.0):
+                return min(n, n_batch)
+        return min(_LEAST, n_batch)
 
     def measure_decode(self, elapsed_s: float) -> None:
         """Learn from a step in which everyone had one token."""
@@ -57,6 +62,9 @@ class Pace:
         if n >= _LEAST:
             own_s = max(elapsed_s - self._decode_s, elapsed_s / 2) if beside_decoding else elapsed_s
             self._prompt.learn(sum(n * _attended(n, n_before) for n, n_before in spans) / n, own_s / n)
+
+    def _takes_s(self, n: int, n_before: int) -> float:
+        return n * self._prompt.at(_attended(n, n_before))
 
 
 def _attended(n: int, n_before: int) -> float:
