@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
-from models.create.convert.architectures.llama import interleaved
+from models.create.convert.architectures.base import Architecture, block_of
+from models.create.convert.architectures.table import architecture_named
+from models.create.convert.base_config import config_of_base
 from models.create.convert.checkpoint import Checkpoint
 from models.create.convert.config import Config
+from models.create.convert.experts import collect_experts
 from models.create.convert.keys import Keys
-from models.create.convert.naming import TensorNames
+from models.create.convert.low_rank import LowRank
 from models.create.convert.tensors import Tensor
 from models.errors import CreateFailed
 from models.gguf.values import GGUF
 
 PREFIX: Final = "base_model.model."
 CONFIG_FILE: Final = "adapter_config.json"
-PERMUTED: Final = frozenset({"llama"})
-"""Architectures whose queries and keys llama.cpp has in another order than the checkpoint."""
+EMBEDDINGS: Final = "token_embd.weight"
+OUTPUT: Final = "lm_head.weight"
+BASE_WEIGHTS: Final = ".base_layer.weight"
+"""What the model itself has, and some adapters repeat."""
 
-KNOWN: Final = PERMUTED | {"gemma", "gemma2", "gemma3", "qwen2", "qwen3", "phi3", "command-r", "olmo2"}
-"""# Compat: registry-store-cli 6.6: llama and gemma2; the others are ours."""
-
-_SIDES: Final = {".lora_A.weight": ".lora_a", ".lora_B.weight": ".lora_b"}
+SIDES: Final = {
+    ".lora_A.weight": "a",
+    ".lora_B.weight": "b",
+    ".lora_embedding_A": "a",
+    ".lora_embedding_B": "b",
+}
+"""Endings of names, and which of the two matrices they mean."""
 
 
 class Adapter:
-    """Raises, from any method: CreateFailed. Source: upstream's convert_lora_to_gguf.py."""
+    """For a model of any architecture that is converted here. Raises, from any method: CreateFailed.
+
+    What upstream's convert_lora_to_gguf.py does, but by what the GGUF file of the model tells.
+    # Compat: registry-store-cli 6.6: llama and gemma2; the others are ours.
+    """
 
     def __init__(self, files: Checkpoint, base: GGUF) -> None:
         self.files = files
         self.base = base
-        self.architecture = base.architecture
-        if self.architecture not in KNOWN:
+        kind = architecture_named(base.architecture)
+        if kind is None:
             raise CreateFailed("unsupported architecture")
+        self.model: Architecture = kind(files, config_of_base(base))
 
     def add_parameters(self, keys: Keys) -> None:
         if not self.files.has(CONFIG_FILE):
             raise CreateFailed(f"open {CONFIG_FILE}: no such file or directory")
         config = Config(self.files.json(CONFIG_FILE) or {})
+        if config.object("alpha_pattern").members:
+            raise CreateFailed(f"{CONFIG_FILE}: one lora_alpha is supported, and no alpha_pattern")
+        alpha = config.number("lora_alpha")
+        if config.flag("use_rslora"):  # by the root of the rank, where llama.cpp divides by the rank
+            alpha *= math.sqrt(config.size("r"))
         keys.text("adapter.type", "lora")
-        keys.float32("adapter.lora.alpha", config.number("lora_alpha"))
+        keys.float32("adapter.lora.alpha", alpha)
 
     def full_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         """The tensors that are changed, by the two matrices of each."""
@@ -48,36 +67,70 @@ class Adapter:
         for name, tensor in found.items():
             if name.endswith(".lora_b"):
                 yield name, (*tensor.shape[:-1], found[name.removesuffix("b") + "a"].shape[-1])
+            elif not name.endswith(".lora_a"):
+                yield name, tensor.shape
 
     def converted(self) -> Iterator[tuple[str, Tensor]]:
-        """The matrices, `a` before `b`."""
-        names = TensorNames(self.architecture, self.base.uint32("block_count") or 0, {})
-        stored = self.files.stored_tensors()
-        stems = dict.fromkeys(_split(name)[0] for name in stored)
-        for stem in stems:
-            target = names.named(stem.removeprefix(PREFIX) + ".weight").name
-            for source, ending in _SIDES.items():
-                if stem + source not in stored:
-                    raise CreateFailed(f"{stem} has only one of its two matrices")
-                tensor = Tensor.stored(stored[stem + source])
-                yield f"{target}{ending}", self._changed(stem, ending, tensor)
+        """The matrices, `a` before `b`; and norms, which some adapters have whole."""
+        names = self.model.tensor_names()
+        for source, tensor in self.changes():
+            if "embed_tokens" in source:
+                yield from _embeddings(tensor)
+                continue
+            for new, changed in self.model.transformed(source, tensor, block_of(source)):
+                target = names.named(new).name
+                if isinstance(changed, LowRank):
+                    yield f"{target}.lora_a", changed.a
+                    yield f"{target}.lora_b", changed.b
+                elif changed.n_dims == 1:
+                    yield target, changed
+                else:
+                    raise CreateFailed(f"{source} cannot be changed by two small matrices")
 
-    def _changed(self, stem: str, ending: str, tensor: Tensor) -> Tensor:
-        if stem.endswith("embed_tokens") and ending == ".lora_a":
-            return tensor.transposed()
-        if self.architecture in PERMUTED and ending == ".lora_b":
-            n_head = max(self.base.integers("attention.head_count"), default=0)
-            n_kv = max(self.base.integers("attention.head_count_kv"), default=n_head)
-            if stem.endswith("q_proj"):
-                return interleaved(tensor, n_head)
-            if stem.endswith("k_proj"):
-                return interleaved(tensor, n_kv)
-        return tensor
+    def changes(self) -> Iterator[tuple[str, Tensor]]:
+        """What each tensor of the model is changed by, by the names that `Architecture.transformed` takes."""
+        whole: dict[str, Tensor] = {}
+        sides: dict[str, dict[str, Tensor]] = {"a": {}, "b": {}}
+        for name, stored in self.files.stored_tensors().items():
+            stem, side = _split(name)
+            found = sides[side] if side else whole
+            if stem is not None and (new := self._renamed(stem)) is not None:
+                if new in found:
+                    raise CreateFailed(f"duplicate tensor name '{new}' was found for this model")
+                found[new] = Tensor.stored(stored)
+        if lone := sorted(sides["a"].keys() ^ sides["b"].keys()):
+            raise CreateFailed(f"{lone[0]} has only one of its two matrices")
+        yield from whole.items()
+        first, second = (collect_experts(sides[side], self.model.n_experts) for side in "ab")
+        for name, a in first.items():
+            yield name, LowRank.product(a, second[name])
+
+    def _renamed(self, stem: str) -> str | None:
+        """The name of a tensor of the model; None for one that its file does not have."""
+        if stem.startswith("model.layers.") and ".mixer." in stem:  # PEFT's name for what is a backbone elsewhere
+            stem = stem.replace("model.", "backbone.", 1)
+        new = self.model.renamed(stem)
+        if new is None and stem.endswith(OUTPUT):
+            raise CreateFailed("lm_head is present in adapter, but is ignored in base model")
+        return new
 
 
-def _split(name: str) -> tuple[str, str]:
-    """The tensor that a matrix is for, and which of the two it is."""
-    for source in _SIDES:
-        if name.endswith(source):
-            return name.removesuffix(source), source
+def _embeddings(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """`a` has a row for each token: llama.cpp looks them up (llama-graph.cpp, build_inp_embd)."""
+    if not isinstance(tensor, LowRank):
+        raise CreateFailed(f"{EMBEDDINGS} cannot be replaced by an adapter")
+    yield f"{EMBEDDINGS}.lora_a", tensor.a.transposed()
+    yield f"{EMBEDDINGS}.lora_b", tensor.b
+
+
+def _split(name: str) -> tuple[str | None, str]:
+    """The tensor that a matrix is for, and which of the two it is: neither for a norm. Nothing for what is left out."""
+    short = name.replace(PREFIX, "")
+    for ending, side in SIDES.items():
+        if short.endswith(ending):
+            return short.removesuffix(ending) + ".weight", side
+    if short.endswith(BASE_WEIGHTS):
+        return None, ""
+    if "_layernorm" in short or ".norm" in short:
+        return short, ""
     raise CreateFailed(f"Unexpected name '{name}': Not a lora_A or lora_B tensor")

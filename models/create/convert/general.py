@@ -44,7 +44,9 @@ def add_general(keys: Keys, files: Checkpoint, shapes: Shapes, kind: str = "mode
     for name in NAMED:
         if value := getattr(found, name):
             keys.text(f"general.{name}", value)
-    keys.text("general.size_label", found.size_label or size_label(abs(total), shared, experts, n_experts))
+    label = found.size_label or (size_label(total, shared, experts, n_experts) if total > 0 else "")
+    if label:
+        keys.text("general.size_label", label)
 
 
 def _add_sampling(keys: Keys, generation: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ def plan_adapter(files: Checkpoint, base: Path) -> Plan:
     adapter = Adapter(files, read_gguf(base))
     tensors = [PlannedTensor(name, F32, tensor) for name, tensor in adapter.converted()]
     _check_names(tensors)
-    keys = Keys(adapter.architecture)
+    keys = Keys(adapter.base.architecture)
     add_general(keys, files, adapter.full_shapes(), "adapter")
     adapter.add_parameters(keys)
     keys.uint32("general.quantization_version", QUANTIZATION_VERSION)

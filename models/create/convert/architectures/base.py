@@ -97,9 +97,10 @@ class Architecture:
 
     is_encoder: ClassVar[bool] = False
 
-    def __init__(self, files: Checkpoint) -> None:
+    def __init__(self, files: Checkpoint, config: Config | None = None) -> None:
+        """`config`: what `configured` would make of the files' configuration, where these have none."""
         self.files = files
-        self.config = self.configured(files.config)
+        self.config = self.configured(files.config) if config is None else config
         self.rope = self._rope()
 
     # ---- what an architecture may change

@@ -62,7 +62,7 @@ class Llama(Architecture):
         return new and new.replace("text_model.", "")
 
     def transformed(self, name: str, tensor: Tensor, block: int | None) -> Iterator[Named]:
-        if self.files.config.architecture == "LlamaModel":
+        if self.config.architecture == "LlamaModel":
             name = f"model.{name}"
         if self.permutes and name.endswith(("q_proj.weight", "q_proj.bias")):
             tensor = interleaved(tensor, self.config.size(*N_HEAD))

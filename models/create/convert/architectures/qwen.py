@@ -25,7 +25,7 @@ class Qwen2(Architecture):
             self.add_byte_pairs(keys)
 
     def transformed(self, name: str, tensor: Tensor, block: int | None) -> Iterator[Named]:
-        bare = self.files.config.architecture in ("Qwen2Model", "Qwen3Model")
+        bare = self.config.architecture in ("Qwen2Model", "Qwen3Model")
         yield f"model.{name}" if bare else name, tensor
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from models.create.convert.architectures.base import Architecture
-from models.create.convert.architectures.bert import Bert, nomic_bert
+from models.create.convert.architectures.bert import Bert, NomicBert, NomicBertMoe, nomic_bert
 from models.create.convert.architectures.deepseek import DeepSeek2, Glm4MoeLite
 from models.create.convert.architectures.deepseek_ocr import DeepSeekOcr, DeepSeekOcrVision
 from models.create.convert.architectures.gemma import EmbeddingGemma, Gemma, Gemma2, Gemma3, Gemma3n, Gemma4
@@ -18,7 +18,7 @@ from models.create.convert.architectures.lfm2 import Lfm2, Lfm2Moe, Lfm2Vision
 from models.create.convert.architectures.llama import Llama
 from models.create.convert.architectures.llama4 import Llama4
 from models.create.convert.architectures.mistral3 import Mistral3
-from models.create.convert.architectures.nemotron import nemotron_h
+from models.create.convert.architectures.nemotron import NemotronH, NemotronHMoe, nemotron_h
 from models.create.convert.architectures.nemotron_omni import nemotron_towers
 from models.create.convert.architectures.phi import Phi3
 from models.create.convert.architectures.projectors import (
@@ -128,6 +128,19 @@ def find_projector(files: Checkpoint) -> Architecture | None:
         return None
     projector = kind(files)
     return projector if projector.is_present else None
+
+
+CLASSES: Final[Mapping[str, type[Architecture]]] = {
+    kind.name: kind
+    for kind in (*ARCHITECTURES.values(), NemotronH, NemotronHMoe, NomicBert, NomicBertMoe)
+    if isinstance(kind, type) and issubclass(kind, Architecture)
+}
+"""By `general.architecture`; of several the last, which knows what the others do."""
+
+
+def architecture_named(name: str) -> type[Architecture] | None:
+    """The class whose files say that they are of this architecture."""
+    return CLASSES.get(name)
 
 
 def architecture_of(files: Checkpoint) -> Architecture:

@@ -12,7 +12,7 @@ own doing.
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
 import tempfile
 from pathlib import Path
@@ -26,15 +26,15 @@ def main() -> None:
     sys.path.insert(0, str(source / "gguf-py"))
     sys.path.insert(0, str(source))
 
-    from tests.models.create.convert.adapter_cases import ADAPTER
+    from tests.models.create.convert.adapter_cases import ADAPTERS
     from tests.models.create.convert.all_cases import CASES
 
-    for name in sys.argv[2:] or (*CASES, ADAPTER.name):
+    for name in sys.argv[2:] or (*CASES, *ADAPTERS):
         with tempfile.TemporaryDirectory() as scratch:
             if name in CASES:
                 record(name, Path(scratch))
             else:
-                record_adapter(source, Path(scratch))
+                record_adapter(name, source, Path(scratch))
 
 
 def record(name: str, scratch: Path) -> None:
@@ -61,18 +61,24 @@ def record(name: str, scratch: Path) -> None:
             write_golden(title, describe(out))
 
 
-def record_adapter(source: Path, scratch: Path) -> None:
-    from tests.models.create.convert.adapter_cases import ADAPTER
+def record_adapter(name: str, source: Path, scratch: Path) -> None:
+    from tests.models.create.convert.adapter_cases import ADAPTERS
     from tests.models.create.convert.all_cases import CASES
     from tests.models.create.convert.checkpoints import write_case
     from tests.models.create.convert.describe import describe
 
-    write_case(CASES["tiny-llama-2k"], scratch / "base")
-    write_case(ADAPTER, scratch / ADAPTER.name)
+    adapter, base = ADAPTERS[name]
+    write_case(CASES[base], scratch / "base")
+    write_case(adapter, scratch / name)
     out = scratch / "adapter.gguf"
-    command = [sys.executable, str(source / "convert_lora_to_gguf.py"), "--base", str(scratch / "base"), "--outfile"]
-    subprocess.run([*command, str(out), str(scratch / ADAPTER.name)], check=True)
-    write_golden(ADAPTER.name, describe(out))
+    arguments = ["--base", str(scratch / "base"), "--outfile", str(out), str(scratch / name)]
+    program = sys.argv
+    try:
+        sys.argv = ["convert_lora_to_gguf.py", *arguments]
+        runpy.run_path(str(source / sys.argv[0]), run_name="__main__")
+    finally:
+        sys.argv = program
+    write_golden(name, describe(out))
 
 
 def write_golden(title: str, description: dict[str, Any]) -> None:
