@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 
 from models.create.convert.config import Config
-from models.create.convert.numbers import F32, Array, to_floats
+from models.create.convert.keys import Keys
+from models.create.convert.numbers import F8_E4M3, F32, FROM_F8, Array, to_floats
 from models.create.convert.tensors import Tensor
 from models.errors import CreateFailed
 
@@ -18,6 +20,17 @@ UNUSED: Final = (".activation_scale", "_activation_scale")
 def has_eight_bits(config: Config) -> bool:
     """Whether the weights are of eight bits, each block with its scale."""
     return config.object("quantization_config").find_text("quant_method") == "fp8"
+
+
+def add_source(keys: Keys, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Which tensors of the file had eight bits, if any; nothing for those that had not.
+
+    # Compat: registry-store-cli 6.6.
+    """
+    names = sorted(name for name, tensor in tensors if tensor.kind == FROM_F8)
+    if names:
+        keys.text("source_quantization", "hf_fp8")
+        keys.array("source_fp8_tensors", names)
 
 
 def dequantized(tensors: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
@@ -56,4 +69,4 @@ def _scaled(weight: Tensor, scale: Tensor, block: list[int]) -> Tensor:
         result: Array = to_floats(weight.load(), weight.kind).astype(np.float32) * scales
         return result
 
-    return Tensor(F32, weight.shape, (load,))
+    return Tensor(FROM_F8 if weight.kind == F8_E4M3 else F32, weight.shape, (load,))

@@ -50,6 +50,9 @@ F8_E4M3: Final = _kind("F8_E4M3", "u1", is_plain=False)
 F8_E5M2: Final = _kind("F8_E5M2", "u1", is_plain=False)
 I32: Final = _kind("I32", "<i4", 26)
 U8: Final = _kind("U8", "u1")
+FROM_F8: Final = _kind("F32 from F8_E4M3", "<f4")
+"""Numbers of eight bits that their scales have been applied to."""
+
 MXFP4: Final = _kind("MXFP4", "u1", 39, is_plain=False)
 """Blocks of 32 numbers in 17 bytes, as bytes: the last dimension of such a tensor counts bytes."""
 
@@ -75,7 +78,7 @@ def to_floats(array: Array, kind: Kind) -> Array:
     if kind in (F8_E4M3, F8_E5M2):
         values: Array = _eight_bit_table(kind.name)[array]
         return values
-    return array.astype(np.float32)
+    return array.astype(np.float32, copy=False)
 
 
 def encoded(array: Array, kind: Kind, target: Kind) -> Iterator[Array]:

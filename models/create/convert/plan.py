@@ -11,6 +11,7 @@ from models.create.convert.adapter import Adapter
 from models.create.convert.architectures.base import Architecture
 from models.create.convert.architectures.table import architecture_of, find_projector
 from models.create.convert.checkpoint import Checkpoint
+from models.create.convert.eight_bits import add_source
 from models.create.convert.general import add_general
 from models.create.convert.keys import Keys
 from models.create.convert.numbers import BF16, F16, F32, MXFP4, Kind
@@ -56,6 +57,7 @@ def plan_model(files: Checkpoint) -> Plan:
     keys = Keys(architecture.name)
     add_general(keys, files, ((t.name, t.shape) for t in tensors))
     architecture.add_parameters(keys)
+    add_source(keys, ((t.name, t.tensor) for t in tensors))
     has_four_bits = any(tensor.kind == MXFP4 for tensor in tensors)
     keys.uint32("general.file_type", MXFP4_FILE if has_four_bits else FILE_TYPES[main])
     keys.uint32("general.quantization_version", QUANTIZATION_VERSION)

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
+from gguf import GGUFReader
 
 from models.create.convert import conversion
 from models.create.convert.conversion import converted_adapter, converted_layers
@@ -56,6 +57,17 @@ def test_a_model_becomes_one_layer(store: Store, tmp_path: Path) -> None:
     assert Digest.of(path.read_bytes()) == layer.content
     assert describe(path) == json.loads((GOLDEN / "tiny-llama-2k.json").read_text())
     assert leftovers(store) == []
+
+
+def test_a_model_says_which_of_its_tensors_had_eight_bits(store: Store, tmp_path: Path) -> None:
+    _, (layer,) = run(converted_layers(store, Library(store), uploaded(store, "Qwen3-tiny-FP8", tmp_path), "m"))
+    parts = ("attn_k", "attn_output", "attn_q", "attn_v", "ffn_down", "ffn_gate", "ffn_up")
+    assert layer.quantize == "Q8_0"
+    fields = GGUFReader(store.blobs.path(layer.content)).fields
+    assert fields["qwen3.source_quantization"].contents() == "hf_fp8"
+    assert fields["qwen3.source_fp8_tensors"].contents() == [
+        f"blk.{block}.{part}.weight" for block in (0, 1) for part in parts
+    ]
 
 
 def test_an_adapter_becomes_one_layer(store: Store, tmp_path: Path) -> None:

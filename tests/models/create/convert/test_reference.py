@@ -20,10 +20,16 @@ from tests.models.create.convert.describe import describe
 GOLDEN = Path(__file__).parent / "golden"
 
 
+KEYS_BEYOND = {"Qwen3-tiny-FP8": ("qwen3.source_quantization", "qwen3.source_fp8_tensors")}
+"""Keys that Ollama has and upstream has not."""
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_a_converted_model_equals_upstreams(case: Case, tmp_path: Path) -> None:
     expected = json.loads((GOLDEN / f"{case.name}.json").read_text())
     made = converted(case, tmp_path)
+    for key in KEYS_BEYOND.get(case.name, ()):
+        del made["keys"][key]
     assert made["keys"] == expected["keys"]
     assert made["tensors"] == expected["tensors"]
 
