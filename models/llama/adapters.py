@@ -5,10 +5,15 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
-from models.errors import LoadError, OutOfMemory
+from models.errors import InvalidGGUF, LoadError, OutOfMemory
+from models.gguf.reader import read_gguf
+from models.gguf.values import GGUF
+from models.llama.adapter_files import flaw_of
 from models.llama.binding import encode_path, lib
 from models.llama.logs import load_failure, native_log
 from models.runner.messages import AdapterSet, HeldAdapters
@@ -38,9 +43,10 @@ class Adapters:
     The thread that owns the contexts calls it: llama.cpp looks through the adapters when it plans a decode.
     """
 
-    def __init__(self, model: object) -> None:
+    def __init__(self, model: object, model_path: str) -> None:
         """`model`: the native one."""
         self._model = model
+        self._model_path = model_path
         self._loaded: dict[str, LoadedAdapter] = {}
         self._users: WeakSet[User] = WeakSet()
         self.wanted: Callable[[], Collection[AdapterSet]] = tuple
@@ -98,7 +104,20 @@ class Adapters:
         handle = lib.llama_adapter_lora_init(self._model, encode_path(path))
         if not handle:
             raise load_failure("unable to load adapter")
+        if flaw := self._flaw_of(path):
+            lib.llama_adapter_lora_free(handle)
+            raise LoadError(f"unable to load adapter: {flaw}")
         return LoadedAdapter(handle, native_log.buffers.host_bytes - host, native_log.buffers.device_bytes - device)
+
+    def _flaw_of(self, path: str) -> str | None:
+        try:
+            return flaw_of(read_gguf(Path(path)), self._model_head)
+        except (OSError, InvalidGGUF) as error:
+            return str(error)
+
+    @cached_property
+    def _model_head(self) -> GGUF:
+        return read_gguf(Path(self._model_path))
 
     def _free(self, needed: Collection[str]) -> bool:
         """Give up all but these and those that requests want. False: there were none."""

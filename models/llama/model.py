@@ -43,7 +43,7 @@ class Model:
         if not self._handle:
             raise load_failure("unable to load model")
         self.vocab = Vocab(lib.llama_model_get_vocab(self._handle))
-        self.adapters = Adapters(self._handle)
+        self.adapters = Adapters(self._handle, path)
 
     @property
     def handle(self) -> object:

@@ -213,6 +213,35 @@ def test_a_bad_adapter_fails_those_who_name_it(attention: Files) -> None:
     with_runner(attention.model, work, n_parallel=2)
 
 
+ONES = np.ones((70, 70), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "a", "b", "flaw"),
+    [
+        ("attn_q", ONES[:2, :64].astype(np.int32), ONES[:64, :2], "is I32"),
+        ("attn_q", ONES[:2, :64], ONES[:64, :2].astype(np.float64), "is F64"),
+        ("attn_q", np.stack([ONES[:2, :64]] * 3), np.stack([ONES[:64, :2]] * 3), "incorrect shape"),
+        ("token_embd", np.ones((260, 2), np.float32), ONES[:64, :2], "also what the model predicts with"),
+    ],
+)
+def test_none_ends_the_process(
+    attention: Files, tmp_path: Path, name: str, a: np.ndarray, b: np.ndarray, flaw: str
+) -> None:
+    """llama.cpp loads these, and aborts, or worse, when it computes with them."""
+
+    async def work(runner: RunnerProcess) -> None:
+        with pytest.raises(LoadError, match=f"unable to load adapter: .*{flaw}"):
+            await say(runner, STORY, adapters=(Adapter(deadly),))
+        _, end = await say(runner, STORY, n_predict=3, adapters=(Adapter(attention.one),))
+        assert end.n_generated == 3
+
+    key = name if name == "token_embd" else f"blk.0.{name}"
+    tensors = {f"{key}.weight.lora_a": a, f"{key}.weight.lora_b": b}
+    deadly = str(tiny_architectures.write_lora("llama", tmp_path / "deadly.gguf", tensors))
+    with_runner(attention.model, work)
+
+
 def test_what_a_runner_holds_is_told(attention: Files) -> None:
     async def work(runner: RunnerProcess) -> None:
         before = runner.adapters

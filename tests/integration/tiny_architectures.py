@@ -50,16 +50,23 @@ def write(name: str, path: Path, *, pre_tokenizer: str = "gpt-2") -> Path:
 def write_adapter(model: Path, path: Path, *, seed: int, gain: float = 0.6) -> Path:
     """A LoRA adapter with random numbers for every matrix in the layers of a model."""
     reader = gguf.GGUFReader(model)
-    architecture = reader.fields["general.architecture"].contents()
+    tensors: Tensors = {}
+    for number, tensor in enumerate(reader.tensors):
+        if tensor.name.startswith("blk.") and len(tensor.shape) == 2 and min(tensor.shape) > CONV:
+            columns, rows = (int(n) for n in tensor.shape)
+            tensors[f"{tensor.name}.lora_a"] = _matrix(seed + 2 * number, LORA_RANK, columns, gain)
+            tensors[f"{tensor.name}.lora_b"] = _matrix(seed + 2 * number + 1, rows, LORA_RANK, gain)
+    return write_lora(reader.fields["general.architecture"].contents(), path, tensors)
+
+
+def write_lora(architecture: str, path: Path, tensors: Tensors) -> Path:
+    """A LoRA adapter with these tensors."""
     w = gguf.GGUFWriter(path, architecture)
     w.add_type("adapter")
     w.add_string("adapter.type", "lora")
     w.add_float32("adapter.lora.alpha", float(LORA_RANK))
-    for number, tensor in enumerate(reader.tensors):
-        if tensor.name.startswith("blk.") and len(tensor.shape) == 2 and min(tensor.shape) > CONV:
-            columns, rows = (int(n) for n in tensor.shape)
-            w.add_tensor(f"{tensor.name}.lora_a", _matrix(seed + 2 * number, LORA_RANK, columns, gain))
-            w.add_tensor(f"{tensor.name}.lora_b", _matrix(seed + 2 * number + 1, rows, LORA_RANK, gain))
+    for key, value in tensors.items():
+        w.add_tensor(key, value)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()

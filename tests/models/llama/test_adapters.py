@@ -19,13 +19,13 @@ class Small(Adapters):
 
 
 def test_what_they_take_is_counted() -> None:
-    adapters = Small(None)
+    adapters = Small(None, "")
     adapters.load(["a", "b", "a"])
     assert adapters.held == HeldAdapters(("a", "b"), 26, 6)
 
 
 def test_idle_ones_make_room() -> None:
-    adapters = Small(None)
+    adapters = Small(None, "")
     adapters.load(["a", "b"])
     adapters.wanted = lambda: [(Adapter("b"),)]
     adapters.load(["c"])
@@ -33,7 +33,7 @@ def test_idle_ones_make_room() -> None:
 
 
 def test_those_that_are_wanted_do_not() -> None:
-    adapters = Small(None)
+    adapters = Small(None, "")
     adapters.load(["a", "b"])
     adapters.wanted = lambda: [(Adapter("a"), Adapter("b"))]
     with pytest.raises(OutOfMemory):
@@ -42,7 +42,7 @@ def test_those_that_are_wanted_do_not() -> None:
 
 
 def test_nor_does_one_for_another_of_its_own_set() -> None:
-    adapters = Small(None)
+    adapters = Small(None, "")
     with pytest.raises(OutOfMemory):
         adapters.load(["a", "b", "c"])
     adapters.free_idle()
