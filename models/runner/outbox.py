@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from models.runner.messages import Chunk, FromRunner
 
-QUICK_STEP_NS = 20_000_000
+QUICK_STEP_NS = 40_000_000
 
 
 class Outbox:
@@ -17,7 +17,7 @@ class Outbox:
     batch works while the batch is computed, and holds up all of its threads; one that hears of it right after works
     beside the sampling. On a GPU, where computing only begins before this is called, nothing is late at all.
     What a client waits for is never held: the first chunk of a reply, its end, errors, or anything while steps are
-    slow. Measured with a 135M Q8_0 model on two cores: one stream 3 % faster.
+    slow. Measured on two cores: one stream is 3 % faster with a 135M Q8_0 model, 2 % with a 1B Q4_K_M model.
     """
 
     def __init__(self, post: Callable[[Sequence[FromRunner]], None], clock_ns: Callable[[], int] = time.monotonic_ns):
