@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.runner.messages import Sampling
-from models.sampling.broad import Scratch
 from models.sampling.sampler import Sampler
+from models.sampling.whole import Scratch
 
 N_VOCAB = 128_256
 N_ROWS = 32

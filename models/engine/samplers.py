@@ -13,7 +13,7 @@ from models.errors import RefusedByEngine
 from models.runner.messages import Constraint, Generate, Sampling
 from models.sampling import dry, pipeline
 from models.sampling.after_thought import AfterThought, Constraining
-from models.sampling.broad import Scratch
+from models.sampling.whole import Scratch
 from models.sampling.dry import Dry
 from models.sampling.grammar import Grammars
 from models.sampling.pieces import Pieces

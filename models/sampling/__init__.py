@@ -1,7 +1,8 @@
 """How the next token is picked from its logits.
 
 sampler.py    one sequence's sampler: its options, random numbers, recent tokens
-broad.py      choosing where too many tokens pass to be listed
+broad.py      choosing without listing the tokens that can be picked     whole.py    the weights of all tokens
+typical.py    locally typical tokens
 shortlist.py  the few tokens that can be picked, found without sorting the vocabulary
 chain.py      the filters in llama.cpp's order, on a short list
 pipeline.py   filters in any order, the rarer ones among them        mirostat.py    choosing by surprise

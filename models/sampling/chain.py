@@ -23,6 +23,8 @@ LEAST_TEMPERATURE = 1e-6
 _BLOCK = 512
 _ONES = np.ones(_BLOCK, dtype=np.float32)
 _BISECTIONS = 20
+_SAMPLE, _MARGIN = 2048, 0.08
+_NARROW = 0.01
 
 
 class Candidates(NamedTuple):
@@ -134,21 +136,59 @@ def block_sums(weights: Floats) -> Floats:
 
 
 def take_mass(keys: Floats, weights: Floats, wanted: np.float32) -> Ids:
-    """The indices, in their order, of the smallest keys that together weigh at least `wanted`, found by bisection."""
-    low, high = float(keys.min()) - 1.0, float(keys.max())
-    chosen = np.empty_like(weights)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if np.dot(weights, np.less_equal(keys, middle, out=chosen)) < wanted:
-            low = middle
-        else:
-            high = middle
-    sure = keys <= low
-    edge = np.flatnonzero((keys > low) & (keys <= high))
-    edge = edge[np.argsort(keys[edge], kind="stable")]
-    missing = wanted - np.dot(weights, sure.astype(np.float32))
-    sure[edge[: int(np.searchsorted(np.cumsum(weights[edge]), missing)) + 1]] = True
-    return np.flatnonzero(sure)
+    """The indices, in their order, of the smallest keys that together weigh at least `wanted`."""
+    found = find_smallest(keys, weights, wanted)
+    taken = keys <= found.low
+    taken[found.ids] = True
+    return np.flatnonzero(taken)
+
+
+class Smallest(NamedTuple):
+    """The smallest keys of a certain mass: all up to `low`, and those of `ids`, smallest first; the mass."""
+
+    low: float
+    ids: Ids
+    mass: float
+
+
+def find_smallest(keys: Floats, weights: Floats, wanted: np.float32) -> Smallest:
+    """The smallest keys that together weigh at least `wanted`; at least one of them is in `ids`.
+
+    Guessed from a sample, and checked: sorting some hundreds or thousands of keys is enough.
+    """
+    low, high, mass = _bracket(keys, weights, float(wanted))
+    ids = np.flatnonzero((keys > low) & (keys <= high))
+    ids = ids[keys[ids].argsort(kind="stable")]
+    running = weights[ids].cumsum(dtype=np.float64)
+    n = min(int(running.searchsorted(float(wanted) - mass)), len(ids) - 1) + 1
+    return Smallest(low, ids[:n], mass + float(running[n - 1]))
+
+
+def _bracket(keys: Floats, weights: Floats, wanted: float) -> tuple[float, float, float]:
+    """Two keys between which the smallest keys reach a mass, and what those up to the lower one weigh."""
+    marks = np.empty_like(weights)
+
+    def up_to(key: float) -> float:
+        return float(np.less_equal(keys, np.float32(key), out=marks).dot(weights))
+
+    sample = slice(None, None, max(1, len(keys) // _SAMPLE))
+    order = keys[sample].argsort()
+    sampled, running = keys[sample][order], weights[sample][order].cumsum(dtype=np.float64) * (sample.step or 1)
+    low, high = float(keys.min()) - 1.0, float(keys[weights > 0].max())
+    below, above = 0.0, float(weights.sum())
+    for share in (1 - _MARGIN, 1 + _MARGIN):
+        middle = float(sampled[min(int(running.searchsorted(wanted * share)), len(sampled) - 1)])
+        if low < middle < high:
+            mass = up_to(middle)
+            low, high, below, above = (middle, high, mass, above) if mass < wanted else (low, middle, below, mass)
+    for i in range(_BISECTIONS):
+        if above - below < _NARROW * wanted:
+            break
+        part = min(max((wanted - below) / (above - below), 0.05), 0.95) if i % 3 else 0.5
+        middle = low + (high - low) * part
+        mass = up_to(middle)
+        low, high, below, above = (middle, high, mass, above) if mass < wanted else (low, middle, below, mass)
+    return low, high, below
 
 
 def softmax(logits: Floats, best: np.float32) -> Floats:

@@ -11,10 +11,10 @@ import numpy as np
 
 from models.runner.messages import Sampling
 from models.sampling import chain
-from models.sampling.broad import Scratch, Whole
 from models.sampling.chain import Floats, Ids
 from models.sampling.rng import draw
 from models.sampling.shortlist import Shortlist
+from models.sampling.whole import Scratch, Whole
 
 _M = 100
 """The most likely tokens, from which version 1 estimates how likelihood falls off."""

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from models.runner.messages import Sampling
 from models.sampling import chain, pipeline
 from models.sampling.after_thought import Constraining
-from models.sampling.broad import Broad, Scratch
-from models.sampling.chain import Candidates, Floats
+from models.sampling.broad import Broad
+from models.sampling.chain import Floats
 from models.sampling.dry import Dry
 from models.sampling.mirostat import Mirostat
 from models.sampling.penalties import Penalties
@@ -20,6 +20,7 @@ from models.sampling.pipeline import Pipeline
 from models.sampling.rng import draw, random_source
 from models.sampling.shortlist import Shortlist, greedy
 from models.sampling.thoughts import ThoughtLimit
+from models.sampling.whole import Scratch
 
 
 class Biases(NamedTuple):
@@ -57,7 +58,7 @@ class Sampler:
         self._options = options
         self._shortlist = Shortlist(scratch)
         self._random = random_source(options.seed)
-        self._broad = Broad(scratch, self._random)
+        self._broad = Broad(scratch, self._shortlist, self._random)
         is_plain = options.mirostat not in (1, 2)
         self._penalties = _penalties(options, prompt) if is_plain else None
         self._dry = dry if is_plain else None
@@ -140,30 +141,24 @@ class Sampler:
 
     def _choose_as_usual(self, logits: Floats) -> int:
         options = self._options
-        if options.temperature <= 0 and options.typical_p >= 1:
+        temperature = options.temperature
+        if temperature <= 0 and options.typical_p >= 1:
             return greedy(logits)
-        candidates: Candidates
-        if options.top_k > 0:
-            candidates = self._shortlist.top_k(logits, options.top_k)
-            candidates = chain.top_p(chain.typical(candidates, options.typical_p), options.top_p)
-            candidates = chain.min_p(candidates, options.min_p)
-        elif options.typical_p < 1:
-            if options.top_p >= 1 and len(logits) > chain.MANY:
-                token = self._broad.typical(logits, options.typical_p, options.min_p, options.temperature)
-                if token is not None:
-                    return token
-            candidates = chain.top_p(self._shortlist.typical(logits, options.typical_p), options.top_p)
-            candidates = chain.min_p(candidates, options.min_p)
-        elif options.top_p < 1:
-            if self._shortlist.expects_many():
-                token = self._broad.top_p(logits, options.top_p, options.min_p, options.temperature)
-                if token is not None:
-                    return token
-            candidates = chain.min_p(self._shortlist.top_p(logits, options.top_p), options.min_p)
-        elif options.min_p > 0:
-            candidates = self._shortlist.min_p(logits, options.min_p)
-        else:
-            return self._broad.any(logits, options.temperature)
+        if options.top_k > 0 or temperature <= 0 or len(logits) <= chain.MANY:
+            return self._choose_listed(logits)
+        if options.typical_p < 1:
+            return self._broad.typical(logits, options.typical_p, options.top_p, options.min_p, temperature)
+        if options.min_p > 0:
+            return self._broad.min_p(logits, options.min_p, options.top_p, temperature)
+        if options.top_p < 1:
+            return self._broad.top_p(logits, options.top_p, temperature)
+        return self._broad.any(logits, temperature)
+
+    def _choose_listed(self, logits: Floats) -> int:
+        options = self._options
+        candidates = self._shortlist.top_k(logits, options.top_k)
+        candidates = chain.top_p(chain.typical(candidates, options.typical_p), options.top_p)
+        candidates = chain.min_p(candidates, options.min_p)
         return chain.choose(candidates, options.temperature, draw(self._random))
 
 

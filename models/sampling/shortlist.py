@@ -10,12 +10,10 @@ import numpy as np
 
 from models.errors import UnusableOutput
 from models.sampling import chain
-from models.sampling.broad import HIGHEST, LOWEST, UNUSABLE, Scratch, Whole, best_of
 from models.sampling.chain import MANY, Candidates, Floats, Ids
+from models.sampling.whole import HIGHEST, LOWEST, UNUSABLE, Scratch, Whole, best_of
 
 _FIRST_GUESS = 64
-_BROAD_FOR = 64
-"""So many steps long nuclei are expected to be as broad as one that was."""
 _FEW = 8
 """If one column in so many or more has such tokens, looking at all of the vocabulary is quicker."""
 
@@ -26,15 +24,12 @@ class Shortlist:
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
         self._n_nucleus = _FIRST_GUESS
-        self._n_broad = 0
-
-    def expects_many(self) -> bool:
-        """Whether the nucleus is probably too broad to be listed: a recent one was."""
-        self._n_broad = max(0, self._n_broad - 1)
-        return self._n_broad > 0
 
     def top_k(self, logits: Floats, k: int) -> Candidates:
-        """The k most likely tokens, fewer where fewer are possible. Raises: UnusableOutput."""
+        """The k most likely tokens, fewer where fewer are possible; all for k ≤ 0. Raises: UnusableOutput."""
+        if k <= 0:
+            best_of(logits)
+            return Candidates(np.arange(len(logits)), logits, False)
         return chain.top_k(_candidates(logits, self.most_likely(logits, k)), k)
 
     def top_p(self, logits: Floats, p: float) -> Candidates:
@@ -53,7 +48,7 @@ class Shortlist:
                 self._n_nucleus = min(max(2 * n_kept, _FIRST_GUESS), MANY)
                 return Candidates(ids[:n_kept], found[:n_kept], True)
             n *= 4
-        self._n_nucleus, self._n_broad = MANY, _BROAD_FOR
+        self._n_nucleus = MANY
         return _candidates(logits, chain.take_mass(-logits, weights, wanted))
 
     def min_p(self, logits: Floats, p: float) -> Candidates:
@@ -72,12 +67,12 @@ class Shortlist:
         k = min(k, n)
         if n < 4 * n_columns or 2 * k > n_columns:
             best_of(logits)
-            return np.flatnonzero(logits >= max(np.partition(logits, n - k)[n - k], LOWEST))
+            return np.flatnonzero(logits >= max(float(np.partition(logits, n - k)[n - k]), LOWEST))
         bests = self._bests(logits)
         best_of(bests)
-        return self._above(logits, bests, max(np.partition(bests, n_columns - k)[n_columns - k], LOWEST))
+        return self._above(logits, bests, max(float(np.partition(bests, n_columns - k)[n_columns - k]), LOWEST))
 
-    def above(self, logits: Floats, threshold: np.float32) -> Candidates:
+    def above(self, logits: Floats, threshold: float | np.float32) -> Candidates:
         """The tokens from this logit on, by id."""
         return _candidates(logits, self._above(logits, self._bests(logits), threshold))
 
@@ -93,7 +88,7 @@ class Shortlist:
             np.maximum(bests[: len(rest)], rest, out=bests[: len(rest)])
         return bests
 
-    def _above(self, logits: Floats, bests: Floats, threshold: np.float32) -> Ids:
+    def _above(self, logits: Floats, bests: Floats, threshold: float | np.float32) -> Ids:
         """The tokens from this logit on, in order of their ids, looked for in the columns that have some."""
         n_columns = len(bests)
         columns = (bests >= threshold).nonzero()[0]

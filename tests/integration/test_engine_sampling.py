@@ -14,7 +14,7 @@ import pytest
 from models.llama.binding import lib
 from models.option_types import SAMPLERS
 from models.runner.messages import Sampling
-from models.sampling.broad import Scratch
+from models.sampling.whole import Scratch
 from models.sampling.chain import Floats
 from models.sampling.sampler import Biases, Sampler
 

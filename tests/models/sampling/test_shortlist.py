@@ -8,9 +8,9 @@ import pytest
 
 from models.errors import UnusableOutput
 from models.sampling import chain
-from models.sampling.broad import Scratch
 from models.sampling.chain import Candidates, Floats
 from models.sampling.shortlist import Shortlist, greedy
+from models.sampling.whole import Scratch
 
 N = 5000
 
