@@ -106,8 +106,8 @@ def _grouped(counts: npt.NDArray[np.intp], chances: Doubles, n_draws: int) -> tu
     order = np.argsort(-chances, kind="stable")
     expected = chances[order] * n_draws
     groups = ((expected.cumsum() - expected) // max(_LEAST_EXPECTED, n_draws / _N_GROUPS)).astype(np.intp)
-    wanted: Doubles = np.bincount(groups, expected)
-    seen: Doubles = np.bincount(groups, counts[order].astype(np.float64))
+    wanted = np.bincount(groups, expected).astype(np.float64)
+    seen = np.bincount(groups, counts[order]).astype(np.float64)
     small = wanted < _LEAST_EXPECTED / 4
     seen, wanted = np.append(seen[~small], seen[small].sum()), np.append(wanted[~small], wanted[small].sum())
     return seen[wanted > 1], wanted[wanted > 1]

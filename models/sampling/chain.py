@@ -24,7 +24,7 @@ _BLOCK = 512
 _ONES = np.ones(_BLOCK, dtype=np.float32)
 _BISECTIONS = 20
 _SAMPLE, _MARGIN = 2048, 0.08
-_NARROW = 0.01
+_NARROW = 0.005
 
 
 class Candidates(NamedTuple):
@@ -158,10 +158,14 @@ def find_smallest(keys: Floats, weights: Floats, wanted: np.float32) -> Smallest
     """
     low, high, mass = _bracket(keys, weights, float(wanted))
     ids = np.flatnonzero((keys > low) & (keys <= high))
-    ids = ids[keys[ids].argsort(kind="stable")]
+    ids = ids[keys[ids].argsort()]
     running = weights[ids].cumsum(dtype=np.float64)
-    n = min(int(running.searchsorted(float(wanted) - mass)), len(ids) - 1) + 1
-    return Smallest(low, ids[:n], mass + float(running[n - 1]))
+    n = min(int(running.searchsorted(float(wanted) - mass)), len(ids) - 1)
+    first, end = keys[ids].searchsorted(keys[ids[n]], "left"), keys[ids].searchsorted(keys[ids[n]], "right")
+    ids[first:end].sort()  # equal ones by id
+    running = mass + weights[ids].cumsum(dtype=np.float64)
+    n = min(int(running.searchsorted(float(wanted))), len(ids) - 1)
+    return Smallest(low, ids[: n + 1], float(running[n]))
 
 
 def _bracket(keys: Floats, weights: Floats, wanted: float) -> tuple[float, float, float]:

@@ -41,6 +41,7 @@ class Typical:
         self._share = p * whole.total
         self._limit = math.nextafter(self._share, math.inf)  # exactly that share is allowed, too
         self._mean: float | None = None
+        self._most: float | None = None
         self._found_edge: Edge | None = None
 
     @property
@@ -78,13 +79,20 @@ class Typical:
         return self.whole.comes_within(token, weight, edge.weight * _ROUNDED_UP, top_p * edge.mass + left_out)
 
     def _is_heavy_enough(self, weight: float, min_p: float) -> bool:
-        """Whether none of them weighs more than 1 / min_p times as much.
-
-        Those above the mean are the ones next to it: if the lightest token that weighs more is none of them, no heavier
-        one is.
-        """
+        """Whether none of them weighs more than 1 / min_p times as much."""
+        heaviest = self._heaviest()
+        if heaviest is not None:
+            return weight >= min(min_p, 1.0) * heaviest
+        # Those above the mean are the ones next to it: if the lightest token that weighs more is none of them, no
+        # heavier one is.
         heavier = self.whole.next_heavier(weight / min(min_p, 1.0))
         return heavier is None or (float(self.whole.logits[heavier]) > self.mean and not self.holds(heavier))
+
+    def _heaviest(self) -> float | None:
+        """The weight of the most likely token, if that is so likely that it must be one of them."""
+        if self._most is None:
+            self._most = self.whole.heaviest(self.whole.total - self._limit)
+        return self._most or None
 
     def list(self) -> Candidates:
         """All of them."""

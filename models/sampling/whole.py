@@ -152,6 +152,12 @@ class Whole:
             mean = self.weights[possible].dot(self.logits[possible])
         return float(mean) / self.total
 
+    def heaviest(self, least: float) -> float:
+        """What the most likely token weighs; 0 if that is no more than `least`."""
+        rows = self._table[self._sums > least]
+        most = float(rows.max()) if len(rows) else 0.0
+        return most if most > least else 0.0
+
     def next_heavier(self, weight: float) -> int | None:
         """The lightest of the tokens that weigh more; None: there are none."""
         blocks = (self._sums > weight).nonzero()[0]
