@@ -38,7 +38,7 @@ INPUT_OUTPUT = (
     "uvicorn",
 )
 RUNNER = ("models.runner.worker", "models.runner.courier", "models.runner.desk", "models.runner.loading")
-CHILD_PROCESSES = (*RUNNER, "models.create.quantize", "models.create.convert.worker")
+CHILD_PROCESSES = (*RUNNER, "models.create.child", "models.create.quantize", "models.create.convert.worker")
 NATIVE = ("models.llama", "models.engine", "models.sampling")
 PURE = (
     "models.templates",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from models.create.layers import NewLayer
-from models.create.request import Progress
+from models.create.request import NO_DIGEST, Progress
 from models.create.split import Shard
 from models.errors import CreateFailed
 from models.gguf.names import TENSOR_TYPES
@@ -21,8 +21,6 @@ from registry.store import Store
 
 CHUNK_BYTES: Final = 1024 * 1024
 REPORT_BYTES: Final = 64 * 1024 * 1024
-NO_DIGEST: Final = "0" * 19
-"""Compat: what stands for the digest of work that has none yet (registry-store-cli 6.4)."""
 
 
 @dataclass(frozen=True, slots=True)

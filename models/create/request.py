@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from models.errors import CreateRefused
 from registry.names import ModelName
+
+NO_DIGEST: Final = "0" * 19
+"""Compat: what stands for the digest of work that has none yet (registry-store-cli 6.4)."""
 
 
 @dataclass(frozen=True, slots=True)

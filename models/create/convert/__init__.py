@@ -3,7 +3,7 @@
 The work runs in a child process, `python -m models.create.convert.worker`: it takes minutes, its input is foreign, and
 the server must neither wait nor fall. Read in this order:
 
-* `conversion.py` the parent's side: files in, a layer out. `messages.py` what the two say; `worker.py` the child.
+* `conversion.py` the parent's side: files in, a layer out; `worker.py` the child.
 * `plan.py` what the new file will have, decided before anything is written; `output.py` writes it and hashes.
 * `checkpoint.py` the files of a model; `config.py`, `safetensors.py` read them; `general.py`, `keys.py` the metadata.
 * `architectures/` what differs between models, `naming.py` what tensors are called, `vocabulary/` tokenizers.

@@ -136,7 +136,7 @@ def test_files_that_cannot_be_converted_say_why(
 def test_a_client_that_leaves_ends_the_work_and_nothing_stays(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversion, "WORKER", "tests.models.create.convert.workers")
+    monkeypatch.setattr(conversion, "CONVERTER", "tests.models.create.convert.workers")
     monkeypatch.setattr(conversion, "HEARTBEAT_S", 0.01)
     steps = converted_layers(store, Library(store), uploaded(store, "tiny-llama-2k", tmp_path), "m")
     pid = next(progress.completed for progress in steps if progress.completed)
@@ -148,8 +148,8 @@ def test_a_client_that_leaves_ends_the_work_and_nothing_stays(
 
 
 def test_a_child_that_dies_is_reported(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversion, "WORKER", "tests.models.create.convert.describe")  # it ends at once
-    with pytest.raises(CreateFailed, match=r"^the conversion ended before its time$"):
+    monkeypatch.setattr(conversion, "CONVERTER", "tests.models.create.convert.describe")  # it ends at once
+    with pytest.raises(CreateFailed, match=r"^the process ended before its time$"):
         run(converted_layers(store, Library(store), uploaded(store, "tiny-llama-2k", tmp_path), "m"))
     assert leftovers(store) == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from models.create.convert.messages import Written, encode_line
+from models.create.messages import Written, encode_line
 
 if __name__ == "__main__":
     sys.stdout.buffer.write(encode_line(Written(os.getpid(), 0)))
