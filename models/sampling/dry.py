@@ -6,7 +6,6 @@ Source: llama.cpp's sampler "dry". If the last n tokens also stand further back,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -19,7 +18,7 @@ MAX_BREAKER_BYTES = 40
 _MAX_TAIL = 20
 _LONGEST = 512
 """Repetitions that are longer count as so long; by then a penalty rules its token out."""
-_LOG_OF_HIGHEST = 88.7228391
+_LOG_OF_HIGHEST = np.float32(88.7228391)
 
 Breakers = Mapping[int, Sequence[tuple[int, ...]]]
 """Where a sequence breaker may begin: a token that contains the beginning of one, and the tokens of its rest."""
@@ -57,7 +56,8 @@ class Dry:
         last_n = options.dry_penalty_last_n
         self._last_n = min(last_n if last_n > 0 else n_ctx, max(n_ctx, 1))
         self._allowed = options.dry_allowed_length
-        self._multiplier, self._base = options.dry_multiplier, options.dry_base
+        # single precision, as llama.cpp has them
+        self._multiplier, self._base = np.float32(options.dry_multiplier), np.float32(options.dry_base)
         self._breakers = breakers
         self._tokens: Tokens = np.empty(2 * self._last_n, dtype=np.int32)
         self._n = 0
@@ -101,9 +101,9 @@ class Dry:
     def _penalty(self, length: int) -> np.float32:
         exponent = length - self._allowed
         if self._base > 1.000001:
-            exponent = min(exponent, int(_LOG_OF_HIGHEST / math.log(self._base)))
+            exponent = min(exponent, int(_LOG_OF_HIGHEST / np.log(self._base)))
         with np.errstate(over="ignore"):
-            return np.float32(self._multiplier * self._base**exponent)
+            return np.float32(float(self._multiplier) * float(self._base) ** exponent)
 
     def _since_breaker(self, window: Tokens) -> int:
         """How many tokens at the end come after the last sequence breaker."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -11,16 +12,27 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.llama.binding import lib
+from models.builtin.install import WEIGHTS
+from models.llama.binding import lib, start_backends
+from models.llama.logs import native_log
+from models.llama.model import Model
 from models.option_types import SAMPLERS
 from models.runner.messages import Sampling
-from models.sampling.whole import Scratch
 from models.sampling.chain import Floats
+from models.sampling.dry import Dry, find_breakers
 from models.sampling.sampler import Biases, Sampler
+from models.sampling.whole import Scratch
 
 pytestmark = pytest.mark.model
 
 PROMPT = [5, 9, 9, 12]
+
+
+@pytest.fixture(scope="module")
+def pico() -> Model:
+    native_log.install()
+    start_backends()
+    return Model(str(WEIGHTS), n_gpu_layers=0, main_gpu=None, use_mmap=True)
 
 
 class NativeChain:
@@ -201,6 +213,54 @@ def test_every_token_has_the_chance_that_llama_cpp_gives_it(options: Sampling) -
     kept = expected > 5
     chi_square = (((observed - expected) ** 2)[kept] / expected[kept]).sum()
     assert chi_square < kept.sum() + 5 * np.sqrt(2 * kept.sum()), "the chances differ"
+
+
+@pytest.mark.parametrize("breakers", [(), ("\n", ":"), ("\n", ".", " the", "and so")])
+@pytest.mark.parametrize("last_n", [7, 64, 4000])
+def test_dry_is_llama_cpps_to_the_last_bit(breakers: tuple[str, ...], last_n: int, pico: Model) -> None:
+    """Random histories with many repetitions, of few tokens, breakers among them."""
+    vocab, source = pico.vocab, np.random.default_rng(last_n)
+    pieces = [vocab.raw_piece(token) for token in range(vocab.n_tokens)]
+    found: dict[int, list[tuple[int, ...]]] = {}
+    for text in breakers:
+        plain = functools.partial(vocab.tokenize, add_special=False, parse_special=False)
+        for token, tails in find_breakers(text, pieces, lambda rest, plain=plain: plain(rest).tolist()).items():
+            found.setdefault(token, []).extend(tails)
+    words = vocab.tokenize("the cat.\nand so: the dog", add_special=False).tolist()
+    array = (ctypes.c_char_p * len(breakers))(*(text.encode() for text in breakers))
+    for allowed, multiplier, base in ((0, 0.7, 1.3), (1, 0.8, 1.75), (2, 1.1, 1.0), (4, 0.3, 9.0)):
+        options = Sampling(
+            dry_multiplier=multiplier, dry_base=base, dry_allowed_length=allowed, dry_penalty_last_n=last_n
+        )
+        native = lib.llama_sampler_init_dry(vocab.handle, multiplier, base, allowed, last_n, array, len(breakers))
+        ours, history, n_lowered = Dry(options, found, n_ctx=8192), list[int](), 0
+        for _ in range(120):
+            start = int(source.integers(0, max(len(history) - 3, 1)))
+            repeats = history[start : start + int(source.integers(1, 12))] if source.random() < 0.3 else []
+            for token in repeats or [words[int(source.integers(0, len(words)))]]:
+                history.append(token)
+                ours.accept(token)
+                lib.llama_sampler_accept(native, token)
+            logits = source.normal(0, 2, vocab.n_tokens).astype(np.float32)
+            expected = _applied(native, logits)
+            n_lowered += int((expected < logits).sum())
+            ours.apply(logits)
+            assert np.array_equal(logits, expected)
+        lib.llama_sampler_free(native)
+        assert n_lowered > 20
+
+
+def _applied(native: Any, logits: Floats) -> Floats:
+    """What a sampler of llama.cpp makes of logits."""
+    n = len(logits)
+    data = (lib.llama_token_data * n)()
+    view = np.frombuffer(data, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
+    view["id"], view["logit"] = np.arange(n), logits
+    array = lib.llama_token_data_array(
+        data=ctypes.cast(data, lib.llama_token_data_p), size=n, selected=-1, sorted=False
+    )
+    lib.llama_sampler_apply(native, ctypes.byref(array))
+    return view["logit"].copy()
 
 
 def _biases(options: Sampling) -> Biases | None:
