@@ -228,26 +228,27 @@ def test_dry_is_llama_cpps_to_the_last_bit(breakers: tuple[str, ...], last_n: in
             found.setdefault(token, []).extend(tails)
     words = vocab.tokenize("the cat.\nand so: the dog", add_special=False).tolist()
     array = (ctypes.c_char_p * len(breakers))(*(text.encode() for text in breakers))
+    n_lowered = 0
     for allowed, multiplier, base in ((0, 0.7, 1.3), (1, 0.8, 1.75), (2, 1.1, 1.0), (4, 0.3, 9.0)):
         options = Sampling(
             dry_multiplier=multiplier, dry_base=base, dry_allowed_length=allowed, dry_penalty_last_n=last_n
         )
         native = lib.llama_sampler_init_dry(vocab.handle, multiplier, base, allowed, last_n, array, len(breakers))
-        ours, history, n_lowered = Dry(options, found, n_ctx=8192), list[int](), 0
-        for _ in range(120):
-            start = int(source.integers(0, max(len(history) - 3, 1)))
-            repeats = history[start : start + int(source.integers(1, 12))] if source.random() < 0.3 else []
-            for token in repeats or [words[int(source.integers(0, len(words)))]]:
+        ours, history = Dry(options, found, n_ctx=8192), list[int]()
+        while len(history) < 300:
+            start = int(source.integers(max(len(history) - 20, 0), len(history) + 1))
+            repeated = history[start : start + int(source.integers(2, 15))]
+            for token in repeated if source.random() < 0.7 else [words[int(source.integers(0, len(words)))]]:
                 history.append(token)
                 ours.accept(token)
                 lib.llama_sampler_accept(native, token)
-            logits = source.normal(0, 2, vocab.n_tokens).astype(np.float32)
-            expected = _applied(native, logits)
-            n_lowered += int((expected < logits).sum())
-            ours.apply(logits)
-            assert np.array_equal(logits, expected)
+                logits = source.normal(0, 2, vocab.n_tokens).astype(np.float32)
+                expected = _applied(native, logits)
+                n_lowered += int((expected < logits).sum())
+                ours.apply(logits)
+                assert np.array_equal(logits, expected)
         lib.llama_sampler_free(native)
-        assert n_lowered > 20
+    assert n_lowered > 500
 
 
 def _applied(native: Any, logits: Floats) -> Floats:
