@@ -4,6 +4,7 @@ binding.py   the low-level functions, without the binding's high-level package
 logs.py      llama.cpp's log lines → logging, the last errors kept, buffer sizes counted
 model.py     a loaded model and its facts          vocab.py    text ↔ tokens, token → piece
 adapters.py  its LoRA adapters, read when needed    adapter_files.py   those that would end the process
+probe.py     those that come to no numbers
 context.py   a context: decode, logits, memory     batch.py    the arrays of one llama_decode call
 embedder.py  a context that pools                  threads.py  how many threads a model should use
 runs.py      texts cut so that no tokenizer recurses too deep    outcome.py  how a decode ended

@@ -19,6 +19,8 @@ from models.llama.logs import load_failure, native_log
 from models.runner.messages import AdapterSet, HeldAdapters
 
 _READ_BYTES = 1 << 20
+_MOST_TRIED = 1000
+"""Sets of which is remembered whether they work; requests may choose scales, so there is no end of them."""
 
 
 class User(Protocol):
@@ -51,6 +53,9 @@ class Adapters:
         self._users: WeakSet[User] = WeakSet()
         self.wanted: Callable[[], Collection[AdapterSet]] = tuple
         """The sets that requests have not done with: theirs stay."""
+        self.probe: Callable[[AdapterSet], bool] = lambda adapters: True
+        """Whether the model computes numbers with a set; asked before the first context does."""
+        self._is_sound: dict[AdapterSet, bool] = {(): True}
 
     @property
     def held(self) -> HeldAdapters:
@@ -89,6 +94,8 @@ class Adapters:
         It plans its next decode anew then: with 30 layers that takes 4 ms.
         """
         self.load(adapter.path for adapter in adapters)
+        if not self._try(adapters):
+            raise LoadError("unable to load adapter: the model does not compute numbers with it")
         scales: dict[str, float] = {}
         for adapter in adapters:  # llama.cpp counts an adapter once; twice in the set means twice as much of it
             scales[adapter.path] = scales.get(adapter.path, 0.0) + adapter.scale
@@ -97,6 +104,14 @@ class Adapters:
         if lib.llama_set_adapters_lora(context, handles, n, (ctypes.c_float * n)(*scales.values())) != 0:
             raise LoadError("unable to apply adapters")
         self._users.add(user)
+
+    def _try(self, adapters: AdapterSet) -> bool:
+        if adapters not in self._is_sound:
+            if len(self._is_sound) > _MOST_TRIED:
+                self._is_sound = {(): True}
+            self._is_sound[adapters] = True  # for the context that tries it
+            self._is_sound[adapters] = self.probe(adapters)
+        return self._is_sound[adapters]
 
     def _read(self, path: str) -> LoadedAdapter:
         native_log.forget()

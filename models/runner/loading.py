@@ -17,6 +17,7 @@ from models.llama.embedder import Embedder
 from models.llama.logs import native_log
 from models.llama.media import load_projector
 from models.llama.model import Model, OnProgress
+from models.llama.probe import computes_numbers
 from models.llama.threads import default_threads
 from models.runner.desk import Embedding, Generation, Service
 from models.runner.messages import Ready, RunnerConfig, Sampling
@@ -65,6 +66,7 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
         params = replace(_params(config, model, n_ctx=n_cells_all, n_seq_max=n_parallel), shares_cells=False)
     projector = load_projector(config.projectors, model, n_threads=params.n_threads, use_gpu=bool(config.n_gpu_layers))
     context = Context(model, params, projector)
+    model.adapters.probe = lambda adapters: computes_numbers(model, params, adapters)
     rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)
     engine = Engine(
         context,
@@ -123,6 +125,7 @@ def _embedding(config: RunnerConfig, model: Model, n_ctx: int) -> Embedding:
         keeps_first=model.metadata("tokenizer.ggml.add_bos_token") != "false",
         keeps_last=model.metadata("tokenizer.ggml.add_eos_token") != "false",
     )
+    model.adapters.probe = lambda adapters: computes_numbers(model, params, adapters)
     n_step = None if _uses_gpu(config) else _EMBED_STEP
     return Embedding(EmbeddingEngine(Embedder(model, params), n_step=n_step), model.vocab, rules)
 

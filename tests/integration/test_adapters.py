@@ -242,6 +242,38 @@ def test_none_ends_the_process(
     with_runner(attention.model, work)
 
 
+@pytest.mark.parametrize("scale", [1e6, 1e30])
+@pytest.mark.parametrize("architecture", ["attention", "hybrid"])
+def test_infinite_numbers_do_not_spread(tmp_path: Path, architecture: str, scale: float) -> None:
+    """Where sequences share cells, or take over a recurrent state, nothing would be a number from then on."""
+    files = Files(tmp_path, architecture)
+    good, bad = (Adapter(files.one),), (Adapter(files.one, scale),)
+
+    async def work(runner: RunnerProcess) -> None:
+        running = asyncio.create_task(say(runner, STORY, n_predict=40, adapters=good))
+        for _ in range(3):
+            with pytest.raises(LoadError, match="unable to load adapter: the model does not compute numbers with it"):
+                await say(runner, STORY * 2, adapters=bad)
+        ends = [end for _, end in await asyncio.gather(running, say(runner, STORY * 2, n_predict=3))]
+        assert [end.n_generated for end in ends] == [40, 3]
+
+    with_runner(files.model, work, n_parallel=2, n_ctx=1024, n_cells=1024)
+
+
+@pytest.mark.parametrize("name", ["bert", "lastpool"])
+def test_nor_do_they_in_embeddings(tiny_model: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    path = str(write_adapter(tiny_model(name), tmp_path / "one.gguf", seed=5))
+
+    async def work(runner: RunnerProcess) -> None:
+        with pytest.raises(LoadError, match="does not compute numbers with it"):
+            await runner.embed(("a",), truncate=True, normalize=True, adapters=(Adapter(path, 1e30),))
+        for adapters in ((), (Adapter(path),)):
+            answer = await runner.embed(("a",) * 3, truncate=True, normalize=True, adapters=adapters)
+            assert np.isfinite(np.frombuffer(answer.vectors, "<f4")).all()
+
+    with_runner(tiny_model(name), work)
+
+
 def test_what_a_runner_holds_is_told(attention: Files) -> None:
     async def work(runner: RunnerProcess) -> None:
         before = runner.adapters

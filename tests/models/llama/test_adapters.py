@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.errors import OutOfMemory
+from models.errors import LoadError, OutOfMemory
 from models.llama.adapters import Adapters, LoadedAdapter
-from models.runner.messages import Adapter, HeldAdapters
+from models.runner.messages import Adapter, AdapterSet, HeldAdapters
 
 
 class Small(Adapters):
@@ -47,3 +47,24 @@ def test_nor_does_one_for_another_of_its_own_set() -> None:
         adapters.load(["a", "b", "c"])
     adapters.free_idle()
     assert adapters.held == HeldAdapters()
+
+
+def test_a_set_is_tried_once() -> None:
+    adapters, tried = Small(None, ""), []
+
+    def probe(wanted: AdapterSet) -> bool:
+        tried.append(wanted)
+        return False
+
+    adapters.probe = probe
+    for _ in range(2):
+        with pytest.raises(LoadError, match="does not compute numbers"):
+            adapters.apply(User(), None, (Adapter("a"),))
+    assert tried == [(Adapter("a"),)]
+
+
+class User:
+    adapters: AdapterSet = ()
+
+    def use_adapters(self, adapters: AdapterSet) -> None:
+        raise AssertionError("nothing is given up")
