@@ -4,6 +4,8 @@ import pytest
 
 from models.create.remote import remote_url
 from models.errors import CreateRefused
+from registry.manifest import ModelConfig
+from tests.models.create.workshop import Workshop
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,23 @@ def test_a_host_becomes_a_url(text: str, url: str) -> None:
 def test_what_is_no_host_is_refused(text: str) -> None:
     with pytest.raises(CreateRefused, match="bad remote"):
         remote_url(text)
+
+
+@pytest.mark.parametrize(
+    ("from_name", "host", "remote_model", "remote_host"),
+    [
+        ("big:120b", "example.com", "big:120b", "http://example.com:11434"),
+        ("big:cloud", "", "big", "https://ollama.com:443"),
+        ("big:120b-cloud", "", "big:120b", "https://ollama.com:443"),
+        ("big:cloud", "https://other:1/", "big", "https://other:1"),
+    ],
+)
+def test_a_stub_names_the_host_that_runs_the_model(
+    shop: Workshop, from_name: str, host: str, remote_model: str, remote_host: str
+) -> None:
+    said = shop.create(from_name=from_name, remote_host=host, system="Hi.", info={"model_family": "f"})
+    assert said[-2:] == ["writing manifest", "success"]
+    assert shop.layers() == [("system", "")]
+    assert shop.config() == ModelConfig(
+        model_family="f", model_families=("f",), remote_host=remote_host, remote_model=remote_model
+    )
