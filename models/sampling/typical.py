@@ -83,9 +83,12 @@ class Typical:
         heaviest = self._heaviest()
         if heaviest is not None:
             return weight >= min(min_p, 1.0) * heaviest
-        # Those above the mean are the ones next to it: if the lightest token that weighs more is none of them, no
-        # heavier one is.
-        heavier = self.whole.next_heavier(weight / min(min_p, 1.0))
+        most = weight / min(min_p, 1.0)
+        at = self.whole.logit_at(most)
+        if at > self.mean and not self.whole.is_less(self.whole.weight_at(2 * self.mean - at), most, self._limit):
+            return True  # those nearer to the mean are enough
+        # Of those above the mean the lightest are nearest: if the next heavier token is none of them, no other one is.
+        heavier = self.whole.next_heavier(most)
         return heavier is None or (float(self.whole.logits[heavier]) > self.mean and not self.holds(heavier))
 
     def _heaviest(self) -> float | None:

@@ -143,6 +143,10 @@ class Whole:
         """What a token of this logit weighs."""
         return math.exp(min((logit - self._shift) / self._temperature, 80.0))
 
+    def logit_at(self, weight: float) -> float:
+        """The logit of a token that weighs so much; the weight is above 0."""
+        return math.log(weight) * self._temperature + self._shift
+
     def mean_logit(self) -> float:
         """The expected logit."""
         with np.errstate(invalid="ignore"):
@@ -173,40 +177,44 @@ class Whole:
         and of those of its own weight the ones with lower ids.
         """
         weight = float(self.weights[token])
-        most = limit + weight
-        sums = self._sums
-        if self.total - sums.size * BLOCK * low > most and self._is_beyond(low, high, most):
-            return False
-        blocks = (sums >= low).nonzero()[0]
-        if len(blocks) < len(sums) and float(sums[blocks].sum()) < most:
-            return True  # there are none in the other blocks
-        if _FEW * len(blocks) < len(sums):
-            others = self._mass(blocks, low, high)
-        else:
-            others = self.total
-            for part in self._scratch.parts:
-                others -= self._outside(part, low, high)
-                if others < most:
-                    return True
-        if others < most:
+        if self.is_less(low, high, limit + weight):
             return True
         n_equal = np.count_nonzero(self.weights == np.float32(weight))
         if n_equal == 1:
             return False
-        n_before = np.count_nonzero(self.weights[:token] == np.float32(weight))
-        return others - weight * float(n_equal - 1 - n_before) < most
+        n_after = n_equal - 1 - np.count_nonzero(self.weights[:token] == np.float32(weight))
+        return self._mass(slice(None), low, high) - weight * float(n_after) < limit + weight
 
-    def _is_beyond(self, low: float, high: float, most: float) -> bool:
-        """Whether it follows from the sums of the blocks that tokens from `low` to `high` weigh more than that.
+    def is_less(self, low: float, high: float, mass: float) -> bool:
+        """Whether the tokens that weigh from `low` to `high` weigh together less than `mass`."""
+        sums = self._sums
+        if self.total < mass:
+            return True
+        if self.total - sums.size * BLOCK * low > mass and self._is_more(low, high, mass):
+            return False
+        blocks = (sums >= low).nonzero()[0]
+        if len(blocks) < len(sums) and float(sums[blocks].sum()) < mass:
+            return True  # there are none in the other blocks
+        if _FEW * len(blocks) < len(sums):
+            return self._mass(blocks, low, high) < mass
+        left = self.total
+        for part in self._scratch.parts:
+            left -= self._outside(part, low, high)
+            if left < mass:
+                return True
+        return False
+
+    def _is_more(self, low: float, high: float, mass: float) -> bool:
+        """Whether it follows from the sums of the blocks that they weigh more.
 
         No more than BLOCK tokens of a block are lighter, and none is heavier than the sum.
         """
         sums = self._sums if high >= HIGHEST else self._sums[self._sums <= high]
-        return float(np.maximum(sums - np.float32(BLOCK * low), 0).sum()) > _SLACK * most
+        return float(np.maximum(sums - np.float32(BLOCK * low), 0).sum()) > _SLACK * mass
 
-    def _mass(self, blocks: Ids, low: float, high: float) -> float:
+    def _mass(self, blocks: Ids | slice, low: float, high: float) -> float:
         """What the tokens from `low` to `high` weigh that are in these blocks."""
-        rows = self._table.take(blocks, axis=0)
+        rows = self._table[blocks]
         marks = rows >= np.float32(low)
         if high < HIGHEST:
             marks &= rows <= np.float32(high)
