@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import ollama
 import psutil
@@ -370,8 +371,12 @@ def test_a_bad_adapter_fails_its_model_loaded_or_not(server: ServerProcess, clie
     assert psutil.Process(server.pid).children() == [child]
 
 
-def test_a_request_says_how_much_its_models_adapters_count(client: ollama.Client) -> None:
+def test_a_request_says_how_much_its_models_adapters_count(server: ServerProcess, client: ollama.Client) -> None:
     plain, one = reply(client, "plain"), reply(client, "one")
+    for scale, wanted in ((0, plain), (1, one)):
+        body = {"model": "one", "prompt": "hi", "temperature": 0, "lora": [{"id": 0, "scale": scale}]}
+        answer = httpx.post(f"{server.url}/v1/completions", json=body).json()
+        assert answer["choices"][0]["text"] == wanted
     assert reply(client, "one", lora=[{"id": 0, "scale": 1}]) == one
     assert reply(client, "one", lora=[]) == reply(client, "one", lora=["0=0"]) == plain
     assert plain != one == reply(client, "one", lora=[{"id": 0, "scale": 2}])
