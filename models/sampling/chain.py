@@ -22,9 +22,9 @@ LEAST_TEMPERATURE = 1e-6
 
 _BLOCK = 512
 _ONES = np.ones(_BLOCK, dtype=np.float32)
-_BISECTIONS = 20
+_BISECTIONS = 30
 _SAMPLE, _MARGIN = 2048, 0.08
-_NARROW = 0.005
+_NARROW, _BESIDE = 0.004, 0.06
 
 
 class Candidates(NamedTuple):
@@ -175,11 +175,9 @@ def _bracket(keys: Floats, weights: Floats, wanted: float) -> tuple[float, float
     def up_to(key: float) -> float:
         return float(np.less_equal(keys, np.float32(key), out=marks).dot(weights))
 
-    sample = slice(None, None, max(1, len(keys) // _SAMPLE))
-    order = keys[sample].argsort()
-    sampled, running = keys[sample][order], weights[sample][order].cumsum(dtype=np.float64) * (sample.step or 1)
-    low, high = float(keys.min()) - 1.0, float(keys[weights > 0].max())
     below, above = 0.0, float(weights.sum())
+    sampled, running = _sample(keys, weights, above)
+    low, high = float(keys.min()) - 1.0, float(keys[weights > 0].max())
     for share in (1 - _MARGIN, 1 + _MARGIN):
         middle = float(sampled[min(int(running.searchsorted(wanted * share)), len(sampled) - 1)])
         if low < middle < high:
@@ -188,11 +186,24 @@ def _bracket(keys: Floats, weights: Floats, wanted: float) -> tuple[float, float
     for i in range(_BISECTIONS):
         if above - below < _NARROW * wanted:
             break
-        part = min(max((wanted - below) / (above - below), 0.05), 0.95) if i % 3 else 0.5
-        middle = low + (high - low) * part
+        beside = -_BESIDE if i % 2 else _BESIDE  # so that both ends come nearer
+        part = (wanted - below) / (above - below) + beside if i % 5 < 4 else 0.5
+        middle = low + (high - low) * min(max(part, _BESIDE), 1 - _BESIDE)
         mass = up_to(middle)
         low, high, below, above = (middle, high, mass, above) if mass < wanted else (low, middle, below, mass)
     return low, high, below
+
+
+def _sample(keys: Floats, weights: Floats, total: float) -> tuple[Floats, npt.NDArray[np.float64]]:
+    """Some of the keys, sorted, and about what all up to each weigh: the heavy ones, and some of the others."""
+    step = max(1, len(keys) // _SAMPLE)
+    heavy = (weights > total / _SAMPLE).nonzero()[0]
+    others = np.arange(0, len(keys), step)
+    others = others[weights[others] <= total / _SAMPLE]
+    sampled = np.concatenate([keys[heavy], keys[others]])
+    order = sampled.argsort()
+    masses = np.concatenate([weights[heavy], weights[others] * np.float32(step)])
+    return sampled[order], masses[order].cumsum(dtype=np.float64)
 
 
 def softmax(logits: Floats, best: np.float32) -> Floats:

@@ -165,10 +165,12 @@ class Whole:
     def next_heavier(self, weight: float) -> int | None:
         """The lightest of the tokens that weigh more; None: there are none."""
         blocks = (self._sums > weight).nonzero()[0]
-        rows = self._table.take(blocks, axis=0)
-        rows[rows <= np.float32(weight)] = np.inf
-        row, place = divmod(int(rows.argmin()), BLOCK) if len(blocks) else (0, 0)
-        return int(blocks[row]) * BLOCK + place if len(blocks) and rows[row, place] < np.inf else None
+        if _FEW * len(blocks) < len(self._sums):
+            rows, places = (self._table[blocks] > np.float32(weight)).nonzero()
+            ids = blocks[rows] * BLOCK + places
+        else:
+            ids = np.flatnonzero(self.weights > np.float32(min(weight, HIGHEST)))
+        return int(ids[self.weights[ids].argmin()]) if len(ids) else None
 
     def comes_within(self, token: int, low: float, high: float, limit: float) -> bool:
         """Whether the tokens that come before one weigh less than `limit`.
