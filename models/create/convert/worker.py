@@ -8,7 +8,7 @@ from typing import Final
 
 from models.create.child import Report, work
 from models.create.convert.checkpoint import Checkpoint
-from models.create.convert.eight_bits import has_eight_bits
+from models.create.convert.numbers import FROM_F8
 from models.create.convert.output import OutputFile, write_plan
 from models.create.convert.plan import Plan, has_projector, plan_adapter, plan_model, plan_projector
 from models.create.messages import Converted, ConvertJob, Failed, Part
@@ -30,7 +30,7 @@ def perform(job: ConvertJob, report: Report) -> Converted | Failed:
             output.finish(),
             output.size_bytes,
             has_projector=is_model and has_projector(files),
-            had_eight_bits=is_model and has_eight_bits(files.config),
+            had_eight_bits=is_model and any(planned.tensor.kind == FROM_F8 for planned in plan.tensors),
         )
     except (ModelError, OSError) as error:
         return Failed(str(error))

@@ -81,6 +81,36 @@ def fp8() -> Case:
     )
 
 
+def fp8_by_rows() -> Case:
+    """As compressed-tensors stores them."""
+    tensors: dict[str, Shape] = {}
+    for name, shape in decoder(N_BPE, qk_norms=16).items():
+        if name.endswith("proj.weight"):
+            tensors |= {f"{name}:F8_E4M3": shape, f"{name}_scale": (shape[0], 1)}
+        else:
+            tensors[name] = shape
+    weights = {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": True, "block_structure": None}
+    quantization = {"quant_method": "compressed-tensors", "format": "float-quantized", "ignore": ["lm_head"],
+                    "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}}  # fmt: skip
+    members = config("Qwen3ForCausalLM", "qwen3", N_BPE, head_dim=16, quantization_config=quantization)
+    return Case("Qwen3-tiny-FP8-dynamic", members, tensors, byte_pair_tokenizer(QWEN2), pre="qwen2")
+
+
+def fp8_by_tensors() -> Case:
+    """As ModelOpt stores them."""
+    tensors: dict[str, Shape] = {}
+    for name, shape in decoder(N_BPE, qk_norms=16).items():
+        if name.endswith("proj.weight"):
+            stem = name.removesuffix(".weight")
+            tensors |= {f"{name}:F8_E4M3": shape, f"{name}_scale:F32": (), f"{stem}.input_scale:F32": ()}
+        else:
+            tensors[name] = shape
+    tensors |= {f"model.layers.0.self_attn.{letter}_proj.{letter}_scale:F32": () for letter in "kv"}
+    quantization = {"quant_method": "modelopt", "quant_algo": "FP8", "ignore": ["lm_head"]}
+    members = config("Qwen3ForCausalLM", "qwen3", N_BPE, head_dim=16, quantization_config=quantization)
+    return Case("Qwen3-tiny-FP8-modelopt", members, tensors, byte_pair_tokenizer(QWEN2), pre="qwen2")
+
+
 def linear_attention(at: str, *, fused: bool) -> dict[str, Shape]:
     """Two heads of keys, four of values, 16 each."""
     tensors: dict[str, Shape] = {
@@ -152,6 +182,8 @@ CASES = [
     qwen3(),
     qwen3moe(),
     fp8(),
+    fp8_by_rows(),
+    fp8_by_tensors(),
     qwen3_next(),
     qwen35(moe=False),
     qwen35(moe=True),

@@ -20,7 +20,10 @@ from tests.models.create.convert.describe import describe
 GOLDEN = Path(__file__).parent / "golden"
 
 
-KEYS_BEYOND = {"Qwen3-tiny-FP8": ("qwen3.source_quantization", "qwen3.source_fp8_tensors")}
+KEYS_BEYOND = dict.fromkeys(
+    ("Qwen3-tiny-FP8", "Qwen3-tiny-FP8-dynamic", "Qwen3-tiny-FP8-modelopt"),
+    ("qwen3.source_quantization", "qwen3.source_fp8_tensors"),
+)
 """Keys that Ollama has and upstream has not."""
 
 
