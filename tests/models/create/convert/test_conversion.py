@@ -12,11 +12,13 @@ from gguf import GGUFReader
 
 from models.create.convert import conversion
 from models.create.convert.conversion import converted_adapter, converted_layers
-from models.create.request import Progress
+from models.create.creation import create_model
+from models.create.request import CreateRequest, Progress
 from models.errors import BlobMissing, CreateFailed
 from models.library import Library
 from registry.digest import Digest
 from registry.manifest import MediaType
+from registry.names import ModelName
 from registry.store import Store
 from tests.models.create.convert.adapter_cases import ADAPTER
 from tests.models.create.convert.all_cases import CASES
@@ -57,6 +59,15 @@ def test_a_model_becomes_one_layer(store: Store, tmp_path: Path) -> None:
     assert Digest.of(path.read_bytes()) == layer.content
     assert describe(path) == json.loads((GOLDEN / "tiny-llama-2k.json").read_text())
     assert leftovers(store) == []
+
+
+def test_a_model_that_sees_and_hears_becomes_two_layers(store: Store, tmp_path: Path) -> None:
+    request = CreateRequest("omni", files=uploaded(store, "Nemotron-Nano-tiny-Omni", tmp_path))
+    said = list(create_model(request, library=Library(store), store=store, pull=lambda name: iter(())))
+    assert [progress.status for progress in said[:2]] == ["converting model", "converting model"]
+    spec = Library(store).spec(ModelName.parse("omni"))
+    assert (spec.config.model_family, spec.config.renderer) == ("nemotron_h_moe", "nemotron-3-nano")
+    assert set(spec.capabilities) >= {"completion", "vision", "audio"}
 
 
 def test_a_model_says_which_of_its_tensors_had_eight_bits(store: Store, tmp_path: Path) -> None:
