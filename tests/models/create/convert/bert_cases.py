@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import Case, Shape, unigram_tokenizer, word_tokenizer
+from tests.models.create.convert.checkpoints import Case, Shape
 from tests.models.create.convert.decoder import MEAN
+from tests.models.create.convert.tokenizers import unigram_tokenizer, word_tokenizer
 
 
 def bert() -> Case:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.models.create.convert.checkpoints import N_SENTENCE_PIECES, Shape
+from tests.models.create.convert.checkpoints import Shape
+from tests.models.create.convert.tokenizers import N_SENTENCE_PIECES
 
 N_BPE = 272
 """Tokens of the byte-pair tokenizer, and a few that stand for nothing."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.models.create.convert.checkpoints import Case, Shape, byte_pair_tokenizer
+from tests.models.create.convert.checkpoints import Case, Shape
 from tests.models.create.convert.decoder import N_BPE, both, config, feed_forward
+from tests.models.create.convert.tokenizers import byte_pair_tokenizer
 
 
 def mla(n_vocab: int, n_layers: int, *, q_rank: bool) -> dict[str, Shape]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import Case, Shape, sentencepiece_tokenizer
+from tests.models.create.convert.checkpoints import Case, Shape
 from tests.models.create.convert.decoder import GEMMA_NORMS, MEAN, N_SPM, PICTURES, config, decoder
+from tests.models.create.convert.tokenizers import sentencepiece_tokenizer
 
 
 def gemma() -> Case:

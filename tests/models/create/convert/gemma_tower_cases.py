@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import Case, Shape, fallback_tokenizer, sentencepiece_tokenizer
+from tests.models.create.convert.checkpoints import Case, Shape
 from tests.models.create.convert.decoder import GEMMA_NORMS, N_SPM, PICTURES, both, config, decoder
+from tests.models.create.convert.tokenizers import fallback_tokenizer, sentencepiece_tokenizer
 
 
 def gemma3n() -> Case:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import Case, Shape, byte_pair_tokenizer
+from tests.models.create.convert.checkpoints import Case, Shape
 from tests.models.create.convert.decoder import N_BPE, PICTURES, config, decoder, feed_forward
+from tests.models.create.convert.tokenizers import byte_pair_tokenizer
 
 
 def glm4() -> Case:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import Case, Shape, byte_pair_tokenizer
+from tests.models.create.convert.checkpoints import Case, Shape
 from tests.models.create.convert.decoder import N_BPE, PICTURES, both, config
+from tests.models.create.convert.tokenizers import byte_pair_tokenizer
 
 
 def convolution(prefix: str) -> dict[str, Shape]:

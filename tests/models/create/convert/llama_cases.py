@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import (
+from tests.models.create.convert.checkpoints import Case, Shape
+from tests.models.create.convert.decoder import N_BPE, N_SPM, PICTURES, config, decoder, feed_forward
+from tests.models.create.convert.tokenizers import (
     TEKKEN,
-    Case,
-    Shape,
     byte_pair_tokenizer,
     fallback_tokenizer,
     sentencepiece_tokenizer,
 )
-from tests.models.create.convert.decoder import N_BPE, N_SPM, PICTURES, config, decoder, feed_forward
 
 
 def llama() -> Case:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import Case, Shape, byte_pair_tokenizer
+from tests.models.create.convert.checkpoints import Case, Shape
 from tests.models.create.convert.decoder import N_BPE, both, config
+from tests.models.create.convert.tokenizers import byte_pair_tokenizer
 
 
 def nemotron_h(*, moe: bool) -> Case:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import Case, byte_pair_tokenizer, sentencepiece_tokenizer
+from tests.models.create.convert.checkpoints import Case
 from tests.models.create.convert.decoder import EXPERTS, N_BPE, N_SPM, config, decoder, feed_forward
+from tests.models.create.convert.tokenizers import byte_pair_tokenizer, sentencepiece_tokenizer
 
 
 def phi3() -> Case:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import QWEN2, QWEN35, Case, Shape, byte_pair_tokenizer
+from tests.models.create.convert.checkpoints import Case, Shape
 from tests.models.create.convert.decoder import EXPERTS, N_BPE, config, decoder, feed_forward
+from tests.models.create.convert.tokenizers import QWEN2, QWEN35, byte_pair_tokenizer
 
 
 def qwen2() -> Case:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.models.create.convert.checkpoints import QWEN2, Case, Shape, byte_pair_tokenizer
+from tests.models.create.convert.checkpoints import Case, Shape
 from tests.models.create.convert.decoder import N_BPE, PICTURES, both, config, decoder
+from tests.models.create.convert.tokenizers import QWEN2, byte_pair_tokenizer
 
 
 def qwen2_vl() -> Case:
