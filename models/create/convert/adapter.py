@@ -74,12 +74,14 @@ class Adapter:
         """The matrices, `a` before `b`; and norms, which some adapters have whole."""
         names = self.model.tensor_names()
         for source, tensor in self.changes():
-            if "embed_tokens" in source:
-                yield from _embeddings(tensor)
+            if "embed_tokens.weight" in source:  # which architectures cut to the size of a vocabulary that is not here
+                yield from self._embeddings(tensor)
                 continue
             for new, changed in self.model.transformed(source, tensor, block_of(source)):
                 target = names.named(new).name
-                if isinstance(changed, LowRank):
+                if target == EMBEDDINGS:
+                    yield from self._embeddings(changed)
+                elif isinstance(changed, LowRank):
                     yield f"{target}.lora_a", changed.a
                     yield f"{target}.lora_b", changed.b
                 elif changed.n_dims == 1:
@@ -109,18 +111,23 @@ class Adapter:
         """The name of a tensor of the model; None for one that its file does not have."""
         if stem.startswith("model.layers.") and ".mixer." in stem:  # PEFT's name for what is a backbone elsewhere
             stem = stem.replace("model.", "backbone.", 1)
+        elif stem.startswith("layers."):  # of a model that was trained without its head
+            stem = f"model.{stem}"
         new = self.model.renamed(stem)
         if new is None and stem.endswith(OUTPUT):
             raise CreateFailed("lm_head is present in adapter, but is ignored in base model")
         return new
 
-
-def _embeddings(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """`a` has a row for each token: llama.cpp looks them up (llama-graph.cpp, build_inp_embd)."""
-    if not isinstance(tensor, LowRank):
-        raise CreateFailed(f"{EMBEDDINGS} cannot be replaced by an adapter")
-    yield f"{EMBEDDINGS}.lora_a", tensor.a.transposed()
-    yield f"{EMBEDDINGS}.lora_b", tensor.b
+    def _embeddings(self, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """`a` has a row for each token of the model: llama.cpp looks them up (llama-graph.cpp, build_inp_embd)."""
+        if not isinstance(tensor, LowRank):
+            raise CreateFailed(f"{EMBEDDINGS} cannot be replaced by an adapter")
+        rows = tensor.a.transposed()
+        n_tokens = next(
+            (t.shape[1] for t in self.base.tensors or () if t.name == EMBEDDINGS and len(t.shape) == 2), None
+        )
+        yield f"{EMBEDDINGS}.lora_a", rows if n_tokens is None else rows.rows(0, n_tokens)
+        yield f"{EMBEDDINGS}.lora_b", tensor.b
 
 
 def _split(name: str) -> tuple[str | None, str]:

@@ -100,13 +100,28 @@ def pair(stem: str, n_out: int, n_in: int) -> dict[str, Shape]:
 
 
 @pytest.mark.parametrize("endings", [(".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embedding_B")])
-def test_vectors_of_tokens_have_a_row_for_each_token(endings: tuple[str, str], tmp_path: Path) -> None:
-    stem = "base_model.model.model.embed_tokens"
-    plan = planned({stem + endings[0]: (RANK, 312), stem + endings[1]: (64, RANK)}, tmp_path)
+@pytest.mark.parametrize(
+    ("base", "stem", "n_stored", "n_tokens"),
+    [
+        ("tiny-llama-2k", "model.embed_tokens", 312, 312),
+        ("tiny-gemma-3-it", "model.embed_tokens", 312, 304),
+        ("Nemotron-H-tiny", "backbone.embeddings", 269, 269),
+    ],
+)
+def test_vectors_of_tokens_have_a_row_for_each_token_of_the_model(
+    base: str, stem: str, n_stored: int, n_tokens: int, endings: tuple[str, str], tmp_path: Path
+) -> None:
+    stem = f"base_model.model.{stem}"
+    plan = planned({stem + endings[0]: (RANK, n_stored), stem + endings[1]: (64, RANK)}, tmp_path, base)
     assert [(t.name, t.shape) for t in plan.tensors] == [
-        ("token_embd.weight.lora_a", (312, RANK)),
+        ("token_embd.weight.lora_a", (n_tokens, RANK)),
         ("token_embd.weight.lora_b", (64, RANK)),
     ]
+
+
+def test_a_model_trained_without_its_head_has_shorter_names(tmp_path: Path) -> None:
+    plan = planned(pair("layers.1.self_attn.q_proj", 64, 64), tmp_path, "Qwen2-tiny")
+    assert [t.name for t in plan.tensors] == ["blk.1.attn_q.weight.lora_a", "blk.1.attn_q.weight.lora_b"]
 
 
 def test_norms_stay_whole_and_the_models_own_weights_are_left_out(tmp_path: Path) -> None:
