@@ -110,7 +110,11 @@ class Adapters:
             if len(self._is_sound) > _MOST_TRIED:
                 self._is_sound = {(): True}
             self._is_sound[adapters] = True  # for the context that tries it
-            self._is_sound[adapters] = self.probe(adapters)
+            try:
+                self._is_sound[adapters] = self.probe(adapters)
+            except LoadError:
+                del self._is_sound[adapters]
+                raise
         return self._is_sound[adapters]
 
     def _read(self, path: str) -> LoadedAdapter:
@@ -138,7 +142,7 @@ class Adapters:
         """Give up all but these and those that requests want. False: there were none."""
         stay = {adapter.path for wanted in self.wanted() for adapter in wanted}.union(needed)
         going = [path for path in self._loaded if path not in stay]
-        for user in self._users:
+        for user in list(self._users):
             if any(adapter.path in going for adapter in user.adapters):
                 user.use_adapters(())
         for path in going:

@@ -63,6 +63,18 @@ def test_a_set_is_tried_once() -> None:
     assert tried == [(Adapter("a"),)]
 
 
+def test_one_that_could_not_be_tried_is_tried_again() -> None:
+    adapters = Small(None, "")
+
+    def probe(wanted: AdapterSet) -> bool:
+        raise LoadError("no context")
+
+    adapters.probe = probe
+    for _ in range(2):
+        with pytest.raises(LoadError, match="no context"):
+            adapters.apply(User(), None, (Adapter("a"),))
+
+
 class User:
     adapters: AdapterSet = ()
 
