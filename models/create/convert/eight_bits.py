@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from models.create.convert.config import Config
 from models.create.convert.keys import Keys
-from models.create.convert.numbers import F8_E4M3, F8_E5M2, F32, FROM_F8, Array, to_floats
+from models.create.convert.numbers import CHUNK_ELEMENTS, F8_E4M3, F8_E5M2, F32, FROM_F8, Array, to_floats
 from models.create.convert.tensors import Tensor
 from models.errors import CreateFailed
 
@@ -97,15 +99,19 @@ def _scaled(weight: Tensor, scale: Tensor, block: tuple[int, ...]) -> Tensor:
     for n, size, of in zip(scale.shape, blocks, weight.shape, strict=False):
         if n * size < of if block else n not in (1, of):
             raise CreateFailed("scales that do not fit their weights")
+    rows = weight.shape[0] if weight.shape else 1
+    step = max(CHUNK_ELEMENTS // max(math.prod(weight.shape[1:]), 1), 1)
+    parts = tuple(partial(_rows, weight, scale, blocks, slice(at, min(at + step, rows))) for at in range(0, rows, step))
+    return Tensor(FROM_F8 if weight.kind in (F8_E4M3, F8_E5M2) else F32, weight.shape, parts)
 
-    def load() -> Array:
-        scales = to_floats(scale.load(), scale.kind).astype(np.float32)
-        if block:
-            for axis, size in enumerate(blocks):
-                scales = scales.repeat(size, axis)
-            scales = scales[tuple(slice(0, n) for n in weight.shape)]
-        scales = scales.reshape(scales.shape + (1,) * (weight.n_dims - scales.ndim))
-        result: Array = to_floats(weight.load(), weight.kind).astype(np.float32) * scales
-        return result
 
-    return Tensor(FROM_F8 if weight.kind in (F8_E4M3, F8_E5M2) else F32, weight.shape, (load,))
+def _rows(weight: Tensor, scale: Tensor, blocks: tuple[int, ...], rows: slice) -> Array:
+    """A range of the first dimension, scaled: a large tensor is never whole in float32."""
+    numbers = to_floats(weight.load().reshape(weight.shape or (1,))[rows], weight.kind).astype(np.float32)
+    scales = to_floats(scale.load(), scale.kind).astype(np.float32).reshape(scale.shape)
+    if scales.ndim and scales.shape[0] > 1:
+        scales = scales[np.arange(rows.start, rows.stop) // blocks[0]]
+    for axis, size in enumerate(blocks[1:], start=1):
+        scales = scales.repeat(size, axis)[(slice(None),) * axis + (slice(numbers.shape[axis]),)]
+    numbers *= scales.reshape(scales.shape + (1,) * (numbers.ndim - scales.ndim))
+    return numbers

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.create.convert import eight_bits
 from models.create.convert.config import Config
 from models.create.convert.eight_bits import dequantized
 from models.create.convert.tensors import Tensor
@@ -28,6 +29,17 @@ def test_each_number_is_scaled_with_its_block() -> None:
     assert scaled((2, 3), (2, 1)).tolist() == [[0, 0, 0], [1, 1, 1]]
     assert scaled((2, 3), (2,)).tolist() == [[0, 0, 0], [1, 1, 1]]
     assert scaled((2, 2), ()).tolist() == [[0, 0], [0, 0]]
+
+
+def test_a_large_tensor_is_never_whole_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [((7, 3), (3, 2), (3, 2)), ((7, 3), (7, 1), ()), ((7, 3), (1, 1), ()), ((7,), (7,), ()), ((7, 3), (), ())]
+    whole = [scaled(weight, scales, *block) for weight, scales, block in cases]
+    monkeypatch.setattr(eight_bits, "CHUNK_ELEMENTS", 6)
+    for (weight, scales, block), wanted in zip(cases, whole, strict=True):
+        np.testing.assert_array_equal(scaled(weight, scales, *block), wanted)
+    tensors = {"a.weight": Tensor.of(np.ones((7, 3))), "a.weight_scale_inv": Tensor.of(np.ones(1))}
+    (found,) = dequantized(tensors, Config({"quantization_config": {"quant_method": "fp8"}})).values()
+    assert [part().shape for part in found.parts] == [(2, 3), (2, 3), (2, 3), (1, 3)]
 
 
 @pytest.mark.parametrize(
