@@ -107,11 +107,11 @@ def _scaled(weight: Tensor, scale: Tensor, block: tuple[int, ...]) -> Tensor:
 
 def _rows(weight: Tensor, scale: Tensor, blocks: tuple[int, ...], rows: slice) -> Array:
     """A range of the first dimension, scaled: a large tensor is never whole in float32."""
-    numbers = to_floats(weight.load().reshape(weight.shape or (1,))[rows], weight.kind).astype(np.float32)
+    numbers = to_floats(weight.load().reshape(weight.shape or (1,))[rows], weight.kind)
     scales = to_floats(scale.load(), scale.kind).astype(np.float32).reshape(scale.shape)
     if scales.ndim and scales.shape[0] > 1:
         scales = scales[np.arange(rows.start, rows.stop) // blocks[0]]
     for axis, size in enumerate(blocks[1:], start=1):
         scales = scales.repeat(size, axis)[(slice(None),) * axis + (slice(numbers.shape[axis]),)]
-    numbers *= scales.reshape(scales.shape + (1,) * (numbers.ndim - scales.ndim))
-    return numbers
+    scaled: Array = numbers * scales.reshape(scales.shape + (1,) * (numbers.ndim - scales.ndim))
+    return scaled

@@ -76,7 +76,7 @@ def to_floats(array: Array, kind: Kind) -> Array:
     if kind == BF16:
         return (array.astype(np.uint32) << 16).view(np.float32)
     if kind in (F8_E4M3, F8_E5M2):
-        values: Array = _eight_bit_table(kind.name)[array]
+        values: Array = _eight_bit_table(kind.name).take(array)
         return values
     return array.astype(np.float32, copy=False)
 
