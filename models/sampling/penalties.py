@@ -74,6 +74,11 @@ class Penalties:
         return Candidates(candidates.ids, logits, False)
 
     def _lowered(self, values: Floats, counts: Floats) -> Floats:
-        if self._repeat != 1:  # a negative logit divided would make the token likelier
-            values = np.where(values <= 0, values * self._repeat, values / self._repeat)
+        if self._repeat != 1:
+            # Positive logits are divided, others multiplied: of the two results always the lower one, or, for a penalty
+            # below 1, the higher one.
+            lower = np.minimum if self._repeat > 1 else np.maximum
+            values = lower(values * self._repeat, values / self._repeat)
+        if self._frequency == 0:
+            return values - self._presence if self._presence != 0 else values
         return values - (counts * self._frequency + self._presence)

@@ -23,6 +23,8 @@ def penalized(tokens: list[int], logits: list[float], last_n: int = 64, **option
 
 def test_repetition_divides_positive_logits_and_multiplies_negative_ones() -> None:
     assert penalized([0, 1], [2.0, -2.0, 2.0], repeat=2.0) == [1.0, -4.0, 2.0]
+    assert penalized([0, 1], [2.0, -2.0, 2.0], repeat=0.5) == [4.0, -1.0, 2.0]
+    assert penalized([0, 1], [2.0, -np.inf, 2.0], repeat=2.0) == [1.0, -np.inf, 2.0]
 
 
 def test_presence_counts_once_and_frequency_every_time() -> None:
