@@ -50,7 +50,7 @@ class Samplers:
 
     def is_quick(self, request: Generate) -> bool:
         """Whether `make` takes about a millisecond."""
-        if request.constraint is not None and not self._grammars.is_warm:
+        if request.constraint is not None and not self._grammars.is_quick(request.constraint):
             return False
         if len(request.sampling.logit_bias) > 1000:
             return False

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from models.errors import InvalidConstraint
 from models.runner.messages import Constraint
+from models.sampling import trial
 from models.sampling.chain import Floats
 from models.sampling.closed import close_objects
 from models.sampling.constraint_errors import ENDLESS, explain, place_in_schema
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("json", "json_schema")
 MAX_CONSTRAINT_CHARS = 1024 * 1024
+_SMALL_CHARS = 4096
 
 _NO_FORCING = '\n%llguidance {"no_forcing": true}'
 """Compat: text that a format leaves no choice about is still the model's to cut into tokens, which are counted."""
@@ -119,10 +121,10 @@ class Grammars:
         self._vocabulary = vocabulary
         self._tokenizer: LLTokenizer | None = None
 
-    @property
-    def is_warm(self) -> bool:
-        """Whether `matcher` will be quick."""
-        return self._tokenizer is not None
+    def is_quick(self, constraint: Constraint) -> bool:
+        """Whether `matcher` will take about a millisecond."""
+        is_small = len(constraint.text) <= _SMALL_CHARS and not trial.is_needed(constraint.text)
+        return self._tokenizer is not None and is_small
 
     def matcher(self, constraint: Constraint) -> Matcher:
         """Compile a constraint. Raises: InvalidConstraint."""
@@ -130,6 +132,8 @@ class Grammars:
             raise InvalidConstraint(f"the {constraint.kind} is longer than {MAX_CONSTRAINT_CHARS} characters")
         tags = (self._tag_rules(i, tag) for i, tag in enumerate(constraint.tags))
         lark = "\n".join((_to_lark(constraint), *tags))
+        if trial.is_needed(lark) and not trial.ends(lark):
+            raise InvalidConstraint(f"invalid {constraint.kind}: it takes too much time or memory to compile")
         native = self._compile(lark + _NO_FORCING if constraint.kind in _FORMATS else lark)
         if native.is_error():
             reason = explain(constraint.kind, native.get_error())

@@ -171,7 +171,7 @@ def test_what_cannot_be_followed_is_refused_with_the_reason(
 
 
 def test_the_vocabulary_is_prepared_once() -> None:
-    grammars = Grammars(ByteVocabulary())
-    assert not grammars.is_warm
-    grammars.matcher(Constraint("json", ""))
-    assert grammars.is_warm
+    grammars, constraint = Grammars(ByteVocabulary()), Constraint("json", "")
+    assert not grammars.is_quick(constraint)
+    grammars.matcher(constraint)
+    assert grammars.is_quick(constraint)
