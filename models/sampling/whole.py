@@ -30,8 +30,8 @@ _LINE_BYTES = 64
 _FAINT, _BRIGHT = 1e-3, 1e30
 """Between these a sum of weights is as precise as if the best logit had been subtracted from all."""
 _REJECTED = 6
-_SHARP, _FLAT = 1.5, 16
-"""Powers that make bounds useless, unless one block has a good part of the weight."""
+_SHARP, _FLAT = 1.5, 6
+"""The power from which bounds are useless; blocks of which none has a good part of the weight."""
 _SLACK = 1.0001
 """More than rounding can make of 1."""
 _FEW = 4
@@ -113,29 +113,48 @@ class Whole:
     def draws(self, temperature: float, source: random.Random) -> Iterator[int]:
         """Tokens by their chances at another temperature, for a distribution at 1; any number of them.
 
-        There a weight is w ** power. The sum of a block's weights is then at most `sum ** power`, for a power below 1
-        `BLOCK ** (1 - power)` times as much. A block is drawn by that bound, and then either one of its tokens, or, by
-        what the bound was too large, another block. So each token has its chance, without weighing them all again,
-        which is what is done where the bounds turn out to be far too large.
+        There a weight is w ** power. They are drawn without weighing all tokens again, unless that turns out to waste
+        too many draws.
         """
         if temperature == 1:
             while True:
                 yield self.draw(source)
-        power = 1 / temperature
-        most = self._sums.max()
-        n_left = _REJECTED if power < _SHARP or most * _FLAT > self.total else 0
-        bounds = (self._sums / most).astype(np.float64) ** power * (_SLACK * max(1.0, BLOCK ** (1 - power)))
+        power, most = 1 / temperature, float(self._sums.max())
+        if power > 1 and most * _FLAT > self.total:
+            yield from self._thinned(power, most, source)
+        elif power < _SHARP:
+            yield from self._bounded(power, most, source)
+        whole = Whole(self._scratch, self.logits, temperature, spare=True)
+        while True:
+            yield whole.draw(source)
+
+    def _thinned(self, power: float, most: float, source: random.Random) -> Iterator[int]:
+        """Draws of which the less likely ones are dropped the more often; ends when many were."""
+        n_left = _REJECTED
+        while n_left > 0:
+            token = self.draw(source)
+            if source.random() < (float(self.weights[token]) / most) ** (power - 1):
+                yield token
+            else:
+                n_left -= 1
+
+    def _bounded(self, power: float, most: float, source: random.Random) -> Iterator[int]:
+        """Draws of blocks by bounds of what they weigh, and then of their tokens; ends when many bounds were too large.
+
+        A block weighs at most `sum ** power`, for a power below 1 `BLOCK ** (1 - power)` times as much. One of its
+        tokens is drawn, or, by what the bound was too large, nothing.
+        """
+        n_left = _REJECTED
+        shares = self._sums / np.float32(most)
+        bounds = shares.astype(np.float64) ** power * (_SLACK * max(1.0, BLOCK ** (1 - power)))
         running = bounds.cumsum()
         while n_left > 0:
             block, rest = _find(running, draw(source))
-            within = ((self._table[block] / most) ** np.float32(power)).cumsum()
+            within = ((self._table[block] / np.float32(most)) ** np.float32(power)).cumsum()
             if rest < within[-1]:
                 yield block * BLOCK + _place(within, rest)
             else:
                 n_left -= 1
-        whole = Whole(self._scratch, self.logits, temperature, spare=True)
-        while True:
-            yield whole.draw(source)
 
     # ---- asking ----------------------------------------------------------------------------------------------------
 

@@ -56,9 +56,10 @@ def test_a_draw_is_where_the_random_number_falls(temperature: float) -> None:
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 0.8, 1.0, 1.3, 4.0])
 @pytest.mark.parametrize("spread", [1.0, 6.0])
-def test_draws_at_another_temperature_have_its_chances(temperature: float, spread: float) -> None:
+@pytest.mark.parametrize("n_blocks", [3, 40])
+def test_draws_at_another_temperature_have_its_chances(temperature: float, spread: float, n_blocks: int) -> None:
     n_draws = 3000
-    logits = np.random.default_rng(1).normal(0, spread, 3 * BLOCK + 5).astype(np.float32)
+    logits = np.random.default_rng(1).normal(0, spread, n_blocks * BLOCK + 5).astype(np.float32)
     whole = Whole(Scratch(len(logits)), logits, 1.0)
     drawn = np.bincount(list(islice(whole.draws(temperature, random.Random(1)), n_draws)), minlength=len(logits))
     expected = n_draws * chain.softmax(logits / np.float32(temperature), (logits / np.float32(temperature)).max())
