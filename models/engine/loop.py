@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+import numpy as np
+
 from models.engine.batch import Part, plan_batch
 from models.engine.context_end import ContextRules, plan_shift
 from models.engine.failures import to_failed
@@ -54,6 +56,7 @@ class Engine:
         self._slots = Slots(context, n_slots, rules.n_ctx_seq, saved)
         self._events: list[Event] = []
         self._n_steps = 0
+        self._is_spoiled = False
         self.when_computed: Callable[[], None] = _nothing
         """Called when a batch is computed, before anything is sampled from it."""
 
@@ -91,6 +94,8 @@ class Engine:
         plan = self._plan()
         if plan:
             self._decode_all(plan)
+        if self._is_spoiled:
+            self._renew_context()
         events, self._events = self._events, []
         return events
 
@@ -189,6 +194,7 @@ class Engine:
 
     def _decode_all(self, plan: Plan) -> None:
         """One decode after the other, for those parts that are computed together."""
+        decoding_s = 0.0
         for group in self._groups(plan):
             group = [part for part in group if not part.slot.is_parked]  # to make room for an earlier group
             spans = [(part.n, part.slot.n_computed) for part in group if part.n > 1]
@@ -198,8 +204,10 @@ class Engine:
             elapsed_s = (self._clock_ns() - started_ns) / 1e9
             if spans:
                 self._pace.measure_prompts(spans, elapsed_s, beside_decoding=len(spans) < len(group))
-            elif group:
-                self._pace.measure_decode(elapsed_s)
+            else:
+                decoding_s += elapsed_s
+        if decoding_s:
+            self._pace.measure_decode(decoding_s)
 
     def _groups(self, plan: Plan) -> Iterable[Plan]:
         """What is computed together: sequences with the same adapters, those in use first, as changing takes a while.
@@ -268,6 +276,7 @@ class Engine:
         try:
             tokens, chunk, reason = sequence.step(logits, is_full=is_full, now_ns=self._clock_ns(), n_room=n_room)
         except ModelError as error:
+            self._is_spoiled |= bool(np.isnan(logits).any())
             self._fail(slot, error)
             return
         if sequence.first_step is None:
@@ -311,8 +320,16 @@ class Engine:
     def _lose_context(self, plan: Plan, error: ContextLost) -> None:
         """Those who took part fail; the others compute their tokens again in a new context."""
         self._fail_parts(plan, error)
+        self._renew_context()
+
+    def _renew_context(self) -> None:
+        """Those who run compute their tokens again.
+
+        Also after something that is not a number: it stays in cells that are free, and attention multiplies it by zero.
+        """
         self._context.rebuild()
         self._slots.clear_all()
+        self._is_spoiled = False
 
     # ---- endings ---------------------------------------------------------------------------------------------------
 

@@ -558,3 +558,17 @@ def test_logits_that_are_not_numbers_fail_that_sequence_only() -> None:
     case.run()
     assert case.failed(1).kind is FailureKind.UNUSABLE_OUTPUT
     assert case.text(2) == "opq"
+
+
+def test_what_is_not_a_number_does_not_stay_in_the_cells() -> None:
+    case = EngineCase(counts)
+    case.submit(1, "a", n_predict=3)
+    case.submit(2, "n", n_predict=9)
+    case.step()
+    case.fake.bad_logits = {0}
+    case.step()
+    assert case.fake.n_rebuilt == 1 and case.fake.cells == []
+    case.fake.bad_logits = set()
+    case.submit(3, "f", n_predict=3)
+    case.run()
+    assert case.fake.n_rebuilt == 1 and case.text(2) == "opqrstuvw" and case.text(3) == "ghi"
