@@ -53,13 +53,8 @@ def combinations() -> Iterator[dict[str, Any]]:
     names = ("temperature", "top_k", "top_p", "min_p", "typical_p")
     for chosen in itertools.product((0.7, 1.0, 1.4), (0, 40), (1.0, 0.9), (0.0, 0.02), (1.0, 0.8)):
         yield dict(zip(names, chosen, strict=True))
-    for more in (
-        {"top_p": 0.2},
-        {"typical_p": 0.2, "top_p": 1.0},
-        {"top_p": 0.999},
-        {"temperature": 0.3, "top_p": 0.9},
-    ):
-        yield {"temperature": 1.0, "top_k": 0, "min_p": 0.0, **more}
+    for top_p, typical_p, temperature in ((0.2, 1.0, 1.0), (1.0, 0.2, 1.0), (0.999, 1.0, 1.0), (0.9, 1.0, 0.3)):
+        yield dict(zip(names, (temperature, 0, top_p, 0.0, typical_p), strict=True))
 
 
 def exact_chances(logits: Rows, options: Sampling) -> Doubles:
