@@ -12,6 +12,8 @@ from models.engine.saved import SavedState
 
 WORTH_WAITING = 64
 """Tokens that another sequence must be about to compute for a new one to wait for them."""
+WORTH_WAITING_SOON = 16
+"""The same if it has begun with its prompt."""
 LITTLE = 32
 """Tokens whose state may be lost without a thought."""
 WORTH_RESTORING = 32
@@ -96,7 +98,7 @@ def place(
     stays = own is not None and (len(free) == 1 or _loses_little(own, n_reused, free))
     if found.saved is not None and _is_better(found.saved, found, rules, is_worth, stays=stays):
         source, n_reused, own, stays = found.saved, found.n_saved, None, False
-    if found.coming is not None and found.coming.n >= n_reused + WORTH_WAITING:
+    if found.coming is not None and found.coming.n >= n_reused + found.worth_waiting:
         return found.coming
     n_alike = min(found.n_alike, n_prompt - 1)
     if n_reused == 0:
@@ -124,6 +126,7 @@ class _Found:
 
     best: _Best = field(default_factory=_Best)
     coming: NotYet | None = None
+    worth_waiting: int = 0
     saved: SavedState | None = None
     n_saved: int = 0
     n_alike: int = 0
@@ -150,7 +153,9 @@ def _survey(n_prompt: int, matches: Iterable[Match], rules: MemoryRules) -> _Fou
         n = usable_prefix(n_prompt, n_common, holder, rules)
         if isinstance(holder, Holding):
             found.best = max(found.best, _Best(n, holder.is_free, holder.last_used, holder.slot))
-            found.coming = found.coming or _coming(n_prompt, n_common, holder)
+            if found.coming is None:
+                found.worth_waiting = WORTH_WAITING_SOON if holder.n_computed else WORTH_WAITING
+                found.coming = _coming(n_prompt, n_common, holder, found.worth_waiting)
         elif n > found.n_saved:
             found.saved, found.n_saved = holder, n
     return found
@@ -166,10 +171,10 @@ def usable_prefix(n_prompt: int, n_common: int, holder: Holding | SavedState, ru
     return max(n, 0)
 
 
-def _coming(n_prompt: int, n_common: int, holding: Holding) -> NotYet | None:
+def _coming(n_prompt: int, n_common: int, holding: Holding, n_least: int) -> NotYet | None:
     """What the slot has not computed yet of the common part, if it is about to do so."""
     n = min(n_common, n_prompt - 1)
-    is_busy = holding.n_tokens - holding.n_computed >= WORTH_WAITING
+    is_busy = holding.n_tokens - holding.n_computed >= n_least
     return NotYet(holding.slot, n) if is_busy and n > holding.n_computed else None
 
 

@@ -124,6 +124,21 @@ def test_it_does_not_wait_for_the_rest_of_the_other_prompt() -> None:
     assert decide(prompt, [running, holding(1)], ATTENTION) == Placement(1, 0, 100, n_alike=100)
 
 
+@pytest.mark.parametrize(
+    ("computed", "expected"),
+    [(70, NotYet(0, 100)), (90, Placement(1, 0, 90, n_alike=100)), (0, NotYet(0, 100))],
+    ids=["soon, and worth it", "hardly more", "all of it"],
+)
+def test_it_waits_for_little_that_comes_soon(computed: int, expected: Placement | NotYet) -> None:
+    running = holding(0, "x" * 100 + "y" * 500, busy=True, computed=computed)
+    assert decide("x" * 100 + "mine", [running, holding(1)], ATTENTION) == expected
+
+
+def test_it_does_not_wait_for_little_of_a_prompt_that_has_not_begun() -> None:
+    running = holding(0, "x" * 40 + "y" * 500, busy=True, computed=0)
+    assert decide("x" * 40 + "mine", [running, holding(1)], ATTENTION) == Placement(1, 1, 0, n_alike=40)
+
+
 @pytest.mark.parametrize("rules", [RECURRENT, WINDOW])
 def test_it_does_not_wait_for_a_state_that_has_gone_past(rules: MemoryRules) -> None:
     running = holding(0, "x" * 100 + "y" * 500, busy=True, computed=200, low=190)
