@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import Enum
 
 from models.engine.context_end import Shift
+from models.engine.holders import Holders
 from models.engine.media import whole
 from models.engine.ports import Blob, Context, Tokens
-from models.engine.prefix import Holding, MemoryRules, NotYet, Placement, place, usable_prefix
-from models.engine.radix import RadixTree
+from models.engine.prefix import MemoryRules, NotYet, Placement, place
 from models.engine.saved import LEAST_TOKENS, SavedState, SavedStates
 from models.engine.sequence import Sequence
 from models.engine.slot import Slot
@@ -51,7 +50,7 @@ class Slots:
         self._n_ctx = n_ctx
         self._rules = MemoryRules(context.can_trim, context.n_swa, context.shares_cells)
         self._saved = SavedStates(0) if saved is None else saved
-        self._index: RadixTree[Slot | SavedState] = RadixTree()
+        self._holders = Holders(context, self._rules, self._saved)
         self._clock = 0
         self.all = [Slot(seq_id, n_ctx) for seq_id in range(max(n_running, context.n_seq_max))]
         self.running: list[Slot] = []
@@ -77,7 +76,7 @@ class Slots:
             n_reused = self._trim(slot, n_whole)
         slot.start(sequence, n_reused)
         self._plan_checkpoints(slot, placement.n_alike)
-        self._reindex(slot)
+        self._holders.note(slot)
         self.running.append(slot)
         sequence.begin(n_reused, now_ns)
         return Admission.ADMITTED
@@ -88,7 +87,7 @@ class Slots:
         slot.last_used = self._clock
         slot.n_tokens = slot.n_computed
         slot.sequence = None
-        self._reindex(slot)
+        self._holders.note(slot)
         self.running.remove(slot)
         for other in self.running:
             if other.is_parked:
@@ -196,17 +195,17 @@ class Slots:
         slot.n_reusable = self._n_ctx
         if slot.sequence is None:
             slot.n_tokens = 0
-            self._reindex(slot)
+            self._holders.note(slot)
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 
     def _place(self, prompt: Tokens, adapters: AdapterSet) -> Placement | NotYet:
         for slot in self.running:
             if slot.n_indexed != slot.n_tokens:
-                self._reindex(slot)
+                self._holders.note(slot)
         free = [slot.holding(0) for slot in self._free()]
         is_worth = self._saved.is_worth_restoring
-        return place(len(prompt), self._matches(prompt, adapters), free, self._rules, is_worth=is_worth)
+        return place(len(prompt), self._holders.matches(prompt, adapters), free, self._rules, is_worth=is_worth)
 
     def _free(self) -> list[Slot]:
         """Where the next sequence may run: anywhere, or next to those that do (see `close_gap`)."""
@@ -216,20 +215,6 @@ class Slots:
         first, last = self._ends()
         between = [slot for slot in idle if first < slot.seq_id < last]
         return between or [slot for slot in idle if slot.seq_id in (first - 1, last + 1)]
-
-    def _matches(self, prompt: Tokens, adapters: AdapterSet) -> Iterator[tuple[int, Holding | SavedState]]:
-        for n_common, holder in self._index.matches(prompt, adapters):
-            yield n_common, holder if isinstance(holder, SavedState) else holder.holding(self._low(holder))
-
-    def _reindex(self, slot: Slot) -> None:
-        if slot.n_tokens:
-            self._index.put(slot, slot.tokens, slot.adapters)
-        else:
-            self._index.discard(slot)
-        slot.n_indexed = slot.n_tokens
-
-    def _low(self, slot: Slot) -> int:
-        return self._context.span(slot.seq_id)[0] if self._rules.n_swa and slot.n_computed else 0
 
     def _has_cells(self, n_prompt: int, n_reused: int) -> bool:
         """Whether a prompt has room beside what runs; what idle slots hold does not count, since it can go."""
@@ -273,7 +258,7 @@ class Slots:
         if blob is None or not self._context.restore(slot.seq_id, blob):
             return False
         if source.n_computed <= source.n_reusable and self._saved.has_room_for(len(blob)):
-            self._keep(self._state_of(source, source.n_computed, blob))  # for the next that begins alike
+            self._holders.keep(source, source.n_computed, blob)  # for the next that begins alike
         return True
 
     def _trim(self, slot: Slot, n: int) -> int:
@@ -302,14 +287,14 @@ class Slots:
         n = min(slot.n_computed, slot.n_reusable)
         if not self._saved.is_on or n < LEAST_TOKENS:
             return
-        n_lost = n - self._n_elsewhere(slot, n)
+        n_lost = n - self._holders.n_elsewhere(slot, n)
         size_bytes = self._context.state_size(slot.seq_id)
         if not self._saved.is_worth_saving(n_lost, size_bytes):
             return
         if n < slot.n_computed and self._trim(slot, n) == 0:
             return
         if (blob := self._read_state(slot)) is not None:
-            self._keep(self._state_of(slot, n, blob))
+            self._holders.keep(slot, n, blob)
 
     def _read_state(self, slot: Slot) -> Blob | None:
         """A copy of what the slot's cells hold; None where llama.cpp cannot make one."""
@@ -318,36 +303,9 @@ class Slots:
             self._saved.measure(len(blob), started_ns)
         return blob
 
-    def _state_of(self, slot: Slot, n: int, blob: Blob) -> SavedState:
-        """What was read from a slot when it had its first `n` tokens."""
-        low = max(self._low(slot), n - self._rules.n_swa) if self._rules.n_swa else 0  # only the window is copied
-        return SavedState(slot.tokens[:n].copy(), blob, low, slot.adapters)
-
-    def _n_elsewhere(self, slot: Slot, n: int) -> int:
-        """How much of the slot's first `n` tokens something else holds the state of."""
-        tokens = slot.tokens[:n]
-        found = (
-            usable_prefix(n + 1, n_common, holder, self._rules)
-            for n_common, holder in self._matches(tokens, slot.adapters)
-            if isinstance(holder, SavedState) or holder.slot != slot.seq_id
-        )
-        return max(found, default=0)
-
-    def _keep(self, state: SavedState) -> None:
-        if self._rules.can_go_back:  # then it holds what those hold that end on its way
-            alike = list(self._index.matches(state.tokens, state.adapters))
-            for n, other in alike:
-                if isinstance(other, SavedState) and n == other.n_computed:
-                    self._saved.drop(other)
-                    self._index.discard(other)
-        for gone in self._saved.add(state):
-            self._index.discard(gone)
-        self._index.put(state, state.tokens, state.adapters)
-
     def _restore(self, slot: Slot, state: SavedState, n: int) -> int:
         """Copy a state into an empty slot and keep its first `n` tokens; returns how many there are, perhaps 0."""
-        if state in self._index:
-            self._saved.touch(state)
+        self._holders.touch(state)
         started_ns = self._saved.now_ns()
         while not self._context.restore(slot.seq_id, state.blob):
             if not self.evict_idle():
@@ -360,9 +318,6 @@ class Slots:
     def _resume(self, slot: Slot) -> None:
         """Let a parked sequence go on, from a saved state if there is one."""
         slot.is_parked = False
-        alike = self._index.matches(slot.tokens, slot.adapters)
-        states = [(n, s) for n, s in alike if isinstance(s, SavedState)]
-        usable = [(usable_prefix(slot.n_tokens, n, state, self._rules), state) for n, state in states]
-        n, state = max(usable, key=lambda pair: pair[0], default=(0, None))
+        n, state = self._holders.best_saved(slot)
         if state is not None and n >= LEAST_TOKENS and self._saved.is_worth_restoring(state, n):
             self._restore(slot, state, n)
