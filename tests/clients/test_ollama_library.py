@@ -11,28 +11,25 @@ import pytest
 from pydantic import BaseModel
 
 from tests.conftest import StartServer
+from tests.scripted_models import GREETING, create_models
 from tools.server_process import ServerProcess
 
 pytestmark = pytest.mark.model
 
-GREETING = "Hello there, how can I help you?"
 COUNT = " one two three four five"
 
 
 @pytest.fixture(scope="module")
-def server(start_server: StartServer) -> ServerProcess:
-    return start_server(PUNA_BUILTIN="1")
+def server(start_server: StartServer, tiny_model: Callable[[str], Path]) -> ServerProcess:
+    """A server that has the built-in model and the scripted ones."""
+    server = start_server(PUNA_BUILTIN="1")
+    create_models(server, tiny_model)
+    return server
 
 
 @pytest.fixture(scope="module")
-def client(server: ServerProcess, tiny_model: Callable[[str], Path]) -> Iterator[ollama.Client]:
-    """A client of a server that has the scripted models chat, agent and bert."""
-    client = ollama.Client(host=server.url)
-    for name, file in (("chat", "chatml"), ("agent", "agent"), ("bert", "bert")):
-        path = tiny_model(file)
-        digest = client.create_blob(path)
-        assert client.create(name, files={path.name: digest}).status == "success"
-    with client:
+def client(server: ServerProcess) -> Iterator[ollama.Client]:
+    with ollama.Client(host=server.url) as client:
         yield client
 
 

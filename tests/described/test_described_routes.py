@@ -9,11 +9,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import ollama
 import pytest
 
 from tests.conftest import StartServer
 from tests.described.description import describe
+from tests.scripted_models import create_models
 from tools.server_process import ServerProcess
 
 SCHEMATHESIS = Path(__file__).parent.parent.parent / ".cache" / "clients" / "bin" / "schemathesis"
@@ -30,10 +30,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def server(start_server: StartServer, tiny_model: Callable[[str], Path]) -> ServerProcess:
     server = start_server(OLLAMA_CONTEXT_LENGTH="256")
-    with ollama.Client(host=server.url) as client:
-        for name, file in (("chat", "chatml"), ("agent", "agent"), ("bert", "bert")):
-            path = tiny_model(file)
-            client.create(name, files={path.name: client.create_blob(path)})
+    create_models(server, tiny_model)
     return server
 
 

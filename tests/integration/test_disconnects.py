@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import StartServer
+from tests.scripted_models import GREETING, create_models
 from tools.server_process import ServerProcess
 
 pytestmark = pytest.mark.model
@@ -25,9 +26,8 @@ SETTLE_S = 20.0
 def server(start_server: StartServer, tiny_model: Callable[[str], Path]) -> ServerProcess:
     """A server with the scripted model `chat` loaded."""
     server = start_server()
-    path = tiny_model("chatml")
+    create_models(server, tiny_model, ["chat"])
     with ollama.Client(host=server.url) as client:
-        client.create("chat", files={path.name: client.create_blob(path)})
         client.generate("chat", "hi", keep_alive=-1)
     return server
 
@@ -89,7 +89,7 @@ def test_two_hundred_clients_that_leave_take_nothing_with_them(server: ServerPro
 
     began = time.monotonic()
     with ollama.Client(host=server.url, timeout=30) as client:
-        assert client.generate("chat", "hi").response == "Hello there, how can I help you?"
+        assert client.generate("chat", "hi").response == GREETING
     assert time.monotonic() - began < 5, "the slots are not free"
     n_files_after, resident_after = settled(server)
     assert n_files_after <= n_files + 2

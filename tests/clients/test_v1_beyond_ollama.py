@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import anthropic
-import ollama
 import openai
 import pytest
 
-from tests.conftest import StartServer
-from tools.server_process import ServerProcess
+from tests.scripted_models import ADD, GREETING, WEATHER, said
 
 pytestmark = pytest.mark.model
-
-GREETING = "Hello there, how can I help you?"
-PARAMETERS: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-WEATHER: Any = {"type": "function", "function": {"name": "get_weather", "parameters": PARAMETERS}}
-NUMBERS = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"]}
-ADD: Any = {"type": "function", "function": {"name": "add", "parameters": NUMBERS}}
-
-
-def said(text: str) -> list[Any]:
-    return [{"role": "user", "content": text}]
-
-
-@pytest.fixture(scope="module")
-def server(start_server: StartServer, tiny_model: Callable[[str], Path]) -> ServerProcess:
-    server = start_server()
-    with ollama.Client(host=server.url) as client:
-        for name, file in (("chat", "chatml"), ("agent", "agent"), ("bert", "bert")):
-            path = tiny_model(file)
-            client.create(name, files={path.name: client.create_blob(path)})
-    return server
-
-
-@pytest.fixture(scope="module")
-def client(server: ServerProcess) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def claude(server: ServerProcess) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=server.url, api_key="unused", max_retries=0) as client:
-        yield client
 
 
 # ---- choices -------------------------------------------------------------------------------------------------------
