@@ -13,12 +13,12 @@ from models.errors import RefusedByEngine
 from models.runner.messages import Constraint, Generate, Sampling
 from models.sampling import dry, pipeline
 from models.sampling.after_thought import AfterThought, Constraining
-from models.sampling.whole import Scratch
 from models.sampling.dry import Dry
 from models.sampling.grammar import Grammars
 from models.sampling.pieces import Pieces
 from models.sampling.sampler import Biases, Sampler
 from models.sampling.thoughts import ThoughtLimit
+from models.sampling.whole import Scratch
 
 _MOST = 2**31 - 1
 _MAX_BREAKERS = 64
