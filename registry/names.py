@@ -16,12 +16,18 @@ DEFAULT_TAG = "latest"
 HUB_HOSTS = ("hf.co", "huggingface.co")
 REVISION_MARK = "--"
 """Between tag and revision in a name on the Hugging Face Hub; `parse` reads `@` as well, which no tag may have."""
+REVISION_SLASH = ".."
+"""For a slash of a revision, which no tag may have either: Git knows neither two dots in a row nor a dot behind a slash.
+
+Source: git-check-ref-format.
+"""
 
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")
 _MODEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _FORMS = (_HOST, _NAMESPACE, _MODEL, _MODEL)
-_HUB_REVISION = re.compile(rf"((?:[^/]*://)?(?:{'|'.join(map(re.escape, HUB_HOSTS))})/[^@]+)@([^@:/]+)", re.IGNORECASE)
+_HUB_REVISION = re.compile(rf"((?:[^/]*://)?(?:{'|'.join(map(re.escape, HUB_HOSTS))})/[^@]+)@([^@:]+)", re.IGNORECASE)
+_ESCAPED_SLASH = re.compile("%2F", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,8 @@ class ModelName:
     def parse(cls, text: str) -> ModelName:
         """Read `[scheme://][host/][namespace/]model[:tag]`, filling in the defaults; a scheme is read over.
 
-        On the Hugging Face Hub alone `@revision` may follow, which becomes a part of the tag.
+        On the Hugging Face Hub alone `@revision` may follow, which becomes a part of the tag; a slash in it may be
+        written as in addresses there, `%2F`.
         Raises: InvalidName.
         # Compat: registry-store-cli 1.1, 1.2; types/model/name.go ParseName 0.33.
         """
@@ -99,7 +106,12 @@ def matches(a: ModelName, b: ModelName) -> bool:
 def _cut_revision(text: str) -> tuple[str, str]:
     """The name as others write it, and what its tag has more for a revision on the Hub."""
     match = _HUB_REVISION.fullmatch(text)
-    return (match[1], f"{REVISION_MARK}{match[2]}") if match else (text, "")
+    if match is None:
+        return text, ""
+    parts = _ESCAPED_SLASH.sub("/", match[2]).split("/")
+    if any(not part or part.startswith(".") or ".." in part for part in parts):
+        return text, ""  # no revision has such a name, and with the `@` it is no model's either
+    return match[1], f"{REVISION_MARK}{REVISION_SLASH.join(parts)}"
 
 
 def _cut_last(text: str, separator: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from registry.digest import Digest
 from registry.errors import DigestMismatch, HubRefusal, InvalidDigest
 from registry.files import make_directories, open_temporary, read_regular, translated
 from registry.hub.reference import Reference
-from registry.hub.selection import HubFile
+from registry.hub.selection import HubFile, is_clean_path
 from registry.store import Store
 
 log = logging.getLogger(__name__)
@@ -42,15 +42,8 @@ def find_cached(cache: Path, repository: str, digest: Digest, size_bytes: int) -
 def list_snapshot(cache: Path, reference: Reference) -> dict[str, tuple[HubFile, Path]]:
     """What the cache has of a revision, by path. Raises: HubRefusal where that is nothing."""
     folder = _folder(cache, reference.repository)
-    snapshot = folder / "snapshots" / _commit(folder, reference.revision or "main")
-    found: dict[str, tuple[HubFile, Path]] = {}
-    for parent, _, names in os.walk(snapshot):
-        for name in names:
-            path = Path(parent, name)
-            real = path.resolve()
-            if real.is_file() and real.is_relative_to(folder.resolve()):  # a link out of the cache is not a file of it
-                relative = path.relative_to(snapshot).as_posix()
-                found[relative] = HubFile(relative, real.stat().st_size, _digest(real.name)), real
+    revision = reference.revision or "main"
+    found = _files(folder, _commit(folder, revision)) if is_clean_path(revision) else {}
     if not found:
         raise HubRefusal(f"{_title(reference)} is not in the cache {cache}, and HF_HUB_OFFLINE is set")
     return found
@@ -106,6 +99,19 @@ def _folder(cache: Path, repository: str) -> Path:
 
 def _title(reference: Reference) -> str:
     return f"{reference.repository}@{reference.revision}" if reference.revision else reference.repository
+
+
+def _files(folder: Path, commit: str) -> dict[str, tuple[HubFile, Path]]:
+    snapshot = folder / "snapshots" / commit
+    found: dict[str, tuple[HubFile, Path]] = {}
+    for parent, _, names in os.walk(snapshot):
+        for name in names:
+            path = Path(parent, name)
+            real = path.resolve()
+            if real.is_file() and real.is_relative_to(folder.resolve()):  # a link out of the cache is not a file of it
+                relative = path.relative_to(snapshot).as_posix()
+                found[relative] = HubFile(relative, real.stat().st_size, _digest(real.name)), real
+    return found
 
 
 def _commit(folder: Path, revision: str) -> str:

@@ -42,7 +42,7 @@ class FakeHub:
 
     def __enter__(self) -> Self:
         class Handler(_Handler):
-            hub = self
+            hub: FakeHub = self
 
         self._server = _Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
@@ -102,14 +102,18 @@ class _Handler(BaseHTTPRequestHandler):
         """None after a refusal."""
         hub, identity = self.hub, self.headers.get("Authorization")
         if identity not in (None, f"Bearer {hub.token}"):
-            return self._refuse(401, "", "Invalid credentials in Authorization header")
+            self._refuse(401, "", "Invalid credentials in Authorization header")
+            return None
         is_known = identity is not None
         if repository not in hub.repositories or (repository in hub.private and not is_known):
-            return self._refuse(404 if is_known else 401, "RepoNotFound" if is_known else "")
+            self._refuse(404 if is_known else 401, "RepoNotFound" if is_known else "")
+            return None
         if revision not in hub.repositories[repository]:
-            return self._refuse(404, "RevisionNotFound")
+            self._refuse(404, "RevisionNotFound")
+            return None
         if is_content and repository in hub.gated and not is_known:
-            return self._refuse(401, "GatedRepo")
+            self._refuse(401, "GatedRepo")
+            return None
         return hub.repositories[repository][revision]
 
     def _tree(self, repository: str, revision: str, query: dict[str, list[str]]) -> None:

@@ -158,6 +158,18 @@ async def test_a_revision_is_a_model_of_its_own(hub: FakeHub, machine: Machine) 
     assert machine.layers("hf.co/u/r:Q4_K_M@v1.0", MediaType.MODEL) == [OTHER]
 
 
+@pytest.mark.parametrize("typed", ["refs/pr/1", "refs%2Fpr%2F1"])
+async def test_a_revision_may_have_slashes(typed: str, hub: FakeHub, machine: Machine) -> None:
+    hub.add("u/r", PLAIN | {"system": b"Be brief."}, revision="refs/pr/1")
+    await machine.pull(f"hf.co/u/r:Q8_0@{typed}")
+    assert [stored.name.display for stored in machine.store.manifests.list()] == ["hf.co/u/r:Q8_0--refs..pr..1"]
+    for again in ("hf.co/u/r:Q8_0--refs..pr..1", "hf.co/u/r:Q8_0@refs/pr/1", "hf.co/u/r:Q8_0@refs%2fpr%2f1"):
+        await machine.pull(again)
+        assert machine.layers(again, MediaType.SYSTEM) == [b"Be brief."]
+    assert len(machine.store.manifests.list()) == 1
+    assert 'u/r has no revision "refs/pr/2"' in await machine.refusal("hf.co/u/r@refs/pr/2")
+
+
 async def test_a_newer_version_replaces_what_only_the_older_one_had(hub: FakeHub, machine: Machine) -> None:
     hub.add("u/r", {"m.gguf": WHOLE})
     await machine.pull("hf.co/u/r")
@@ -319,7 +331,9 @@ def fill_cache(folder: Path, contents: dict[str, bytes], *, revision: str = "mai
     repository = folder / "models--u--r"
     for name in ("refs", "blobs", f"snapshots/{COMMIT}"):
         (repository / name).mkdir(parents=True, exist_ok=True)
-    (repository / "refs" / revision).write_text(COMMIT)
+    reference = repository / "refs" / revision
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    reference.write_text(COMMIT)
     for path, content in contents.items():
         blob = repository / "blobs" / Digest.of(content).hex
         file = repository / "snapshots" / COMMIT / path
@@ -351,7 +365,7 @@ async def test_a_damaged_cached_file_is_fetched_anew(hub: FakeHub, machine: Mach
 
 
 @pytest.mark.parametrize("links", [True, False])
-@pytest.mark.parametrize("revision", ["main", "v1"])
+@pytest.mark.parametrize("revision", ["main", "v1", "refs/pr/1"])
 async def test_offline_the_cache_is_the_hub(
     links: bool, revision: str, hub: FakeHub, machine: Machine, tmp_path: Path
 ) -> None:
@@ -367,6 +381,12 @@ async def test_offline_without_the_files_says_so(machine: Machine, tmp_path: Pat
     assert await machine.refusal("hf.co/u/r", is_offline=True) == (
         f"u/r is not in the cache {tmp_path / 'cache'}, and HF_HUB_OFFLINE is set"
     )
+
+
+@pytest.mark.parametrize("tag", ["latest--..", "latest--main..", "latest--..secret", "latest--a....b"])
+async def test_no_revision_leads_out_of_the_cache(tag: str, machine: Machine, tmp_path: Path) -> None:
+    fill_cache(tmp_path / "cache", {"m.gguf": WHOLE})
+    assert "is not in the cache" in await machine.refusal(f"hf.co/u/r:{tag}", is_offline=True)
 
 
 async def test_a_link_out_of_the_cache_is_no_file_of_it(machine: Machine, tmp_path: Path) -> None:
