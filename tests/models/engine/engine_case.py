@@ -8,7 +8,7 @@ from models.engine.context_end import ContextRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
 from models.runner.messages import Chunk, Failed, Finished, Generate, Sampling
-from tests.fakes.context import ByteVocabulary, FakeContext, Model
+from tests.fakes.context import ByteVocabulary, FakeContext, Model, hashes
 
 GREEDY = Sampling(temperature=0)
 
@@ -85,3 +85,11 @@ class EngineCase:
         end = self.end(request_id)
         assert isinstance(end, Failed), end
         return end
+
+
+def alone(prompt: str, n: int = 12, *, model: Model = hashes, n_ctx: int = 256, **fields: object) -> str:
+    """What the model says to a prompt when nothing else goes on."""
+    case = EngineCase(model, n_ctx=n_ctx)
+    case.submit(1, prompt, n_predict=n, **fields)
+    case.run()
+    return case.text(1)

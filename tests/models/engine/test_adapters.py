@@ -10,7 +10,7 @@ from models.errors import ContextLost
 from models.llama.outcome import Outcome
 from models.runner.messages import Adapter, AdapterSet, FailureKind
 from tests.fakes.context import FakeContext, hashes
-from tests.models.engine.engine_case import EngineCase
+from tests.models.engine.engine_case import EngineCase, alone
 
 NONE: AdapterSet = ()
 ONE, TWO = (Adapter("one", 1.0),), (Adapter("two", 2.0),)
@@ -19,15 +19,8 @@ SETS = [NONE, ONE, TWO, BOTH]
 PREFIX = "a prefix that all of them share, longer than what is computed in no time: " * 2
 
 
-def alone(prompt: str, adapters: AdapterSet, n: int = 12) -> str:
-    case = EngineCase(hashes)
-    case.submit(1, prompt, n_predict=n, adapters=adapters)
-    case.run()
-    return case.text(1)
-
-
 def test_each_set_says_something_else() -> None:
-    assert len({alone(PREFIX, adapters) for adapters in SETS}) == len(SETS)
+    assert len({alone(PREFIX, adapters=adapters) for adapters in SETS}) == len(SETS)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
@@ -38,7 +31,7 @@ def test_side_by_side_each_says_what_it_says_alone(order: tuple[int, ...]) -> No
         case.step()
     case.run()
     for i, which in enumerate((*order, *order)):
-        assert case.text(i) == alone(f"{PREFIX}{i}", SETS[which])
+        assert case.text(i) == alone(f"{PREFIX}{i}", adapters=SETS[which])
 
 
 def test_everybody_gets_a_token_in_each_step() -> None:
@@ -72,7 +65,7 @@ def test_prefixes_are_reused_within_a_set_only() -> None:
         case.submit(request_id, PREFIX + str(request_id), n_predict=3, adapters=adapters)
         case.run()
         assert case.finished(request_id).n_cached == n_cached
-        assert case.text(request_id) == alone(PREFIX + str(request_id), adapters, 3)
+        assert case.text(request_id) == alone(PREFIX + str(request_id), 3, adapters=adapters)
 
 
 def test_the_scale_counts() -> None:
@@ -93,7 +86,7 @@ def test_nobody_waits_for_a_prefix_of_another_set() -> None:
     case.run()
     assert [case.finished(i).n_cached for i in (1, 2)] == [0, 0]
     assert case.finished(3).n_cached > len(PREFIX) / 2
-    assert case.text(3) == alone(PREFIX + "3", ONE, 3)
+    assert case.text(3) == alone(PREFIX + "3", 3, adapters=ONE)
 
 
 @pytest.mark.parametrize("can_trim", [True, False], ids=["attention", "recurrent"])
@@ -104,7 +97,7 @@ def test_saved_states_come_back_to_their_set(can_trim: bool) -> None:
         adapters = SETS[request_id % 3]
         case.submit(request_id, PREFIX + str(request_id), n_predict=4, adapters=adapters)
         case.run()
-        assert case.text(request_id) == alone(PREFIX + str(request_id), adapters, 4)
+        assert case.text(request_id) == alone(PREFIX + str(request_id), 4, adapters=adapters)
     assert context.n_restored > 0
 
 
@@ -114,7 +107,7 @@ def test_a_sequence_that_was_parked_goes_on_with_its_adapters() -> None:
     for i, adapters in enumerate(SETS[:3]):
         case.submit(i, f"{i}:", n_predict=80, adapters=adapters)
     case.run()
-    assert [case.text(i) for i in range(3)] == [alone(f"{i}:", SETS[i], 80) for i in range(3)]
+    assert [case.text(i) for i in range(3)] == [alone(f"{i}:", 80, adapters=SETS[i]) for i in range(3)]
 
 
 def test_a_prefix_is_copied_within_a_set_only() -> None:
@@ -124,7 +117,7 @@ def test_a_prefix_is_copied_within_a_set_only() -> None:
         case.submit(i, f"{PREFIX}{i}", n_predict=5, adapters=adapters)
     case.run()
     assert [case.finished(i).n_cached > 0 for i in range(4)] == [False, False, True, True]
-    assert [case.text(i) for i in range(4)] == [alone(f"{PREFIX}{i}", (ONE, TWO)[i % 2], 5) for i in range(4)]
+    assert [case.text(i) for i in range(4)] == [alone(f"{PREFIX}{i}", 5, adapters=(ONE, TWO)[i % 2]) for i in range(4)]
 
 
 def test_a_broken_adapter_fails_those_who_name_it() -> None:
@@ -135,7 +128,7 @@ def test_a_broken_adapter_fails_those_who_name_it() -> None:
     case.run()
     for i in (2, 3):
         assert (case.failed(i).kind, case.failed(i).text) == (FailureKind.LOAD, "unable to load adapter two")
-    assert [case.text(i) for i in (0, 1)] == [alone(PREFIX, adapters) for adapters in (NONE, ONE)]
+    assert [case.text(i) for i in (0, 1)] == [alone(PREFIX, adapters=adapters) for adapters in (NONE, ONE)]
 
 
 @pytest.mark.parametrize("failure", [ContextLost("boom"), Outcome.REFUSED, Outcome.NO_ROOM])
@@ -146,7 +139,7 @@ def test_what_goes_wrong_for_one_set_does_not_garble_another(failure: ContextLos
     case.step(6)
     case.fake.failures = [failure]
     case.run()
-    ended = [i for i in range(4) if case.heard[i] and case.text(i) == alone(f"{PREFIX}{i}", SETS[i])]
+    ended = [i for i in range(4) if case.heard[i] and case.text(i) == alone(f"{PREFIX}{i}", adapters=SETS[i])]
     assert len(ended) >= 3, "at most the set that it happened to is told"
 
 
