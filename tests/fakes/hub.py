@@ -19,7 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.fakes.registry import OTHER_HOST, Cut, Redirect, Replace, Status
+from tests.fakes.faulty_http import Cut, Redirect, Replace, Status
+from tests.fakes.registry_protocol import OTHER_HOST
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 Fault = Status | Cut | Replace | Redirect

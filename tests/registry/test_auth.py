@@ -22,7 +22,9 @@ from registry.auth import Challenge, check_realm, load_key, parse_challenge, tok
 from registry.client import Repository
 from registry.errors import AccessDenied, KeyUnusable, ManifestUnavailable, RegistryRefused, UntrustedRealm
 from registry.names import ModelName
-from tests.fakes.registry import Drop, FakeRegistry, Fault, Replace, Request, Status
+from tests.fakes.faulty_http import Drop, Fault, Replace, Status
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry_protocol import Request
 from tests.registry.conftest import Site
 
 MODEL = {"model": b"weights"}

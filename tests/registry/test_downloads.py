@@ -9,7 +9,8 @@ import pytest
 
 from registry.errors import RetriesExhausted
 from registry.progress import Progress
-from tests.fakes.registry import FakeRegistry, Stall, Status, Trickle
+from tests.fakes.faulty_http import Stall, Status, Trickle
+from tests.fakes.registry import FakeRegistry
 from tests.registry.conftest import Site, collected, left_tasks, statuses
 
 pytestmark = pytest.mark.anyio

@@ -30,17 +30,8 @@ from registry.errors import (
     UntrustedRealm,
 )
 from registry.names import ModelName
-from tests.fakes.registry import (
-    LAYER_TYPE,
-    Drop,
-    FakeRegistry,
-    NoLength,
-    NoRange,
-    Redirect,
-    Replace,
-    Status,
-    Trickle,
-)
+from tests.fakes.faulty_http import Drop, NoLength, NoRange, Redirect, Replace, Status, Trickle
+from tests.fakes.registry import LAYER_TYPE, FakeRegistry
 from tests.registry.conftest import Site
 
 pytestmark = pytest.mark.anyio

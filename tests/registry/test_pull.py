@@ -17,7 +17,8 @@ from registry.errors import (
 )
 from registry.names import ModelName
 from registry.progress import Progress
-from tests.fakes.registry import CONFIG_TYPE, FakeRegistry, Replace, Status
+from tests.fakes.faulty_http import Replace, Status
+from tests.fakes.registry import CONFIG_TYPE, FakeRegistry
 from tests.registry.conftest import Site, collected, statuses
 
 pytestmark = pytest.mark.anyio

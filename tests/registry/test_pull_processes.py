@@ -17,7 +17,8 @@ from registry.pace import Pace
 from registry.pull import pull
 from registry.registries import Registries
 from registry.store import Store
-from tests.fakes.registry import CHUNK_BYTES, FakeRegistry
+from tests.fakes.faulty_http import CHUNK_BYTES
+from tests.fakes.registry import FakeRegistry
 
 spawn = multiprocessing.get_context("spawn")
 PACE = Pace(part_bytes=1 << 20, n_streams_at_once=2, flush_bytes=CHUNK_BYTES, lock_poll_s=0.01)

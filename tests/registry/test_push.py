@@ -17,7 +17,8 @@ from registry.errors import (
 from registry.manifest import Layer, Manifest, MediaType
 from registry.names import ModelName
 from registry.progress import Progress
-from tests.fakes.registry import Drop, FakeRegistry, Fault, Replace, Stall, Status
+from tests.fakes.faulty_http import Drop, Fault, Replace, Stall, Status
+from tests.fakes.registry import FakeRegistry
 from tests.registry.conftest import PART_BYTES, Site, statuses
 
 pytestmark = pytest.mark.anyio

@@ -24,10 +24,9 @@ from registry.errors import (
 from registry.names import ModelName
 from registry.pace import Pace
 from registry.partial import Part
-from tests.fakes.registry import (
+from tests.fakes.faulty_http import (
     Cut,
     Drop,
-    FakeRegistry,
     Fault,
     NoLength,
     NoRange,
@@ -38,6 +37,7 @@ from tests.fakes.registry import (
     Trickle,
     WrongRange,
 )
+from tests.fakes.registry import FakeRegistry
 from tests.registry.conftest import PART_BYTES, Site, left_tasks
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,8 @@ import pytest
 from registry.errors import BadAnswer, ConnectionFailed, Stalled, TransferError
 from registry.registries import user_agent
 from registry.wire import Wire, read_limited, redirect_target, resolve_url, translated_failures
-from tests.fakes.registry import Cut, Drop, FakeRegistry, Stall
+from tests.fakes.faulty_http import Cut, Drop, Stall
+from tests.fakes.registry import FakeRegistry
 
 URL = "https://h:7/v2/x"
 

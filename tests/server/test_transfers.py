@@ -18,11 +18,12 @@ from registry.hub.source import HubSettings
 from registry.manifest import Layer, Manifest, MediaType
 from registry.names import ModelName
 from server.transfers import Transfers
+from tests.fakes.faulty_http import Status, Trickle
 from tests.fakes.generation import FakeGeneration
 from tests.fakes.gguf_file import llama_bytes
 from tests.fakes.hub import FakeHub
 from tests.fakes.live_server import LiveServer, eventually, fake_parts
-from tests.fakes.registry import FakeRegistry, Status, Trickle
+from tests.fakes.registry import FakeRegistry
 
 CONTENT = bytes(range(256)) * 40
 
