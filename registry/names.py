@@ -17,7 +17,7 @@ HUB_HOSTS = ("hf.co", "huggingface.co")
 REVISION_MARK = "--"
 """Between tag and revision in a name on the Hugging Face Hub; `parse` reads `@` as well, which no tag may have."""
 REVISION_SLASH = ".."
-"""For a slash of a revision, which no tag may have either: Git knows neither two dots in a row nor a dot behind a slash.
+"""For a slash of a revision, which no tag may have either: Git has neither two dots in a row nor a dot behind a slash.
 
 Source: git-check-ref-format.
 """

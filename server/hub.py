@@ -5,6 +5,7 @@ The registry knows neither sharded models nor revisions, and lets nobody in by a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
@@ -25,9 +26,13 @@ from registry.threads import in_thread
 from server.threads import iterate_in_thread
 
 if TYPE_CHECKING:
+    from models.create.takeover import Takeover
     from registry.hub.fetch import HubFetch
     from registry.hub.source import Hub
+    from registry.locks import Lease
     from registry.registries import Registries
+
+_POLL_S = 0.1
 
 
 class HubPull:
@@ -86,15 +91,51 @@ class HubPull:
         from registry.pull import leased
 
         async with leased(self._store) as lease:
-            current = await in_thread(fetch.find_current, name)
-            steps = self._made_anew(name, fetch) if current is None else self._kept(name, current)
-            async with aclosing(steps):
+            made = self._made_of_shards(name, fetch, lease) if fetch.shards else self._made_of_files(name, fetch)
+            async with aclosing(made) as steps:
                 async for step in steps:
                     yield step
             # Shards are in the model now; whatever else came may be another model's as well.
             brought = [file.digest for file in fetch.selection.models if file.digest is not None]
             await in_thread(self._store.remove_unused, brought, lease=lease)
         yield Progress("success")
+
+    async def _made_of_files(self, name: ModelName, fetch: HubFetch) -> AsyncGenerator[Progress, None]:
+        current = await in_thread(fetch.find_current, name)
+        steps = [fetch.bring(), self._made_anew(name, fetch)] if current is None else [self._kept(name, current)]
+        async with aclosing(_in_turn(*steps)) as all_steps:
+            async for step in all_steps:
+                yield step
+
+    async def _made_of_shards(self, name: ModelName, fetch: HubFetch, lease: Lease) -> AsyncGenerator[Progress, None]:
+        """One pull at a time puts the same shards together; until then, all share their downloads."""
+        from models.create.takeover import Takeover
+
+        takeover = Takeover(self._store, fetch.shards)
+        try:
+            await _acquire(takeover)
+            current = await in_thread(fetch.find_current, name)
+            if current is None and not takeover.is_begun:
+                await in_thread(takeover.release)
+                async with aclosing(fetch.bring()) as brought:
+                    async for step in brought:
+                        yield step
+                await _acquire(takeover)
+                current = await in_thread(fetch.find_current, name)  # somebody else may have made it meanwhile
+            if current is not None:
+                steps = [self._kept(name, current)]
+            elif takeover.is_begun:
+                steps = [fetch.bring(has_shards=True), self._made_anew(name, fetch, takeover, lease)]
+            else:
+                is_ours = await in_thread(takeover.begin)
+                steps = [self._made_anew(name, fetch, takeover if is_ours else None, lease)]
+            async with aclosing(_in_turn(*steps)) as all_steps:
+                async for step in all_steps:
+                    yield step
+            if takeover.is_begun:
+                await in_thread(takeover.discard)
+        finally:
+            await in_thread(takeover.release)
 
     async def _kept(self, name: ModelName, current: Manifest) -> AsyncGenerator[Progress, None]:
         for layer in current.blobs:
@@ -103,24 +144,29 @@ class HubPull:
         yield Progress("writing manifest")
         await in_thread(self._store.write_model, name, current)
 
-    async def _made_anew(self, name: ModelName, fetch: HubFetch) -> AsyncGenerator[Progress, None]:
+    async def _made_anew(
+        self, name: ModelName, fetch: HubFetch, takeover: Takeover | None = None, lease: Lease | None = None
+    ) -> AsyncGenerator[Progress, None]:
         """As if the files had been uploaded for a model; of those steps only the long ones are told."""
-        async with aclosing(fetch.bring()) as steps:
-            async for step in steps:
-                yield step
         yield Progress("verifying sha256 digest")
-        async with aclosing(iterate_in_thread(lambda: self._create(name, fetch))) as lines:
+        async with aclosing(iterate_in_thread(lambda: self._create(name, fetch, takeover, lease))) as lines:
             async for line in lines:
                 if line.total or line.status == "writing manifest":
                     yield Progress(line.status, line.digest, line.total, line.completed)
         await in_thread(self._record, name, fetch)
 
-    def _create(self, name: ModelName, fetch: HubFetch) -> Iterator[CreateProgress]:
+    def _create(
+        self, name: ModelName, fetch: HubFetch, takeover: Takeover | None, lease: Lease | None
+    ) -> Iterator[CreateProgress]:
         from models.create.creation import create_model
 
-        return create_model(
-            _to_request(name, fetch), library=self._library, store=self._store, pull=_no_pull, prune=self._prune
-        )
+        request = _to_request(name, fetch)
+        if takeover is not None and lease is not None:
+            merged = yield from takeover.run(lease)
+            first, *others = fetch.shards  # a whole file has the name of the first shard from here on
+            files = {path: digest for path, digest in (request.files or {}).items() if path not in others}
+            request = replace(request, files=files | {first: str(merged)})
+        yield from create_model(request, library=self._library, store=self._store, pull=_no_pull, prune=self._prune)
 
     def _record(self, name: ModelName, fetch: HubFetch) -> None:
         """Keep with the model what it was made of. Somebody may have deleted it already: then there is nothing to."""
@@ -131,6 +177,21 @@ class HubPull:
             digest, _ = self._store.blobs.put_bytes(record)
             source = Layer(MediaType.HUB_SOURCE, digest, len(record))
             self._store.write_model(name, replace(manifest, layers=(*manifest.layers, source)))
+
+
+async def _in_turn(*parts: AsyncGenerator[Progress, None]) -> AsyncGenerator[Progress, None]:
+    for part in parts:
+        async with aclosing(part) as steps:
+            async for step in steps:
+                yield step
+
+
+async def _acquire(takeover: Takeover) -> None:
+    """Wait until nobody else puts these shards together."""
+    while True:
+        if await in_thread(takeover.acquire):
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 def _to_request(name: ModelName, fetch: HubFetch) -> CreateRequest:

@@ -10,5 +10,6 @@ Read in this order:
 * `parent.py` and `child.py` the two sides of a process that makes a file, `messages.py` what they say to each other.
 * `quantization.py` which types there are; `quantizing.py` the parent, `quantize.py` the child process that makes them;
   `importance.py` files that say which weights matter.
-* `merge.py` new GGUF files from uploaded ones; `split.py` which of them belong together.
+* `merge.py` new GGUF files from uploaded ones; `split.py` which of them belong together; `takeover.py` merges that need
+  no room beside the shards'.
 """

@@ -66,12 +66,24 @@ class HubFetch:
         for name, file in self.selection.texts.items():
             self.texts[name] = (await self._repository.read(file)).decode("utf-8", "replace")
 
-    async def bring(self) -> AsyncGenerator[Progress, None]:
-        """Get the weights and the projector; afterwards `selection` knows their digests. Raises: TransferError."""
+    @property
+    def shards(self) -> dict[str, Digest]:
+        """The digests of the weights by their paths, if there are several files and the listing tells of each."""
+        found = {file.path: file.digest for file in self.selection.weights if file.digest is not None}
+        return found if len(found) == len(self.selection.weights) > 1 else {}
+
+    async def bring(self, *, has_shards: bool = False) -> AsyncGenerator[Progress, None]:
+        """Get the weights and the projector; afterwards `selection` knows their digests. Raises: TransferError.
+
+        `has_shards`: the caller has what the shards have, and the store need not have them.
+        """
         identified: dict[str, HubFile] = {}
         for listed in self.selection.models:
             file = await self._repository.identified(listed)
             identified[file.path] = file
+            if has_shards and file.digest is not None and file.path in self.shards:
+                yield Progress(f"pulling {file.digest.short}", str(file.digest), file.size_bytes, file.size_bytes)
+                continue
             async with aclosing(self._bring(file)) as steps:
                 async for step in steps:
                     yield step
