@@ -149,6 +149,7 @@ class Engine:
         n_prefill = self._pace.n_prefill(
             n_batch,
             n_before=prompts[0].n_computed if prompts else 0,
+            n_left=prompts[0].n_pending if prompts else 0,
             beside_decoding=any(self._holds_up(prompt, slot) for prompt in prompts for slot in slots),
         )
         return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill)

@@ -40,15 +40,20 @@ class Pace:
         """Seconds per prompt token, as prompts were lately; None before anything was measured."""
         return self._prompt.mean
 
-    def n_prefill(self, n_batch: int, *, n_before: int, beside_decoding: bool) -> int:
-        """Prompt tokens that the next step may compute; `n_before`: those that the first of them attends to."""
+    def n_prefill(self, n_batch: int, *, n_before: int, n_left: int, beside_decoding: bool) -> int:
+        """Prompt tokens that the next step may compute.
+
+        `n_before`: those that the first of them attends to; `n_left`: how many its prompt has left. Where nobody waits,
+        no part of a tile is left for a step of its own.
+        """
         if self._prompt.mean is None:
             return min(_FIRST, n_batch)
         budget_s = BESIDE_DECODING_S - self._decode_s if beside_decoding else ALONE_S
         tiles = range(n_batch - n_batch % _TILE, 0, -_TILE)
         for n in chain(tiles, _FEWER):
             if self._takes_s(n, n_before) <= budget_s + (_STRETCH_S if n == _TILE else 0.0):
-                return min(n, n_batch)
+                is_nearly_all = not beside_decoding and n < n_left < n + _TILE
+                return min(n_left if is_nearly_all else n, n_batch)
         return min(_LEAST, n_batch)
 
     def measure_decode(self, elapsed_s: float) -> None:

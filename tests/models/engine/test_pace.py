@@ -19,8 +19,10 @@ def learned(token_s: float, cell_s: float = 0.0, decode_s: float = 0.0) -> Pace:
     return pace
 
 
-def fits(pace: Pace, n_before: int = 0, *, beside_decoding: bool = True, n_batch: int = 512) -> int:
-    return pace.n_prefill(n_batch, n_before=n_before, beside_decoding=beside_decoding)
+def fits(
+    pace: Pace, n_before: int = 0, *, beside_decoding: bool = True, n_batch: int = 512, n_left: int = 100_000
+) -> int:
+    return pace.n_prefill(n_batch, n_before=n_before, n_left=n_left, beside_decoding=beside_decoding)
 
 
 def test_the_first_prefill_is_small() -> None:
@@ -36,6 +38,15 @@ def test_a_step_that_decodes_for_others_stays_within_its_time() -> None:
 def test_whole_tiles_are_computed_or_few_tokens() -> None:
     sizes = {fits(learned(token_s)) for token_s in (0.0005, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.1)}
     assert sizes == {384, 192, 64, 48, 32, 24, 16}
+
+
+@pytest.mark.parametrize(("n_left", "n"), [(448, 448), (460, 460), (511, 511), (512, 448), (100, 448)])
+def test_alone_no_part_of_a_tile_is_left_over(n_left: int, n: int) -> None:
+    assert fits(learned(0.001), beside_decoding=False, n_left=n_left) == n
+
+
+def test_beside_others_a_part_of_a_tile_waits() -> None:
+    assert fits(learned(0.001), n_left=200) == 192
 
 
 def test_the_more_tokens_are_before_the_fewer_fit() -> None:
