@@ -13,8 +13,10 @@ from models.errors import OptionTypeError
 from models.options import NAMES, parse_options
 from models.templates.chat import Think
 from server.errors import BadField
-from server.json_decoding.kinds import ANY, BOOL, FLOAT64, INT, STRING, Map, Pointer, Struct, decode, member
+from server.json_decoding.containers import Map, Pointer, Struct
+from server.json_decoding.kinds import decode, member
 from server.json_decoding.nodes import Node
+from server.json_decoding.scalars import ANY, BOOL, FLOAT64, INT, STRING
 from server.routes.checks import check_one_constraint
 from server.routes.values import KEEP_ALIVE, OPTIONS, THINK
 

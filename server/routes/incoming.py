@@ -16,8 +16,9 @@ from registry.store import Store
 from server.builtin import Builtin
 from server.errors import MissingBody
 from server.generation import Generation
+from server.json_decoding.containers import Struct
 from server.json_decoding.errors import EmptyBody
-from server.json_decoding.kinds import Struct, decode
+from server.json_decoding.kinds import decode
 from server.json_decoding.nodes import Node
 from server.json_decoding.parse import parse
 from server.routes.ignored import tell_ignored, unknown_options

@@ -12,20 +12,10 @@ from models.parsers.events import ToolCall
 from models.templates.chat import Tool
 from models.templates.go_json import sorted_keys
 from registry.gojson import Raw, encode, encode_sorted
-from server.json_decoding.kinds import (
-    ANY,
-    STRING,
-    Custom,
-    Kind,
-    Later,
-    OrderedMap,
-    Pointer,
-    Slice,
-    Struct,
-    decode,
-    member,
-)
+from server.json_decoding.containers import Custom, Later, OrderedMap, Pointer, Slice, Struct
+from server.json_decoding.kinds import Kind, decode, member
 from server.json_decoding.nodes import Node
+from server.json_decoding.scalars import ANY, STRING
 from server.json_decoding.syntax import parse_whole
 
 

@@ -21,8 +21,9 @@ from registry.gojson import encode
 from registry.names import Source, parse_source
 from server.errors import OF_THE_ENGINE, BadField, CloudUnavailable, status_of
 from server.generation import CLOUD_DISABLED, CloudDisabled
+from server.json_decoding.containers import Struct
 from server.json_decoding.errors import DecodeError
-from server.json_decoding.kinds import Struct, decode
+from server.json_decoding.kinds import decode
 from server.json_decoding.nodes import Node, Object
 from server.routes.compression import UnreadableBody, decompress_zstd
 from server.routes.extras import adopt_options

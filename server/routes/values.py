@@ -8,9 +8,10 @@ from __future__ import annotations
 from models.templates.chat import Think
 from registry.gojson import quote
 from server.durations import MAX_DURATION, SECOND, InvalidDuration, parse_duration
+from server.json_decoding.containers import Custom, Map, Pointer
 from server.json_decoding.errors import Refused, TypeMismatch
-from server.json_decoding.kinds import ANY, Custom, Map, Pointer, to_float64
 from server.json_decoding.nodes import Node, Number, Object
+from server.json_decoding.scalars import ANY, to_float64
 
 THINK_LEVELS = ("high", "medium", "low", "max")
 _CHOICES = ", ".join(f'"{level}"' for level in THINK_LEVELS)

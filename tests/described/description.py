@@ -9,7 +9,8 @@ from typing import Any
 
 from server.app import routes
 from server.json_decoding import kinds
-from server.json_decoding.kinds import Kind, Struct
+from server.json_decoding.containers import Struct
+from server.json_decoding.kinds import Kind
 from server.routes.anthropic.schema import MESSAGES as ANTHROPIC_MESSAGES
 from server.routes.native import schema as native
 from server.routes.openai import schema as openai

@@ -5,24 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.json_decoding.containers import Pointer, Slice, Struct
 from server.json_decoding.errors import UnexpectedEnd
-from server.json_decoding.kinds import (
-    ANY,
-    BOOL,
-    FLOAT64,
-    INT,
-    RAW,
-    STRING,
-    UNREAD,
-    Missing,
-    Pointer,
-    Slice,
-    State,
-    Struct,
-    decode,
-    member,
-)
+from server.json_decoding.kinds import State, decode, member
 from server.json_decoding.nodes import Node
+from server.json_decoding.scalars import ANY, BOOL, FLOAT64, INT, RAW, STRING, UNREAD, Missing
 from server.routes.extras import ExtraTextFields
 from server.routes.tools import ARGUMENTS
 

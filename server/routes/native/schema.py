@@ -9,20 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.templates.chat import Think
-from server.json_decoding.kinds import (
-    ANY,
-    BOOL,
-    INT,
-    RAW,
-    STRING,
-    Bytes,
-    Map,
-    Own,
-    Pointer,
-    Slice,
-    Struct,
-    member,
-)
+from server.json_decoding.containers import Map, Own, Pointer, Slice, Struct
+from server.json_decoding.kinds import member
+from server.json_decoding.scalars import ANY, BOOL, INT, RAW, STRING, Bytes
 from server.routes.tools import ARGUMENTS, TOOL, ToolBody
 from server.routes.values import KEEP_ALIVE, OPTIONS, THINK
 

@@ -8,21 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from server.json_decoding.kinds import (
-    ANY,
-    BOOL,
-    FLOAT32,
-    FLOAT64,
-    INT,
-    RAW,
-    STRING,
-    Pointer,
-    Slice,
-    State,
-    Struct,
-    member,
-)
+from server.json_decoding.containers import Pointer, Slice, Struct
+from server.json_decoding.kinds import State, member
 from server.json_decoding.nodes import Node, kind_of
+from server.json_decoding.scalars import ANY, BOOL, FLOAT32, FLOAT64, INT, RAW, STRING
 from server.routes.extras import ExtraFields, ExtraTextFields
 from server.routes.tools import TOOL, ToolBody
 

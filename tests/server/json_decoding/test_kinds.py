@@ -7,27 +7,12 @@ from typing import Any
 
 import pytest
 
+from server.json_decoding.containers import Custom, Map, OrderedMap, Own, Pointer, Slice, Struct
 from server.json_decoding.errors import DecodeError, Refused
-from server.json_decoding.kinds import (
-    ANY,
-    BOOL,
-    FLOAT64,
-    INT,
-    RAW,
-    STRING,
-    Bytes,
-    Custom,
-    Map,
-    OrderedMap,
-    Own,
-    Pointer,
-    Slice,
-    Struct,
-    decode,
-    member,
-)
+from server.json_decoding.kinds import decode, member
 from server.json_decoding.nodes import Node
 from server.json_decoding.parse import parse
+from server.json_decoding.scalars import ANY, BOOL, FLOAT64, INT, RAW, STRING, Bytes
 
 
 def _even(node: Node) -> int:

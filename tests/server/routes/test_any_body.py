@@ -10,8 +10,9 @@ import orjson
 import pytest
 
 from server.errors import BadField
+from server.json_decoding.containers import Struct
 from server.json_decoding.errors import DecodeError
-from server.json_decoding.kinds import Struct, decode
+from server.json_decoding.kinds import decode
 from server.json_decoding.parse import parse
 from server.routes.anthropic import schema as anthropic
 from server.routes.anthropic import translate as from_anthropic

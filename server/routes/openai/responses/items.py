@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from registry.gojson import quote
+from server.json_decoding.containers import Pointer, Slice, Struct
 from server.json_decoding.errors import DecodeError, Refused, TypeMismatch
-from server.json_decoding.kinds import STRING, UNREAD, Missing, Pointer, Slice, Struct, decode, member
+from server.json_decoding.kinds import decode, member
 from server.json_decoding.nodes import Node, kind_of
+from server.json_decoding.scalars import STRING, UNREAD, Missing
 
 T = TypeVar("T")
 

@@ -5,22 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from server.json_decoding.kinds import (
-    ANY,
-    BOOL,
-    FLOAT64,
-    INT,
-    RAW,
-    STRING,
-    Custom,
-    Kind,
-    Later,
-    Map,
-    Pointer,
-    Slice,
-    Struct,
-    member,
-)
+from server.json_decoding.containers import Custom, Later, Map, Pointer, Slice, Struct
+from server.json_decoding.kinds import Kind, member
+from server.json_decoding.scalars import ANY, BOOL, FLOAT64, INT, RAW, STRING
 from server.routes.extras import ExtraTextFields
 from server.routes.openai.responses.items import Item, read_input
 

@@ -11,8 +11,9 @@ import pytest
 
 from models.templates.chat import Think
 from server.durations import MAX_DURATION, SECOND
+from server.json_decoding.containers import Struct
 from server.json_decoding.errors import DecodeError
-from server.json_decoding.kinds import Struct, decode
+from server.json_decoding.kinds import decode
 from server.json_decoding.parse import parse
 from server.routes.native.schema import CHAT, CREATE, EMBED, GENERATE, PULL, SHOW, ChatBody, CreateBody, GenerateBody
 

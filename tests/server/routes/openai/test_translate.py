@@ -9,8 +9,9 @@ import pytest
 
 from models.templates.chat import Think
 from server.errors import BadField
+from server.json_decoding.containers import Struct
 from server.json_decoding.errors import DecodeError
-from server.json_decoding.kinds import Struct, decode
+from server.json_decoding.kinds import decode
 from server.json_decoding.parse import parse
 from server.requests import ChatRequest, GenerateRequest
 from server.routes.openai.schema import CHAT, COMPLETION, EMBEDDING
