@@ -1,4 +1,4 @@
-"""Continuous batching: many sequences, one llama_decode per step.
+"""Continuous batching: many sequences, computed together, one step after the other.
 
 loop.py       Engine: admit, plan, decode, sample, one step at a time
 slots.py      the places where sequences run, what their cells hold         slot.py     one of them

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-BESIDE_DECODING_S = 0.2
+BESIDE_DECODING_S = 0.18
 ALONE_S = 0.5
 _STRETCH_S = 0.03
 """So much longer may a step take for a whole tile instead of a part of one."""

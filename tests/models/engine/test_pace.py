@@ -30,13 +30,13 @@ def test_the_first_prefill_is_small() -> None:
 
 
 def test_a_step_that_decodes_for_others_stays_within_its_time() -> None:
-    assert fits(learned(0.001)) == 192
-    assert fits(learned(0.001, decode_s=0.05)) == 128
+    assert fits(learned(0.0009)) == 192
+    assert fits(learned(0.0009, decode_s=0.05)) == 128
     assert fits(learned(0.001), beside_decoding=False) == 448
 
 
 def test_whole_tiles_are_computed_or_few_tokens() -> None:
-    sizes = {fits(learned(token_s)) for token_s in (0.0005, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.1)}
+    sizes = {fits(learned(token_s)) for token_s in (0.00045, 0.0009, 0.002, 0.003, 0.0036, 0.005, 0.007, 0.1)}
     assert sizes == {384, 192, 64, 48, 32, 24, 16}
 
 
@@ -46,7 +46,7 @@ def test_alone_no_part_of_a_tile_is_left_over(n_left: int, n: int) -> None:
 
 
 def test_beside_others_a_part_of_a_tile_waits() -> None:
-    assert fits(learned(0.001), n_left=200) == 192
+    assert fits(learned(0.0009), n_left=200) == 192
 
 
 def test_the_more_tokens_are_before_the_fewer_fit() -> None:
