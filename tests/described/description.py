@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.app import routes
-from server.json_decoding import kinds
+from server.json_decoding import containers, scalars
 from server.json_decoding.containers import Struct
 from server.json_decoding.kinds import Kind
 from server.routes.anthropic.schema import MESSAGES as ANTHROPIC_MESSAGES
@@ -102,19 +102,19 @@ def _of(kind: Kind, depth: int) -> Schema:
                 return {"type": "object"}
             fields = {m.key: _FIELDS.get(m.key) or _of(m.kind, depth + 1) for m in kind._exact.values()}
             return {"type": "object", "properties": fields}
-        case kinds.Pointer(target=target) | kinds.Own(target=target):
+        case containers.Pointer(target=target) | containers.Own(target=target):
             return _of(target, depth)
-        case kinds.Slice():
+        case containers.Slice():
             return {"type": "array", "items": _of(kind.element, depth + 1), "maxItems": 4}
-        case kinds.Map(value=value) | kinds.OrderedMap(value=value):
+        case containers.Map(value=value) | containers.OrderedMap(value=value):
             return {"type": "object", "additionalProperties": _of(value, depth + 1), "maxProperties": 3}
-        case kinds.Later():
+        case containers.Later():
             return _of(kind.get(), depth + 2)
-        case kinds.Bytes():
+        case scalars.Bytes():
             return {"enum": ["aGk=", "not base64", ""]}
-        case _ if kind is kinds.STRING:
+        case _ if kind is scalars.STRING:
             return _TEXT
-        case _ if kind is kinds.BOOL:
+        case _ if kind is scalars.BOOL:
             return {"type": "boolean"}
         case _ if kind.go_type.startswith("int"):
             return {"type": "integer", "maximum": 64}
