@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 BESIDE_DECODING_S = 0.18
-ALONE_S = 0.5
+ALONE_S = 0.8
 _STRETCH_S = 0.03
 """So much longer may a step take for a whole tile instead of a part of one."""
 _LEAST = 16
