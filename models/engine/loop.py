@@ -25,6 +25,9 @@ from models.runner.messages import AdapterSet, Chunk, Failed, Finished, Reason
 
 log = logging.getLogger(__name__)
 
+LONG_PROMPT_S = 2.0
+"""A prompt that will take longer is computed bit by bit beside those who decode, even if it came with them."""
+
 Event = Chunk | Finished | Failed
 Plan = list[Part[Slot]]
 
@@ -157,11 +160,12 @@ class Engine:
     def _holds_up(self, prompt: Slot, decoding: Slot) -> bool:
         """Whether to compute a prompt keeps somebody waiting who was here before.
 
-        Those who came together are served best if all of their prompts are computed at once.
+        Those who came together are served best if all of their prompts are computed at once, but for long ones.
         """
         if decoding.n_pending > 1 or prompt.sequence is None or decoding.sequence is None:
             return False
-        return prompt.sequence.came_later(decoding.sequence)
+        is_long = prompt.n_pending * (self._pace.token_s or 0.0) > LONG_PROMPT_S
+        return is_long or prompt.sequence.came_later(decoding.sequence)
 
     # ---- computing -------------------------------------------------------------------------------------------------
 

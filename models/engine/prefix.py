@@ -139,9 +139,8 @@ def _is_better(
     n_gained = found.n_saved - found.best.n
     if rules.shares_cells or stays:
         return n_gained >= WORTH_RESTORING and is_worth(saved, n_gained)
-    return (
-        n_gained >= 0 and found.n_saved >= WORTH_RESTORING and is_worth(saved, found.n_saved)
-    )  # to copy from another slot is to save and to restore
+    # to copy from another slot is to save and to restore
+    return n_gained >= 0 and found.n_saved >= WORTH_RESTORING and is_worth(saved, found.n_saved)
 
 
 def _survey(n_prompt: int, matches: Iterable[Match], rules: MemoryRules) -> _Found:

@@ -58,14 +58,14 @@ def test_one_that_needs_many_cells_is_not_overtaken_forever() -> None:
     assert steps_until_said(case, 2, submit_each="y" * 20) <= 60
 
 
-def largest_step_after_a_reply_has_begun(n_between: int) -> int:
-    """Tokens of a step, on a machine on which 400 fit one alone and 150 beside others."""
+def largest_step_after_a_reply_has_begun(n_between: int, n_prompt: int = 1500) -> int:
+    """Tokens of a step, on a machine on which 600 fit one alone and 150 beside others."""
     case = EngineCase(counts, n_ctx=4000, context=FakeContext(counts, n_batch=512))
     case.engine._pace.measure_prompts([(512, 0)], 0.6, beside_decoding=False)
     case.submit(1, "a", n_predict=100)
     case.step(1 + n_between)
     n_before = len(case.fake.steps)
-    case.submit(2, "x" * 1500, n_predict=1)
+    case.submit(2, "x" * n_prompt, n_predict=1)
     case.step()
     return max(sum(step.values()) for step in case.fake.steps[n_before:])
 
@@ -73,3 +73,7 @@ def largest_step_after_a_reply_has_begun(n_between: int) -> int:
 def test_prompts_that_came_while_the_first_one_was_computed_need_not_be_considerate() -> None:
     assert largest_step_after_a_reply_has_begun(0) > 300
     assert largest_step_after_a_reply_has_begun(1) < 200
+
+
+def test_a_long_prompt_is_considerate_whoever_came_with_it() -> None:
+    assert largest_step_after_a_reply_has_begun(0, n_prompt=3500) < 200
