@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 LONG_PROMPT_S = 2.0
 """A prompt that will take longer is computed bit by bit beside those who decode, even if it came with them."""
 
+_MOST_SILENT = 3
+"""Tokens without text that somebody may have before prompts go on: a character has four bytes at most."""
+
 Event = Chunk | Finished | Failed
 Plan = list[Part[Slot]]
 
@@ -60,6 +63,8 @@ class Engine:
         self._events: list[Event] = []
         self._n_steps = 0
         self._is_spoiled = False
+        self._owes_text = False
+        self._n_silent = 0
         self.when_computed: Callable[[], None] = _nothing
         """Called when a batch is computed, before anything is sampled from it."""
 
@@ -149,11 +154,17 @@ class Engine:
         slots = [slot for slot in self._slots.running if not slot.is_parked]
         prompts = [slot for slot in slots if slot.n_pending > 1]
         n_batch = self._context.n_batch
+        beside_decoding = any(self._holds_up(prompt, slot) for prompt in prompts for slot in slots)
+        is_owed, self._owes_text = self._owes_text, False
+        if beside_decoding and is_owed and self._n_silent < _MOST_SILENT:
+            self._n_silent += 1
+            return plan_batch(slots, n_batch=n_batch, n_prefill=0)
+        self._n_silent = 0
         n_prefill = self._pace.n_prefill(
             n_batch,
             n_before=prompts[0].n_computed if prompts else 0,
             n_left=prompts[0].n_pending if prompts else 0,
-            beside_decoding=any(self._holds_up(prompt, slot) for prompt in prompts for slot in slots),
+            beside_decoding=beside_decoding,
         )
         return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill)
 
@@ -288,6 +299,8 @@ class Engine:
             sequence.first_step = self._n_steps
         if chunk is not None:
             self._events.append(chunk)
+        elif reason is None:
+            self._owes_text = True
         if reason is None:
             for token in tokens:  # those after the first are forced, and computed together
                 slot.append(token)

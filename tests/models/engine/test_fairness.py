@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.context import FakeContext, counts
+from tests.fakes.context import FakeContext, counts, says
 from tests.models.engine.engine_case import EngineCase
 
 
@@ -77,3 +77,33 @@ def test_prompts_that_came_while_the_first_one_was_computed_need_not_be_consider
 
 def test_a_long_prompt_is_considerate_whoever_came_with_it() -> None:
     assert largest_step_after_a_reply_has_begun(0, n_prompt=3500) < 200
+
+
+def prompts_computed_between_texts(case: EngineCase) -> list[int]:
+    """Steps that computed some of a prompt, between the texts that request 1 got, while a long prompt was computed."""
+    between = [0]
+    while not case.text(2):
+        n_chunks = len(case.chunks(1))
+        n_steps = len(case.fake.steps)
+        case.step()
+        between[-1] += sum(max(step.values()) > 1 for step in case.fake.steps[n_steps:])
+        if len(case.chunks(1)) > n_chunks:
+            between.append(0)
+    return between
+
+
+def test_one_whose_token_had_no_text_gets_the_next_before_prompts_go_on() -> None:
+    case = EngineCase(says("語" * 400), n_ctx=4000)  # three tokens a character
+    case.submit(1, "a:", n_predict=1000)
+    case.step(7)
+    case.submit(2, "x" * 2000 + ":", n_predict=3)
+    between = prompts_computed_between_texts(case)
+    assert max(between) == 1 < sum(between)
+
+
+def test_one_that_says_nothing_for_long_does_not_starve_prompts() -> None:
+    case = EngineCase(says("a" + "n" * 1000), n_ctx=4000)
+    case.submit(1, "b:", n_predict=1000, stop=("n" * 900 + "!",))  # held back: it may be the stop
+    case.step(5)
+    case.submit(2, "x" * 2000 + ":", n_predict=3)
+    assert steps_until_said(case, 2) <= 4 * (2000 // 60 + 2)
