@@ -15,7 +15,7 @@ import msgspec
 
 from models import option_types
 from models.option_types import LogitBias, LoraScales, SamplerNames
-from models.runner.messages import KvType, RunnerConfig, Sampling
+from models.runner.messages import BackendSampling, KvType, RunnerConfig, Sampling
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +161,7 @@ class RunnerDefaults:
     kv_type: KvType = KvType.F16
     prompt_cache_bytes: int = 0
     use_mlock: bool = False
+    backend_sampling: BackendSampling = BackendSampling.AUTO
 
 
 def runner_config(
@@ -192,6 +193,7 @@ def runner_config(
         adapters=adapters,
         prompt_cache_bytes=defaults.prompt_cache_bytes,
         use_mlock=defaults.use_mlock,
+        backend_sampling=defaults.backend_sampling,
     )
 
 

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from models.library import Library
-from models.runner.messages import KvType
+from models.runner.messages import BackendSampling, KvType
 from registry.store import Store
 from server.builtin import Builtin
 from server.devices import current_devices, has_spare_cpus
@@ -118,6 +118,7 @@ def _generation_settings(settings: Settings) -> GenerationSettings:
         go_template=settings.go_template,
         prompt_cache_bytes=settings.prompt_cache_bytes,
         use_mlock=settings.use_mlock,
+        backend_sampling=BackendSampling(settings.backend_sampling),
     )
 
 

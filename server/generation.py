@@ -33,7 +33,7 @@ from models.options import (
 from models.parsers.events import Delta, DoneReason, Finished
 from models.parsers.repetition import RepetitionGuard
 from models.runner import messages as wire
-from models.runner.messages import KvType
+from models.runner.messages import BackendSampling, KvType
 from models.runner.process import RunnerProcess
 from models.templates.errors import InvalidChat
 from registry.errors import InvalidName, ManifestNotFound
@@ -84,6 +84,7 @@ class GenerationSettings:
     go_template: bool | None = None
     prompt_cache_bytes: int = 0
     use_mlock: bool = False
+    backend_sampling: BackendSampling = BackendSampling.AUTO
 
 
 class Generation:
@@ -242,6 +243,7 @@ class Generation:
             kv_type=self._settings.kv_type,
             prompt_cache_bytes=self._settings.prompt_cache_bytes,
             use_mlock=self._settings.use_mlock,
+            backend_sampling=self._settings.backend_sampling,
         )
         config = runner_config(
             options,

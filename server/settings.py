@@ -156,6 +156,12 @@ def _log_level(text: str) -> int:
     return (logging.INFO, logging.DEBUG, TRACE)[min(level, 2)]
 
 
+def _automatic(text: str) -> str:
+    if text.lower() not in ("auto", "on", "off"):
+        raise InvalidSetting("expected auto, on or off")
+    return text.lower()
+
+
 _SIZE_UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
 
 
@@ -217,6 +223,7 @@ VARIABLES = (
     Variable("PUNA_STRICT", "strict", _flag, False, "Refuse requests with fields that would have no effect"),
     Variable("PUNA_PROMPT_CACHE", "prompt_cache_bytes", _size, 1024 * MIB, "Memory for a model's saved prompts (1G)"),
     Variable("PUNA_MLOCK", "use_mlock", _flag, False, "Keep the weights of models from being swapped out"),
+    Variable("PUNA_BACKEND_SAMPLING", "backend_sampling", _automatic, "auto", "Pick tokens on the GPU (auto, on, off)"),
     Variable("PUNA_MAX_BODY", "max_body_bytes", _size, 256 * MIB, "Largest request body except blobs (default 256M)"),
 )  # fmt: skip
 BY_NAME = {variable.name: variable for variable in VARIABLES}
@@ -272,6 +279,7 @@ class Settings:
     strict: bool
     prompt_cache_bytes: int
     use_mlock: bool
+    backend_sampling: str
     max_body_bytes: int
     home: Path
     problems: tuple[str, ...]

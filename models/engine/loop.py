@@ -272,6 +272,8 @@ class Engine:
         batch.clear()
         for slot, n, output in plan:
             batch.add(slot.seq_id, slot.pending[:n], slot.n_computed, output=output)
+            if output:
+                self._context.pick_by(slot.seq_id, slot.chain)
 
     def _advance(self, plan: Plan) -> None:
         """The batch is computed: one token for each sequence that asked for logits."""
@@ -279,22 +281,32 @@ class Engine:
         row = 0
         for slot, n, output in plan:
             self._slots.advance(slot, n)
-            if output:
+            if not output:
+                continue
+            if slot.chain is not None:
+                self._sample(slot, row)
+            else:
                 logits = self._context.logits() if logits is None else logits
-                self._sample(slot, logits[row])
-                row += 1
+                self._sample(slot, row, logits[row])
+            row += 1
 
-    def _sample(self, slot: Slot, logits: Floats) -> None:
+    def _sample(self, slot: Slot, row: int, logits: Floats | None = None) -> None:
+        """Take the token of a row: from its logits, or else the one that the backend picked."""
         sequence = slot.sequence
         assert sequence is not None
         n_room = self._rules.n_ctx_seq - slot.n_computed - 1
         is_full = not (self._shifts and not slot.has_media) and n_room <= 0
+        now_ns = self._clock_ns()
         try:
-            tokens, chunk, reason = sequence.step(logits, is_full=is_full, now_ns=self._clock_ns(), n_room=n_room)
+            if logits is None:
+                step = sequence.step_picked(self._context.picked(row), is_full=is_full, now_ns=now_ns)
+            else:
+                step = sequence.step(logits, is_full=is_full, now_ns=now_ns, n_room=n_room)
         except ModelError as error:
-            self._is_spoiled |= bool(np.isnan(logits).any())
+            self._is_spoiled |= logits is None or bool(np.isnan(logits).any())
             self._fail(slot, error)
             return
+        tokens, chunk, reason = step
         if sequence.first_step is None:
             sequence.first_step = self._n_steps
         if chunk is not None:

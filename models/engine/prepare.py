@@ -32,15 +32,17 @@ class Preparer:
         *,
         special_sampler: Callable[[Sampling], TokenSampler | None] = lambda options: None,
         read_media: ReadMedia | None = None,
+        uses_backend: bool = False,
     ) -> None:
         """`special_sampler` may have a faster one for options that come without constraint and suppressed tokens.
 
+        `uses_backend`: the backend picks the tokens of those requests for which it can.
         `read_media` makes tokens and media of texts and files; None: the model has no projector.
         """
         self._read_media = read_media
         self._vocabulary = vocabulary
         self._rules = rules
-        self._samplers = Samplers(vocabulary, rules.n_ctx_seq, special_sampler)
+        self._samplers = Samplers(vocabulary, rules.n_ctx_seq, special_sampler, uses_backend=uses_backend)
 
     def is_quick(self, request: Generate) -> bool:
         """Whether preparing takes about a millisecond, so that nobody who generates would notice."""
@@ -61,6 +63,7 @@ class Preparer:
             prompt=prompt,
             n_truncated=len(tokens) - len(prompt),
             sampler=self._samplers.make(request, prompt[prompt >= 0] if media else prompt),
+            chain=self._samplers.chain(request),
             stops=request.stop,
             n_predict=request.n_predict,
             n_keep=request.n_keep,

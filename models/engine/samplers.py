@@ -11,8 +11,9 @@ import msgspec
 from models.engine.ports import Tokens, TokenSampler, Vocabulary
 from models.errors import RefusedByEngine
 from models.runner.messages import Constraint, Generate, Sampling
-from models.sampling import dry, pipeline
+from models.sampling import backend, dry, pipeline
 from models.sampling.after_thought import AfterThought, Constraining
+from models.sampling.backend import BackendChain
 from models.sampling.dry import Dry
 from models.sampling.grammar import Grammars
 from models.sampling.pieces import Pieces
@@ -38,11 +39,17 @@ class Samplers:
     """Makes samplers for one vocabulary. May run in a thread of its own, like those who prepare requests."""
 
     def __init__(
-        self, vocabulary: Vocabulary, n_ctx: int, special_sampler: Callable[[Sampling], TokenSampler | None]
+        self,
+        vocabulary: Vocabulary,
+        n_ctx: int,
+        special_sampler: Callable[[Sampling], TokenSampler | None],
+        *,
+        uses_backend: bool = False,
     ) -> None:
         self._vocabulary = vocabulary
         self._n_ctx = n_ctx
         self._special_sampler = special_sampler
+        self._uses_backend = uses_backend
         self._grammars = Grammars(vocabulary)
         self._pieces = Pieces(vocabulary)
         self._scratch = Scratch(vocabulary.n_tokens)
@@ -61,12 +68,12 @@ class Samplers:
     def make(self, request: Generate, prompt: Tokens) -> TokenSampler:
         """The sampler of a request with this prompt. Raises: BadRequest."""
         options = checked(request.sampling)
-        matcher = self._follower(request.constraint) if request.constraint is not None else None
-        suppressed = self._vocabulary.suppressed
-        if matcher is None and len(suppressed) == 0 and request.thought_budget is None and _is_usual(options):
+        if self._is_plain(request, options):
             special = self._special_sampler(options)
             if special is not None:
                 return special
+        matcher = self._follower(request.constraint) if request.constraint is not None else None
+        suppressed = self._vocabulary.suppressed
         limit = None
         if request.thought_budget is not None:
             limit = ThoughtLimit(request.thought_budget, self._vocabulary.raw_piece, self._tag_tokens)
@@ -80,6 +87,19 @@ class Samplers:
             dry=self._dry(options, prompt),
             limit=limit,
         )
+
+    def chain(self, request: Generate) -> BackendChain | None:
+        """How the backend picks the tokens in the sampler's place; None: it cannot. Raises: BadRequest."""
+        options = checked(request.sampling)
+        if not self._uses_backend or request.n_logprobs is not None or not self._is_plain(request, options):
+            return None
+        return backend.chain_for(options, self._vocabulary.n_tokens)
+
+    def _is_plain(self, request: Generate, options: Sampling) -> bool:
+        """Whether nothing but the usual filters has a say."""
+        if request.constraint is not None or request.thought_budget is not None:
+            return False
+        return len(self._vocabulary.suppressed) == 0 and _is_usual(options)
 
     def _follower(self, constraint: Constraint) -> Constraining:
         matcher = self._grammars.matcher(constraint)

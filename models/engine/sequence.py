@@ -8,7 +8,9 @@ from typing import NamedTuple
 from models.engine.detokenizer import Detokenizer
 from models.engine.media import PlacedMedia
 from models.engine.ports import Floats, Tokens, TokenSampler, Vocabulary
+from models.errors import UnusableOutput
 from models.runner.messages import AdapterSet, Chunk, Finished, Reason, TokenLogprob, TokenProb
+from models.sampling.backend import BackendChain
 from models.sampling.logprobs import LogProbs
 
 
@@ -30,6 +32,8 @@ class Task:
     """Images and sounds; `prompt` has their marks."""
 
     adapters: AdapterSet = ()
+    chain: BackendChain | None = None
+    """How the backend picks the tokens, so that `sampler` need not; None: it cannot."""
     may_force: bool = False
     """Whether tokens that the sampler forces are taken without computing what the model thinks of them."""
 
@@ -93,10 +97,7 @@ class Sequence:
         task = self.task
         probs = None if task.n_logprobs is None else LogProbs(logits, task.n_logprobs)
         token = task.sampler.sample(logits)
-        self._last_ns = now_ns
-        if self._first_ns is None:
-            self._first_ns = now_ns
-        text, reason = self._take(token, is_full=is_full)
+        text, reason = self._take_first(token, is_full=is_full, now_ns=now_ns)
         tokens = [token]
         if reason is None and task.may_force:
             while len(tokens) < n_room and reason is None and (forced := task.sampler.forced()):
@@ -108,6 +109,19 @@ class Sequence:
                     if reason is not None:
                         break
         return Step(tokens, self._chunk(token, text, probs) if text else None, reason)
+
+    def step_picked(self, token: int | None, *, is_full: bool, now_ns: int) -> Step:
+        """Take the token that the backend picked. Raises: UnusableOutput, if it could not (None)."""
+        if token is None:
+            raise UnusableOutput("the model's output is not a number")
+        text, reason = self._take_first(token, is_full=is_full, now_ns=now_ns)
+        return Step([token], self._chunk(token, text, None) if text else None, reason)
+
+    def _take_first(self, token: int, *, is_full: bool, now_ns: int) -> tuple[bytes, Reason | None]:
+        self._last_ns = now_ns
+        if self._first_ns is None:
+            self._first_ns = now_ns
+        return self._take(token, is_full=is_full)
 
     def _take(self, token: int, *, is_full: bool) -> tuple[bytes, Reason | None]:
         """The text that a token releases, and why the generation ends with it, if it does."""

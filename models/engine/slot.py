@@ -11,6 +11,7 @@ from models.engine.ports import Tokens
 from models.engine.prefix import Holding
 from models.engine.sequence import Sequence
 from models.runner.messages import AdapterSet
+from models.sampling.backend import BackendChain
 
 
 class Slot:
@@ -57,6 +58,11 @@ class Slot:
         n = min(self.n_pending, self._stops[0] - self.n_computed) if self._stops else self.n_pending
         following = self._following_media()
         return n if following is None else min(n, following.start - self.n_computed)
+
+    @property
+    def chain(self) -> BackendChain | None:
+        """How the backend picks its next token; None: that is left to the sampler of its sequence."""
+        return None if self.sequence is None else self.sequence.task.chain
 
     @property
     def has_media(self) -> bool:

@@ -9,5 +9,6 @@ context.py   a context: decode, logits, memory     batch.py    the arrays of one
 embedder.py  a context that pools                  threads.py  how many threads a model should use
 runs.py      texts cut so that no tokenizer recurses too deep    outcome.py  how a decode ended
 chain.py     llama.cpp's own sampler chain          media.py    images and sounds through a projector
+backend_sampler.py   chains that pick tokens inside the graph           backend_trial.py   whether that is faster
 quantize.py  one GGUF file in, another out          openmp.py   how long its threads wait for each other, awake
 """

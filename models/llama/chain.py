@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.errors import UnusableOutput
 from models.llama.binding import lib
-from models.llama.context import Context, Logits
 from models.runner.messages import Sampling
+from models.sampling import penalties
+
+if TYPE_CHECKING:
+    from models.llama.context import Context, Logits
 
 _MOST_CANDIDATES = 128
 """llama.cpp finds up to so many without sorting the vocabulary."""
@@ -26,24 +30,21 @@ class NativeChain:
 
     def __init__(self, context: Context, options: Sampling) -> None:
         self._context = context
-        self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        for sampler in (
+        self._chain = make_chain(
             lib.llama_sampler_init_top_k(options.top_k),
             lib.llama_sampler_init_typical(options.typical_p, 0),
             lib.llama_sampler_init_top_p(options.top_p, 0),
             lib.llama_sampler_init_min_p(options.min_p, 0),
             lib.llama_sampler_init_temp_ext(options.temperature, 0.0, 1.0),
-            lib.llama_sampler_init_dist(_seed(options.seed)),
-        ):
-            lib.llama_sampler_chain_add(self._chain, sampler)  # which owns it from now on
+            lib.llama_sampler_init_dist(native_seed(options.seed)),
+        )
 
     @staticmethod
     def suits(options: Sampling) -> bool:
         """Whether these options are what it is fast for."""
-        has_penalties = options.repeat_last_n > 0 and (
-            options.repeat_penalty != 1 or options.presence_penalty != 0 or options.frequency_penalty != 0
-        )
-        return options.temperature > 0 and 0 < options.top_k <= _MOST_CANDIDATES and not has_penalties
+        if penalties.is_active(options):
+            return False
+        return options.temperature > 0 and 0 < options.top_k <= _MOST_CANDIDATES
 
     def sample(self, logits: Logits) -> int:
         """The next token. Raises: UnusableOutput."""
@@ -64,6 +65,14 @@ class NativeChain:
         lib.llama_sampler_free(self._chain)
 
 
-def _seed(seed: int | None) -> int:
+def make_chain(*samplers: Any) -> Any:
+    """A chain that owns these samplers."""
+    chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+    for sampler in samplers:
+        lib.llama_sampler_chain_add(chain, sampler)
+    return chain
+
+
+def native_seed(seed: int | None) -> int:
     """llama.cpp takes the largest number for "a random one"; asked for as a seed, it is a random one there as well."""
     return int(lib.LLAMA_DEFAULT_SEED) if seed is None else seed & 0xFFFFFFFF

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import ContextLost, LoadError
+from models.llama.backend_sampler import BackendChains
 from models.llama.batch import BatchArrays
 from models.llama.binding import address_function, float_view, lib
 from models.llama.logs import load_failure, native_log
@@ -17,6 +19,7 @@ from models.llama.media import Media, Projector
 from models.llama.model import Model
 from models.llama.outcome import Outcome
 from models.runner.messages import AdapterSet
+from models.sampling.backend import BackendChain
 
 Logits = npt.NDArray[np.float32]
 Blob = npt.NDArray[np.uint8]
@@ -44,10 +47,12 @@ class ContextParams:
     """None: the model's own."""
     shares_cells: bool = True
     """Whether a sequence may use any cell, and several the same one; otherwise each has its part of them."""
+    chains: tuple[BackendChain, ...] = ()
+    """By which the backend picks the tokens of the first sequences, until they are given others."""
 
 
-def create_context(model: Model, params: ContextParams) -> Any:
-    """The native context. Raises: LoadError, OutOfMemory."""
+def create_context(model: Model, params: ContextParams, chains: BackendChains | None = None) -> Any:
+    """The native context; `chains` get those of `params`. Raises: LoadError, OutOfMemory."""
     native = lib.llama_context_default_params()
     native.n_ctx = params.n_ctx
     native.n_batch = params.n_batch
@@ -64,9 +69,15 @@ def create_context(model: Model, params: ContextParams) -> Any:
     native.no_perf = True
     if not params.embeddings:
         native.n_outputs_max = params.n_seq_max  # one row of logits for each sequence, not one for each token
+        native.n_outputs_max_per_seq = 1
+    if chains is not None and params.chains:
+        configs = chains.prepare(params.chains)
+        native.samplers, native.n_samplers = configs, len(configs)
     native_log.forget()
     handle = lib.llama_init_from_model(model.handle, native)
     if not handle:
+        if chains is not None:
+            chains.free()
         raise load_failure("unable to create a context")
     return handle
 
@@ -76,6 +87,8 @@ def _bytes_of(blob: Blob) -> Any:
 
 
 _logits_address = address_function("llama_get_logits")
+_probs_address = address_function("llama_get_sampled_probs_ith")
+_sampled_logits_address = address_function("llama_get_sampled_logits_ith")
 
 
 class Context:
@@ -94,6 +107,7 @@ class Context:
         """What it computes with at the moment, besides the weights."""
         self._handle: Any = None
         self._logits: Logits | None = None
+        self._chains = BackendChains()
         self._open()
         self.batch = BatchArrays(int(lib.llama_n_batch(self._handle)))
         self.n_batch = self.batch.capacity
@@ -105,7 +119,7 @@ class Context:
         self.n_swa = model.n_swa
 
     def _open(self) -> None:
-        self._handle = create_context(self._model, self._params)
+        self._handle = create_context(self._model, self._params, self._chains)
         self._memory = lib.llama_get_memory(self._handle)
         self._logits_address = 0
         if not self._memory:
@@ -174,6 +188,29 @@ class Context:
             self._logits_address = address
         return view[:n_rows]
 
+    def pick_by(self, seq_id: int, chain: BackendChain | None) -> None:
+        """How the backend picks a sequence's tokens from the next decode on; None: it leaves that to who reads logits.
+
+        To change it takes some milliseconds. Only after what the last decode left has been read.
+        """
+        self._chains.give(self._handle, seq_id, chain)
+
+    def picked(self, row: int) -> int | None:
+        """The token that the backend picked for a row of the last decode; None: the logits are not numbers.
+
+        Such a row has no logits.
+        """
+        index = row - self.batch.n_outputs  # llama.cpp counts tokens from the front, rows from the back
+        token = int(lib.llama_get_sampled_token_ith(self._handle, index))
+        address = _probs_address(self._handle, index) or _sampled_logits_address(self._handle, index)
+        is_number = address is not None and isfinite(ctypes.c_float.from_address(address).value)
+        return token if token >= 0 and is_number else None
+
+    @property
+    def unsupported_filters(self) -> set[str]:
+        """Those of the chains that the backend cannot apply: who has them gets no tokens picked."""
+        return self._chains.unsupported()
+
     def remove(self, seq_id: int, start: int) -> bool:
         """Forget a sequence's cells from a position on. False: this memory cannot drop a part; nothing changed."""
         return bool(lib.llama_memory_seq_rm(self._memory, seq_id, start, -1))
@@ -223,4 +260,5 @@ class Context:
             self._logits = None
             lib.llama_free(self._handle)
             self._handle = None
+            self._chains.free()
             self.adapters = ()

@@ -33,7 +33,7 @@ def computes_numbers(model: Model, params: ContextParams, adapters: AdapterSet) 
     Raises: LoadError.
     """
     tokens = model.vocab.tokenize(_TEXT, add_special=True)[:_N_TOKENS]
-    apart = replace(params, n_ctx=256, n_batch=_N_TOKENS, n_ubatch=None, n_seq_max=1, shares_cells=True)
+    apart = replace(params, n_ctx=256, n_batch=_N_TOKENS, n_ubatch=None, n_seq_max=1, shares_cells=True, chains=())
     try:
         return bool(np.isfinite(_compute(model, apart, adapters, tokens)).all())
     except ContextLost:

@@ -10,6 +10,7 @@ from models.engine.embeddings import EmbeddingEngine, InputRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
 from models.errors import LoadError
+from models.llama.backend_trial import backend_should_pick, usual_chain
 from models.llama.binding import has_gpu, start_backends
 from models.llama.chain import NativeChain
 from models.llama.context import MAX_SEQUENCES, Context, ContextParams
@@ -65,6 +66,9 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
     else:
         params = replace(_params(config, model, n_ctx=n_cells_all, n_seq_max=n_parallel), shares_cells=False)
     projector = load_projector(config.projectors, model, n_threads=params.n_threads, use_gpu=bool(config.n_gpu_layers))
+    uses_backend = backend_should_pick(model, params, config.backend_sampling, is_gpu=_uses_gpu(config))
+    if uses_backend:
+        params = replace(params, chains=(usual_chain(model.vocab.n_tokens),) * n_parallel)
     context = Context(model, params, projector)
     model.adapters.probe = lambda adapters: computes_numbers(model, params, adapters)
     rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)
@@ -80,6 +84,7 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
         rules,
         special_sampler=_single_sampler(config, context),
         read_media=projector.prepare if projector is not None else None,
+        uses_backend=uses_backend,
     )
     return Generation(engine, preparer)
 

@@ -34,6 +34,15 @@ class KvType(StrEnum):
     Q4_0 = "q4_0"
 
 
+class BackendSampling(StrEnum):
+    """Whether the backend that computes the logits picks tokens, too, for requests that it can do so for."""
+
+    AUTO = "auto"
+    """On a GPU, if that turns out to be faster."""
+    ON = "on"
+    OFF = "off"
+
+
 class RunnerConfig(msgspec.Struct, frozen=True):
     """How a model is loaded; two equal configurations of one model can share a runner. No holes, no "automatic"."""
 
@@ -62,6 +71,7 @@ class RunnerConfig(msgspec.Struct, frozen=True):
     """Host memory for computed states that the context has no room for; 0: none."""
     use_mlock: bool = False
     """Whether the weights are kept from being swapped out."""
+    backend_sampling: BackendSampling = BackendSampling.AUTO
 
 
 class Sampling(msgspec.Struct, frozen=True):

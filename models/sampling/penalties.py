@@ -7,7 +7,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from models.runner.messages import Sampling
 from models.sampling.chain import Candidates, Floats
+
+
+def is_active(options: Sampling) -> bool:
+    """Whether these options change any logit."""
+    return options.repeat_last_n > 0 and (
+        options.repeat_penalty != 1 or options.presence_penalty != 0 or options.frequency_penalty != 0
+    )
 
 
 class Penalties:

@@ -15,7 +15,7 @@ from models.sampling.broad import Broad
 from models.sampling.chain import Floats
 from models.sampling.dry import Dry
 from models.sampling.mirostat import Mirostat
-from models.sampling.penalties import Penalties
+from models.sampling.penalties import Penalties, is_active
 from models.sampling.pipeline import Pipeline
 from models.sampling.rng import draw, random_source
 from models.sampling.shortlist import Shortlist, greedy
@@ -164,9 +164,7 @@ class Sampler:
 
 def _penalties(options: Sampling, prompt: Iterable[int] | npt.NDArray[np.int32]) -> Penalties | None:
     """None where they change nothing."""
-    if options.repeat_last_n <= 0:
-        return None
-    if options.repeat_penalty == 1 and options.presence_penalty == 0 and options.frequency_penalty == 0:
+    if not is_active(options):
         return None
     penalties = Penalties(
         options.repeat_last_n, options.repeat_penalty, options.frequency_penalty, options.presence_penalty

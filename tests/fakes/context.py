@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.errors import ContextLost, LoadError
 from models.llama.outcome import Outcome
 from models.runner.messages import AdapterSet
+from models.sampling.backend import BackendChain
 
 Tokens = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -137,6 +138,8 @@ class FakeContext:
     adapters: AdapterSet = ()
     """They shift what the model says by as many letters as their scales add up to."""
     n_switches: int = 0
+    chains: dict[int, BackendChain] = field(default_factory=dict)
+    """Of the sequences whose tokens it picks itself: the most likely ones."""
     broken: set[str] = field(default_factory=set)
     """Adapters that cannot be loaded, by path."""
 
@@ -185,7 +188,21 @@ class FakeContext:
         return Outcome.DONE
 
     def logits(self) -> Floats:
-        return np.array(self._rows, dtype=np.float32)
+        outputs = [seq_id for seq_id, _, _, output in self.batch.parts if output]
+        rows = zip(outputs, self._rows, strict=True)
+        return np.array([row * np.nan if seq_id in self.chains else row for seq_id, row in rows], dtype=np.float32)
+
+    def pick_by(self, seq_id: int, chain: BackendChain | None) -> None:
+        if chain is None:
+            self.chains.pop(seq_id, None)
+        else:
+            self.chains[seq_id] = chain
+
+    def picked(self, row: int) -> int | None:
+        outputs = [seq_id for seq_id, _, _, output in self.batch.parts if output]
+        assert outputs[row] in self.chains, "a sequence without a chain has logits only"
+        best = int(self._rows[row].argmax())
+        return None if np.isnan(self._rows[row][best]) else best
 
     def rebuild(self) -> None:
         self.cells = []

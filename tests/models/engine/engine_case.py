@@ -24,6 +24,7 @@ class EngineCase:
     vocabulary: ByteVocabulary = field(default_factory=ByteVocabulary)
     context: FakeContext | None = None
     prompt_cache_bytes: int = 0
+    uses_backend: bool = False
     heard: dict[int, list[Chunk | Finished | Failed]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -31,7 +32,7 @@ class EngineCase:
         rules = ContextRules(
             n_ctx=self.n_ctx, n_ctx_seq=self.n_ctx, shift=self.shift, adds_bos=self.vocabulary.adds_bos
         )
-        self.preparer = Preparer(self.vocabulary, rules)
+        self.preparer = Preparer(self.vocabulary, rules, uses_backend=self.uses_backend)
         self.engine = Engine(
             self.fake,
             self.vocabulary,
