@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.runner.messages import Thought
-from models.sampling.chain import Floats
 from models.sampling.pieces import Pieces
 from models.sampling.thoughts import Stage, ThoughtReader
 
@@ -21,7 +20,6 @@ class Constraining(Protocol):
     def is_complete(self) -> bool: ...
     def allows(self, token: int) -> bool: ...
     def allowed(self) -> npt.NDArray[np.intp]: ...
-    def mask(self, logits: Floats) -> None: ...
     def accept(self, token: int) -> None: ...
     def forced(self) -> Sequence[int]: ...
 
@@ -66,18 +64,6 @@ class AfterThought:
             return np.delete(np.arange(self._n_vocab), self._ends)
         inner = self._inner.allowed()
         return inner if stage is Stage.DONE else np.union1d(inner, self._opening())
-
-    def mask(self, logits: Floats) -> None:
-        """Set the logits of all tokens that may not come next to minus infinity."""
-        if self._reader.stage is Stage.DONE:
-            self._inner.mask(logits)
-        elif self._reader.stage is Stage.OPENING:
-            opening = self._opening()
-            kept = logits[opening]
-            self._inner.mask(logits)
-            logits[opening] = kept
-        else:
-            logits[self._ends] = -np.inf
 
     def accept(self, token: int) -> None:
         """Move on past an allowed token."""

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from models.errors import InvalidConstraint
 from models.runner.messages import Constraint
 from models.sampling import trial
-from models.sampling.chain import Floats
 from models.sampling.closed import close_objects
 from models.sampling.constraint_errors import ENDLESS, explain, place_in_schema
 
@@ -71,15 +70,6 @@ class Matcher:
         if token in self._end_tokens:
             return self._matcher.is_accepting()
         return self._matcher.validate_tokens([token]) == 1
-
-    def mask(self, logits: Floats) -> None:
-        """Set the logits of all tokens that may not come next to minus infinity. Raises: InvalidConstraint."""
-        allowed = self.allowed()
-        if len(allowed) == 0:
-            raise InvalidConstraint("no token of this model's vocabulary can continue the constrained output")
-        kept = logits[allowed]
-        logits.fill(-np.inf)
-        logits[allowed] = kept
 
     def allowed(self) -> npt.NDArray[np.intp]:
         """The tokens that may come next, ends included where the output is complete."""

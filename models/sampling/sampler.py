@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from models.errors import InvalidConstraint
 from models.runner.messages import Sampling
 from models.sampling import chain, pipeline
 from models.sampling.after_thought import Constraining
 from models.sampling.broad import Broad
-from models.sampling.chain import Floats
+from models.sampling.chain import Candidates, Floats, Ids
 from models.sampling.dry import Dry
 from models.sampling.mirostat import Mirostat
 from models.sampling.penalties import Penalties, is_active
@@ -67,6 +68,7 @@ class Sampler:
         self._suppressed = suppressed if suppressed is not None and len(suppressed) else None
         self._matcher = matcher
         self._has_pipeline = is_plain and pipeline.is_needed(options)
+        self._is_usual = is_plain and not self._has_pipeline
         self._choose = self._choosing(scratch)
 
     @property
@@ -112,15 +114,27 @@ class Sampler:
     def _choose_matching(self, logits: Floats, matcher: Constraining) -> int:
         """First as if there were no constraint; what it forbids is picked again from what it allows.
 
-        With most tokens already fitting, the mask is seldom applied to the whole vocabulary.
+        With most tokens already fitting, all that it allows is seldom asked for.
         """
         untouched = logits.copy() if self._has_pipeline else logits
         token = self._choose(logits)
         if not matcher.allows(token):
-            matcher.mask(untouched)
-            token = self._choose(untouched)
+            token = self._choose_allowed(untouched, matcher.allowed())
         matcher.accept(token)
         return token
+
+    def _choose_allowed(self, logits: Floats, allowed: Ids) -> int:
+        """Mostly a few hundred tokens: that the others are impossible need not be written down for the filters."""
+        if len(allowed) == 0:
+            raise InvalidConstraint("no token of this model's vocabulary can continue the constrained output")
+        kept = logits[allowed]
+        is_possible = kept > -np.inf
+        if self._is_usual and len(allowed) <= chain.MANY and is_possible.any():
+            possible = Candidates(allowed[is_possible], kept[is_possible], False)
+            return self._choose_of(chain.top_k(possible, self._options.top_k))
+        logits.fill(-np.inf)
+        logits[allowed] = kept
+        return self._choose(logits)
 
     def _choosing(self, scratch: Scratch) -> Callable[[Floats], int]:
         """The way to choose that these options need."""
@@ -145,7 +159,7 @@ class Sampler:
         if temperature <= 0 and options.typical_p >= 1:
             return greedy(logits)
         if options.top_k > 0 or temperature <= 0 or len(logits) <= chain.MANY:
-            return self._choose_listed(logits)
+            return self._choose_of(self._shortlist.top_k(logits, options.top_k))
         if options.typical_p < 1:
             return self._broad.typical(logits, options.typical_p, options.top_p, options.min_p, temperature)
         if options.min_p > 0:
@@ -154,9 +168,8 @@ class Sampler:
             return self._broad.top_p(logits, options.top_p, temperature)
         return self._broad.any(logits, temperature)
 
-    def _choose_listed(self, logits: Floats) -> int:
+    def _choose_of(self, candidates: Candidates) -> int:
         options = self._options
-        candidates = self._shortlist.top_k(logits, options.top_k)
         candidates = chain.top_p(chain.typical(candidates, options.typical_p), options.top_p)
         candidates = chain.min_p(candidates, options.min_p)
         return chain.choose(candidates, options.temperature, draw(self._random))
