@@ -23,7 +23,7 @@ from models.llama.context import Context, ContextParams
 from models.llama.logs import native_log
 from models.llama.model import Model
 from models.llama.outcome import Outcome
-from models.runner.messages import AdapterSet, BackendSampling, Constraint, Generate, Sampling
+from models.runner.messages import Adapter, AdapterSet, BackendSampling, Constraint, Generate, Sampling
 from models.runner.process import RunnerProcess
 from models.sampling.backend import GREEDY, BackendChain, chain_for
 from models.sampling.chain import Floats
@@ -121,6 +121,18 @@ def test_so_are_those_that_move_or_wait_for_cells(model: Model) -> None:
     converse_at_random(driver, random.Random(3), n_prompt=600, n_requests=20)
     assert crowded.n_picked > 50
     crowded.close()
+
+
+def test_so_are_those_of_different_adapters(tmp_path: Path) -> None:
+    path = tiny_architectures.write("attention", tmp_path / "model.gguf")
+    files = [tiny_architectures.write_adapter(path, tmp_path / f"{seed}.gguf", seed=seed) for seed in (1, 2)]
+    sets: list[AdapterSet] = [(), *((Adapter(str(file)),) for file in files)]
+    params = ContextParams(n_ctx=N_CTX * N_SLOTS, n_batch=64, n_seq_max=N_SLOTS, n_threads=1, chains=(USUAL,) * N_SLOTS)
+    with Model(str(path), n_gpu_layers=0) as model:
+        context = PickingContext(model, params)
+        converse_at_random(MixedDriver(model, context, uses_backend=True), random.Random(5), adapters=sets)
+        assert context.n_checked > 100 and context.n_picked > 50
+        context.close()
 
 
 def test_greedy_replies_are_the_same_with_and_without(model: Model) -> None:
