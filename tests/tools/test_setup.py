@@ -1,7 +1,8 @@
-"""tools/setup.sh on machines that lack something: it names the package and touches nothing."""
+"""tools/setup.sh: what a machine lacks is named, and nothing touched; what the compiler is told."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -95,3 +96,32 @@ def test_an_unknown_backend_is_refused(tmp_path: Path, checkout: Path) -> None:
     status, text = set_up(checkout, machine(tmp_path), "quantum")
     assert status == 2
     assert "cpu, cuda, vulkan, metal or rocm" in text
+
+
+PREFETCHING = "-fprefetch-loop-arrays"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "has_gcc", "prefetches"),
+    [("x86_64", True, True), ("x86_64", False, False), ("aarch64", True, False)],
+)
+def test_gcc_prefetches_on_x86(
+    tmp_path: Path, checkout: Path, architecture: str, has_gcc: bool, prefetches: bool
+) -> None:
+    programs = machine(tmp_path)
+    for name in ("getconf", "mkdir", "rm"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    (programs / "uname").unlink()
+    executable(programs / "uname", f'[ "$*" = -m ] && echo {architecture} || echo Linux')
+    executable(programs / "cc", f"exit {int(not has_gcc)}")
+    version = re.findall("^UV_VERSION=(.*)$", (checkout / "tools" / "setup.sh").read_text(), re.MULTILINE)[0]
+    (checkout / ".cache" / "tools" / "bin").mkdir(parents=True)
+    uv = f'[ "$1" = --version ] && echo uv {version} && exit; mkdir -p .venv; for one; do echo "$one"; done >asked'
+    executable(checkout / ".cache" / "tools" / "bin" / "uv", uv)
+
+    status, text = set_up(checkout, programs)
+    assert status == 0, text
+    settings = (checkout / "asked").read_text().splitlines()
+    for language in ("C", "CXX"):
+        (flags,) = [line for line in settings if f"-DCMAKE_{language}_FLAGS=" in line]
+        assert (PREFETCHING in flags) is prefetches
