@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.sampler import Sampler
 from models.sampling.whole import Scratch
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from models.gguf.facts import GGUFFacts
-from models.runner.messages import KvType, RunnerConfig
+from models.runner.settings import KvType, RunnerConfig
 
 MICRO_BATCH: Final = 512
 """Tokens that one pass through the layers holds at most, however long the batch."""

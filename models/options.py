@@ -15,7 +15,7 @@ import msgspec
 
 from models import option_types
 from models.option_types import LogitBias, LoraScales, SamplerNames
-from models.runner.messages import BackendSampling, KvType, RunnerConfig, Sampling
+from models.runner.settings import BackendSampling, KvType, RunnerConfig, Sampling
 
 logger = logging.getLogger(__name__)
 

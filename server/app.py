@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from models.library import Library
-from models.runner.messages import BackendSampling, KvType
+from models.runner.settings import BackendSampling, KvType
 from registry.store import Store
 from server.builtin import Builtin
 from server.devices import current_devices, has_spare_cpus

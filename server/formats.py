@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from models.errors import ModelError
-from models.runner.messages import Constraint
+from models.runner.settings import Constraint
 from registry.gojson import quote
 
 JSON = Constraint("json", "")

@@ -33,8 +33,8 @@ from models.options import (
 from models.parsers.events import Delta, DoneReason, Finished
 from models.parsers.repetition import RepetitionGuard
 from models.runner import messages as wire
-from models.runner.messages import BackendSampling, KvType
 from models.runner.process import RunnerProcess
+from models.runner.settings import Adapter, AdapterSet, BackendSampling, Constraint, KvType, Sampling, ThoughtBudget
 from models.templates.errors import InvalidChat
 from registry.errors import InvalidName, ManifestNotFound
 from registry.names import ModelName, Source, parse_source
@@ -321,22 +321,22 @@ def _size_bytes(path: Path) -> int:
         return 0
 
 
-def _adapters(spec: ModelSpec, options: Options) -> wire.AdapterSet:
+def _adapters(spec: ModelSpec, options: Options) -> AdapterSet:
     """What is added to the weights: all of the model's adapters, or as much of each as the request says.
 
     Raises: BadRequest for one that the model does not have.
     """
     if options.lora is None:
-        return tuple(wire.Adapter(str(path)) for path in spec.adapters)
+        return tuple(Adapter(str(path)) for path in spec.adapters)
     scales = dict(options.lora)
     for number in scales:
         if not 0 <= number < len(spec.adapters):
             raise BadRequest(f"lora: there is no adapter {number}, the model has {len(spec.adapters)}")
     said = ((path, scales.get(number, 0.0)) for number, path in enumerate(spec.adapters))
-    return tuple(wire.Adapter(str(path), scale) for path, scale in said if scale)
+    return tuple(Adapter(str(path), scale) for path, scale in said if scale)
 
 
-def _sampling(options: Options, variant: int) -> wire.Sampling:
+def _sampling(options: Options, variant: int) -> Sampling:
     """A seed that was given is counted up from one variant to the next."""
     sampling = sampling_of(options)
     if not variant or sampling.seed is None:
@@ -344,13 +344,13 @@ def _sampling(options: Options, variant: int) -> wire.Sampling:
     return msgspec.structs.replace(sampling, seed=(sampling.seed + variant) & 0xFFFFFFFF)
 
 
-def _thought_budget(request: TextRequest, prompt: Prompt) -> wire.ThoughtBudget | None:
+def _thought_budget(request: TextRequest, prompt: Prompt) -> ThoughtBudget | None:
     if request.thinking_budget is None or prompt.thought_alone is None:
         return None
-    return wire.ThoughtBudget(prompt.thought_alone, request.thinking_budget)
+    return ThoughtBudget(prompt.thought_alone, request.thinking_budget)
 
 
-def _constraint(request: TextRequest, prompt: Prompt) -> wire.Constraint | None:
+def _constraint(request: TextRequest, prompt: Prompt) -> Constraint | None:
     """What the reply must look like: a call, if the request demands one, else the format. Raises: Unsupported.
 
     # Compat: http-api 4.6: a chat may think before it answers in the format, a completion may not.

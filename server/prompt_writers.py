@@ -21,7 +21,8 @@ from models.parsers.syntax import CallForm, HarmonyCalls, JsonCalls, tags_of
 from models.parsers.table import find_parser
 from models.parsers.text import trim
 from models.parsers.tools import preserved_tokens
-from models.runner.messages import MixedPrompt, Thought
+from models.runner.messages import MixedPrompt
+from models.runner.settings import Thought
 from models.templates.chat import Message, Think, Tool
 from models.templates.go.analysis import analyse
 from models.templates.go.rendering import GoTemplate, go_template

@@ -20,8 +20,8 @@ import msgspec
 from models.errors import ModelError, OutOfMemory, RunnerCrashed
 from models.library import ModelSpec
 from models.options import can_serve
-from models.runner.messages import RunnerConfig
 from models.runner.process import RunnerProcess
+from models.runner.settings import RunnerConfig
 from server.placement import CONTEXT_BY_VRAM, Devices, Need, place
 from server.requests import FOREVER_NS
 

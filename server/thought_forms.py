@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.runner.messages import Thought
+from models.runner.settings import Thought
 
 
 @dataclass(frozen=True, slots=True)

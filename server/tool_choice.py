@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from models.errors import BadRequest, Unsupported
 from models.parsers.call_grammar import call_grammar
-from models.runner.messages import Constraint
+from models.runner.settings import Constraint
 from models.templates.chat import Tool
 from server.prompt_writers import Prompt
 from server.requests import ChatRequest, ToolUse

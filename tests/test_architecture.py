@@ -49,6 +49,7 @@ PURE = (
     "models.options",
     "models.errors",
     "models.runner.messages",
+    "models.runner.settings",
     "registry.names",
     "registry.digest",
     "registry.manifest",

@@ -13,7 +13,8 @@ import numpy as np
 from models.engine.failures import to_cancelled, to_failed
 from models.engine.ports import Floats, Tokens, Vocabulary
 from models.errors import BadRequest, InputTooLong, ModelError
-from models.runner.messages import AdapterSet, Embed, Embedded, Failed, Finished
+from models.runner.messages import Embed, Embedded, Failed, Finished
+from models.runner.settings import AdapterSet
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from models.engine.prefix import Match, MemoryRules, usable_prefix
 from models.engine.radix import RadixTree
 from models.engine.saved import SavedState, SavedStates
 from models.engine.slot import Slot
-from models.runner.messages import AdapterSet
+from models.runner.settings import AdapterSet
 
 
 class Holders:

@@ -21,7 +21,8 @@ from models.engine.slot import Slot
 from models.engine.slots import Admission, Slots
 from models.errors import ContextLost, LoadError, ModelError
 from models.llama.outcome import Outcome
-from models.runner.messages import AdapterSet, Chunk, Failed, Finished, Reason
+from models.runner.messages import Chunk, Failed, Finished, Reason
+from models.runner.settings import AdapterSet
 
 log = logging.getLogger(__name__)
 

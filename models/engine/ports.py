@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.llama.outcome import Outcome
-from models.runner.messages import AdapterSet
+from models.runner.settings import AdapterSet
 from models.sampling.after_thought import Constraining
 from models.sampling.backend import BackendChain
 

@@ -13,7 +13,8 @@ from models.engine.ports import Tokens, TokenSampler, Vocabulary
 from models.engine.samplers import Samplers, out_of_range, refused
 from models.engine.sequence import Task
 from models.errors import BadRequest, InvalidToken, Unsupported
-from models.runner.messages import Generate, MixedPrompt, Sampling
+from models.runner.messages import Generate, MixedPrompt
+from models.runner.settings import Sampling
 
 ReadMedia = Callable[[Sequence[str | bytes]], Sequence[Tokens | Media]]
 

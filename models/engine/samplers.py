@@ -10,7 +10,8 @@ import msgspec
 
 from models.engine.ports import Tokens, TokenSampler, Vocabulary
 from models.errors import RefusedByEngine
-from models.runner.messages import Constraint, Generate, Sampling
+from models.runner.messages import Generate
+from models.runner.settings import Constraint, Sampling
 from models.sampling import backend, dry, pipeline
 from models.sampling.after_thought import AfterThought, Constraining
 from models.sampling.backend import BackendChain

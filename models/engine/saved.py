@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from models.engine.ports import Blob, Tokens
-from models.runner.messages import AdapterSet
+from models.runner.settings import AdapterSet
 
 LEAST_TOKENS = 64
 """Fewer are computed in no time."""

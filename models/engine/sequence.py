@@ -9,7 +9,8 @@ from models.engine.detokenizer import Detokenizer
 from models.engine.media import PlacedMedia
 from models.engine.ports import Floats, Tokens, TokenSampler, Vocabulary
 from models.errors import UnusableOutput
-from models.runner.messages import AdapterSet, Chunk, Finished, Reason, TokenLogprob, TokenProb
+from models.runner.messages import Chunk, Finished, Reason, TokenLogprob, TokenProb
+from models.runner.settings import AdapterSet
 from models.sampling.backend import BackendChain
 from models.sampling.logprobs import LogProbs
 

@@ -10,7 +10,7 @@ from models.engine.media import Media, PlacedMedia
 from models.engine.ports import Tokens
 from models.engine.prefix import Holding
 from models.engine.sequence import Sequence
-from models.runner.messages import AdapterSet
+from models.runner.settings import AdapterSet
 from models.sampling.backend import BackendChain
 
 

@@ -12,7 +12,7 @@ from models.engine.prefix import MemoryRules, NotYet, Placement, place
 from models.engine.saved import LEAST_TOKENS, SavedState, SavedStates
 from models.engine.sequence import Sequence
 from models.engine.slot import Slot
-from models.runner.messages import AdapterSet
+from models.runner.settings import AdapterSet
 
 BEFORE_END = 16
 """A checkpoint lies so far before a prompt's end: what a template adds there for the reply may be gone in the next."""

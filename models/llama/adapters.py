@@ -16,7 +16,7 @@ from models.gguf.values import GGUF
 from models.llama.adapter_files import flaw_of
 from models.llama.binding import encode_path, lib
 from models.llama.logs import load_failure, native_log
-from models.runner.messages import AdapterSet, HeldAdapters
+from models.runner.settings import AdapterSet, HeldAdapters
 
 _READ_BYTES = 1 << 20
 _MOST_TRIED = 1000

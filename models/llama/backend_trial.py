@@ -20,7 +20,7 @@ from models.llama.context import Context, ContextParams
 from models.llama.logs import native_log
 from models.llama.model import Model
 from models.llama.outcome import Outcome
-from models.runner.messages import BackendSampling, Sampling
+from models.runner.settings import BackendSampling, Sampling
 from models.sampling.backend import GREEDY, BackendChain, chain_for
 from models.sampling.sampler import Sampler
 from models.sampling.whole import Scratch

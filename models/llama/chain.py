@@ -9,7 +9,7 @@ import numpy as np
 
 from models.errors import UnusableOutput
 from models.llama.binding import lib
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling import penalties
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from models.llama.logs import load_failure, native_log
 from models.llama.media import Media, Projector
 from models.llama.model import Model
 from models.llama.outcome import Outcome
-from models.runner.messages import AdapterSet
+from models.runner.settings import AdapterSet
 from models.sampling.backend import BackendChain
 
 Logits = npt.NDArray[np.float32]

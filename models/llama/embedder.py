@@ -16,7 +16,7 @@ from models.llama.context import ContextParams, create_context
 from models.llama.logs import native_log
 from models.llama.model import Model
 from models.llama.vocab import Tokens
-from models.runner.messages import AdapterSet
+from models.runner.settings import AdapterSet
 
 Vectors = npt.NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from models.llama.embedder import Embedder
 from models.llama.model import Model
 from models.llama.outcome import Outcome
 from models.llama.vocab import Tokens
-from models.runner.messages import AdapterSet
+from models.runner.settings import AdapterSet
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,5 @@
-"""One child process per loaded model: `messages.py` is the language, `process.py` the parent, `worker.py` the child.
+"""One child process per loaded model: `messages.py` is the language, with the terms of `settings.py`, `process.py`
+the parent, `worker.py` the child.
 
 The parent's end of the socket is `link.py`, with a `mailbox.py` for each request; the child's is `courier.py`, with an
 `outbox.py` before it. In the child, `loading.py` makes the engine and `desk.py` gives it its work.

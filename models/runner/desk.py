@@ -17,7 +17,6 @@ from models.engine.prepare import Preparer
 from models.engine.sequence import Task
 from models.errors import LoadError, ModelError, Unsupported
 from models.runner.messages import (
-    AdapterSet,
     AdaptersHeld,
     Cancel,
     Detokenize,
@@ -27,12 +26,12 @@ from models.runner.messages import (
     FreeAdapters,
     FromRunner,
     Generate,
-    HeldAdapters,
     LoadAdapters,
     Text,
     Tokenize,
     Tokens,
 )
+from models.runner.settings import AdapterSet, HeldAdapters
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from models.llama.model import Model, OnProgress
 from models.llama.probe import computes_numbers
 from models.llama.threads import default_threads
 from models.runner.desk import Embedding, Generation, Service
-from models.runner.messages import Ready, RunnerConfig, Sampling
+from models.runner.messages import Ready
+from models.runner.settings import RunnerConfig, Sampling
 
 _CELLS_STEP = 256
 """llama.cpp rounds contexts up to this, and Ollama's clients see it: a sequence may fill what was rounded up."""

@@ -23,11 +23,9 @@ from models.runner.mailbox import Mailbox
 from models.runner.messages import (
     FRAME_HEAD_BYTES,
     MAX_FRAME_BYTES,
-    AdapterSet,
     AdaptersHeld,
     Cancel,
     Chunk,
-    Constraint,
     Detokenize,
     Embed,
     Embedded,
@@ -41,16 +39,14 @@ from models.runner.messages import (
     Loading,
     MixedPrompt,
     Ready,
-    RunnerConfig,
-    Sampling,
     Stop,
     Text,
-    ThoughtBudget,
     Tokenize,
     Tokens,
     ToRunner,
     encode_frame,
 )
+from models.runner.settings import AdapterSet, Constraint, RunnerConfig, Sampling, ThoughtBudget
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from typing import Any
 
 from models.errors import LoadError, OutOfMemory
 from models.runner.courier import Courier, Disconnected
-from models.runner.messages import Load, LoadFailed, Loading, RunnerConfig, Stop, ToRunner
+from models.runner.messages import Load, LoadFailed, Loading, Stop, ToRunner
+from models.runner.settings import RunnerConfig
 
 log = logging.getLogger("runner")
 

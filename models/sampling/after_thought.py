@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.runner.messages import Thought
+from models.runner.settings import Thought
 from models.sampling.pieces import Pieces
 from models.sampling.thoughts import Stage, ThoughtReader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling import penalties
 
 MOST_CANDIDATES = 128

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.chain import Candidates, Floats
 
 MAX_BREAKER_BYTES = 40

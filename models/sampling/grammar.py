@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import InvalidConstraint
-from models.runner.messages import Constraint
+from models.runner.settings import Constraint
 from models.sampling import trial
 from models.sampling.closed import close_objects
 from models.sampling.constraint_errors import ENDLESS, explain, place_in_schema

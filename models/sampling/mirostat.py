@@ -9,7 +9,7 @@ import random
 
 import numpy as np
 
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling import chain
 from models.sampling.chain import Floats, Ids
 from models.sampling.rng import draw

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.chain import Candidates, Floats
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from models.option_types import SAMPLERS
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling import chain
 from models.sampling.broad import Broad
 from models.sampling.chain import Candidates, Floats

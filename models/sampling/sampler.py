@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import InvalidConstraint
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling import chain, pipeline
 from models.sampling.after_thought import Constraining
 from models.sampling.broad import Broad

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from models.runner.messages import Thought, ThoughtBudget
+from models.runner.settings import Thought, ThoughtBudget
 
 MAX_BLANKS = 8
 """Bytes of white space that may stand before a thought."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from models.errors import ContextLost, LoadError
 from models.llama.outcome import Outcome
-from models.runner.messages import AdapterSet
+from models.runner.settings import AdapterSet
 from models.sampling.backend import BackendChain
 
 Tokens = npt.NDArray[np.int32]

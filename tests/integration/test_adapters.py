@@ -22,8 +22,9 @@ from models.llama.context import Context, ContextParams
 from models.llama.logs import native_log
 from models.llama.model import Model
 from models.llama.outcome import Outcome
-from models.runner.messages import Adapter, AdapterSet, Reason
+from models.runner.messages import Reason
 from models.runner.process import RunnerProcess
+from models.runner.settings import Adapter, AdapterSet
 from tests.conformance import make_models
 from tests.integration import tiny_architectures
 from tests.integration.test_engine_state import CLOSE, N_CTX, CheckedContext, Driver, converse_at_random

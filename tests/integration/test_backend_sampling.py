@@ -23,8 +23,9 @@ from models.llama.context import Context, ContextParams
 from models.llama.logs import native_log
 from models.llama.model import Model
 from models.llama.outcome import Outcome
-from models.runner.messages import Adapter, AdapterSet, BackendSampling, Constraint, Generate, Sampling
+from models.runner.messages import Generate
 from models.runner.process import RunnerProcess
+from models.runner.settings import Adapter, AdapterSet, BackendSampling, Constraint, Sampling
 from models.sampling.backend import GREEDY, BackendChain, chain_for
 from models.sampling.chain import Floats
 from tests.integration import tiny_architectures
@@ -81,15 +82,6 @@ class MixedDriver(Driver):
             msgspec.structs.replace(asked, n_logprobs=1),
         )
         self.ask(kinds[request_id % 3])
-
-
-@pytest.fixture(scope="module", params=tiny_architectures.ARCHITECTURES)
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    native_log.install()
-    start_backends()
-    path = tmp_path_factory.mktemp("architectures") / "model.gguf"
-    with Model(str(tiny_architectures.write(request.param, path)), n_gpu_layers=0) as model:
-        yield model
 
 
 @pytest.mark.parametrize("shares_cells", [True, False], ids=["shared cells", "own cells"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from models.errors import BadRequest, ContextExceeded
-from models.runner.messages import Constraint, Sampling, Thought, ThoughtBudget
 from models.runner.process import RunnerProcess
+from models.runner.settings import Constraint, Sampling, Thought, ThoughtBudget
 from tests.integration.test_engine_worker import GREEDY, Model, chat, say, with_runner
 
 pytestmark = pytest.mark.model

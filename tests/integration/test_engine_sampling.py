@@ -17,7 +17,7 @@ from models.llama.binding import lib, start_backends
 from models.llama.logs import native_log
 from models.llama.model import Model
 from models.option_types import SAMPLERS
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.chain import Floats
 from models.sampling.dry import Dry, find_breakers
 from models.sampling.sampler import Biases, Sampler

@@ -18,13 +18,11 @@ from models.engine.loop import Engine
 from models.engine.ports import Blob, Floats, Tokens
 from models.engine.prefix import WORTH_WAITING
 from models.engine.prepare import Preparer
-from models.llama.binding import start_backends
 from models.llama.context import Context, ContextParams
-from models.llama.logs import native_log
 from models.llama.model import Model
 from models.llama.outcome import Outcome
-from models.runner.messages import AdapterSet, Finished, Generate, Reason, Sampling
-from tests.integration import tiny_architectures
+from models.runner.messages import Finished, Generate, Reason
+from models.runner.settings import AdapterSet, Sampling
 
 pytestmark = pytest.mark.model
 
@@ -121,15 +119,6 @@ class CheckedContext(Context):
     def close(self) -> None:
         super().close()
         self._reference.close()
-
-
-@pytest.fixture(scope="module", params=tiny_architectures.ARCHITECTURES)
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
-    native_log.install()
-    start_backends()
-    path = tmp_path_factory.mktemp("architectures") / "model.gguf"
-    with Model(str(tiny_architectures.write(request.param, path)), n_gpu_layers=0) as model:
-        yield model
 
 
 @pytest.fixture(params=[True, False], ids=["shared cells", "own cells"])

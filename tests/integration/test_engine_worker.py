@@ -15,20 +15,9 @@ import numpy as np
 import pytest
 
 from models.errors import BadRequest, LoadError, RunnerCrashed
-from models.runner.messages import (
-    Adapter,
-    Chunk,
-    Constraint,
-    Embedded,
-    Finished,
-    KvType,
-    Load,
-    Reason,
-    RunnerConfig,
-    Sampling,
-    encode_frame,
-)
+from models.runner.messages import Chunk, Embedded, Finished, Load, Reason, encode_frame
 from models.runner.process import RunnerProcess
+from models.runner.settings import Adapter, Constraint, KvType, RunnerConfig, Sampling
 from tests.integration import tiny_architectures
 
 pytestmark = pytest.mark.model

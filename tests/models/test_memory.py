@@ -7,7 +7,7 @@ import pytest
 from models.gguf.facts import GGUFFacts
 from models.gguf.layers import LayerFacts
 from models.memory import cache_bytes, compute_bytes, memory_need
-from models.runner.messages import KvType, RunnerConfig
+from models.runner.settings import KvType, RunnerConfig
 
 FACTS = GGUFFacts(
     architecture="llama",

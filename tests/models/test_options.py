@@ -21,7 +21,7 @@ from models.options import (
     runner_config,
     sampling_of,
 )
-from models.runner.messages import RunnerConfig, Sampling
+from models.runner.settings import RunnerConfig, Sampling
 
 
 @pytest.mark.parametrize(

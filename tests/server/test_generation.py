@@ -18,7 +18,8 @@ from models.gguf.facts import GGUFFacts
 from models.library import ModelSpec
 from models.parsers.events import Delta, DoneReason, Finished
 from models.runner import messages as wire
-from models.runner.messages import Adapter, Chunk, Embedded, Ready, Reason, Thought
+from models.runner.messages import Chunk, Embedded, Ready, Reason
+from models.runner.settings import Adapter, Thought, ThoughtBudget
 from models.templates.chat import Message, Think
 from registry.errors import ManifestNotFound
 from registry.manifest import ModelConfig
@@ -503,7 +504,7 @@ def test_thoughts_have_the_budget_of_the_request() -> None:
     events(generation.chat(chat(thinking_budget=5)))
     events(generation.chat(chat()))
     assert [asked["thought_budget"] for asked in runner.asked] == [
-        wire.ThoughtBudget(Thought("<think>", "</think>"), 5),
+        ThoughtBudget(Thought("<think>", "</think>"), 5),
         None,
     ]
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from models.errors import LoadError, OutOfMemory
-from models.runner.messages import HeldAdapters, Ready, RunnerConfig
+from models.runner.messages import Ready
+from models.runner.settings import HeldAdapters, RunnerConfig
 from server.placement import Devices, Need
 from server.requests import FOREVER_NS
 from server.scheduler import Evict, Load, QueueFull, Reuse, RunnerState, Scheduler, Trim, Wait, Wanted, plan

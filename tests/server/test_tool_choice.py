@@ -10,7 +10,7 @@ import pytest
 from models.capabilities import PromptSource
 from models.errors import BadRequest, Unsupported
 from models.parsers.events import Finished
-from models.runner.messages import Thought
+from models.runner.settings import Thought
 from models.templates.chat import Think
 from registry.manifest import ModelConfig
 from server.requests import ToolChoice, ToolUse

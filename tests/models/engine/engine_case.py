@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from models.engine.context_end import ContextRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
-from models.runner.messages import Chunk, Failed, Finished, Generate, Sampling
+from models.runner.messages import Chunk, Failed, Finished, Generate
+from models.runner.settings import Sampling
 from tests.fakes.context import ByteVocabulary, FakeContext, Model, hashes
 
 GREEDY = Sampling(temperature=0)

@@ -8,7 +8,8 @@ import pytest
 
 from models.errors import ContextLost
 from models.llama.outcome import Outcome
-from models.runner.messages import Adapter, AdapterSet, FailureKind
+from models.runner.messages import FailureKind
+from models.runner.settings import Adapter, AdapterSet
 from tests.fakes.context import FakeContext, hashes
 from tests.models.engine.engine_case import EngineCase, alone
 

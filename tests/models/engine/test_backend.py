@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.runner.messages import Constraint, FailureKind, Generate, Sampling
+from models.runner.messages import FailureKind, Generate
+from models.runner.settings import Constraint, Sampling
 from models.sampling.backend import GREEDY, BackendChain
 from tests.fakes.context import ByteVocabulary, FakeContext, hashes, says
 from tests.models.engine.engine_case import EngineCase, alone

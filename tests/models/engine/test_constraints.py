@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.runner.messages import Constraint, Reason, Thought, ThoughtBudget
+from models.runner.messages import Reason
+from models.runner.settings import Constraint, Thought, ThoughtBudget
 from tests.fakes.context import counts, says
 from tests.models.engine.engine_case import EngineCase, alone
 

@@ -11,7 +11,8 @@ import pytest
 from models.engine.embeddings import EmbeddingEngine, InputRules, fit_input, plan_inputs, prepare_embed
 from models.engine.ports import Floats, Tokens
 from models.errors import ContextLost, InputTooLong, LoadError
-from models.runner.messages import Adapter, AdapterSet, Embed, Embedded, Failed, FailureKind, Finished
+from models.runner.messages import Embed, Embedded, Failed, FailureKind, Finished
+from models.runner.settings import Adapter, AdapterSet
 from tests.fakes.context import BOS, ByteVocabulary
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from models.runner.messages import Reason, Sampling
+from models.runner.messages import Reason
+from models.runner.settings import Sampling
 from tests.fakes.context import FakeContext, counts, hashes
 from tests.models.engine.engine_case import EngineCase, alone
 

@@ -12,7 +12,8 @@ from models.engine.context_end import ContextRules
 from models.engine.media import Media, PlacedMedia, Tokens, lay_out, whole
 from models.engine.prepare import NO_PROJECTOR, Preparer
 from models.errors import BadRequest, Unsupported
-from models.runner.messages import Generate, MixedPrompt, Reason, Sampling
+from models.runner.messages import Generate, MixedPrompt, Reason
+from models.runner.settings import Sampling
 from tests.fakes.context import ByteVocabulary, FakeContext, counts, hashes, says
 from tests.models.engine.engine_case import EngineCase
 

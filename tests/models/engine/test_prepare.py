@@ -8,7 +8,8 @@ import pytest
 from models.engine.context_end import ContextRules
 from models.engine.prepare import Preparer
 from models.errors import BadRequest, ContextExceeded, InvalidConstraint, InvalidToken
-from models.runner.messages import Constraint, Generate, Sampling
+from models.runner.messages import Generate
+from models.runner.settings import Constraint, Sampling
 from tests.fakes.context import BOS, CALL, N_VOCAB, ByteVocabulary
 
 RULES = ContextRules(n_ctx=16, n_ctx_seq=256, shift=True, adds_bos=True)

@@ -12,7 +12,7 @@ from models.engine.sequence import Sequence, Task
 from models.engine.slot import Slot
 from models.engine.slots import BEFORE_END, Admission, Slots
 from models.llama.outcome import Outcome
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.sampler import Sampler
 from models.sampling.whole import Scratch
 from tests.fakes.context import N_VOCAB, ByteVocabulary, FakeContext, hashes

@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import LoadError, OutOfMemory
 from models.llama.adapters import Adapters, LoadedAdapter
-from models.runner.messages import Adapter, AdapterSet, HeldAdapters
+from models.runner.settings import Adapter, AdapterSet, HeldAdapters
 
 
 class Small(Adapters):

@@ -25,14 +25,13 @@ from models.runner.messages import (
     FreeAdapters,
     FromRunner,
     Generate,
-    HeldAdapters,
     LoadAdapters,
     Reason,
-    Sampling,
     Text,
     Tokenize,
     Tokens,
 )
+from models.runner.settings import HeldAdapters, Sampling
 from tests.fakes.context import CALL, ByteVocabulary, FakeContext, says
 
 

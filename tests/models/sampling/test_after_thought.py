@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.runner.messages import Thought
+from models.runner.settings import Thought
 from models.sampling.after_thought import AfterThought
 from models.sampling.pieces import Pieces
 

@@ -7,7 +7,7 @@ from math import inf, nan
 import msgspec
 import pytest
 
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.backend import GREEDY, BackendChain, chain_for
 
 CASES = {

@@ -7,7 +7,7 @@ import pytest
 
 from bench.chances import exact_chances, judge, kinds
 from models.errors import UnusableOutput
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.broad import Broad
 from models.sampling.chain import Floats
 from models.sampling.rng import random_source

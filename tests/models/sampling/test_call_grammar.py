@@ -18,7 +18,7 @@ from models.parsers.stepped import SteppedParser
 from models.parsers.steps import Expectations
 from models.parsers.syntax import CallForm, CallSyntax, JsonCalls, tags_of
 from models.parsers.table import PARSERS, find_parser
-from models.runner.messages import Constraint
+from models.runner.settings import Constraint
 from models.sampling.grammar import Grammars, Matcher
 from models.templates.chat import Message, Tool
 from tests.fakes.context import END, N_VOCAB, ByteVocabulary

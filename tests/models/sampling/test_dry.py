@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.chain import Candidates
 from models.sampling.dry import Dry, find_breakers
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from models.errors import InvalidConstraint
-from models.runner.messages import Constraint
+from models.runner.settings import Constraint
 from models.sampling.grammar import Grammars, Matcher
 from tests.fakes.context import END, ByteVocabulary
 

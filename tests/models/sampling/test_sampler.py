@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from models.errors import InvalidConstraint
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.sampler import Sampler
 from models.sampling.whole import Scratch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.runner.messages import Thought, ThoughtBudget
+from models.runner.settings import Thought, ThoughtBudget
 from models.sampling.thoughts import ThoughtLimit
 
 THOUGHT = Thought("<t>", "</t>")

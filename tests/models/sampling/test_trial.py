@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from models.errors import InvalidConstraint
-from models.runner.messages import Constraint
+from models.runner.settings import Constraint
 from models.sampling import trial
 from models.sampling.grammar import Grammars
 from tests.fakes.context import ByteVocabulary

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.chances import exact_chances, kinds
-from models.runner.messages import Sampling
+from models.runner.settings import Sampling
 from models.sampling.shortlist import Shortlist
 from models.sampling.typical import Typical
 from models.sampling.whole import Scratch, Whole
