@@ -88,7 +88,7 @@ def build_parts(settings: Settings) -> Parts:
         load_timeout_s=settings.load_timeout_s,
         devices=current_devices,
     )
-    generation = Generation(builtin.find, scheduler, _generation_settings(settings), current_devices)
+    generation = Generation(builtin.find, scheduler, generation_settings(settings), current_devices)
     return Parts(
         settings=settings,
         store=store,
@@ -108,7 +108,8 @@ def build_parts(settings: Settings) -> Parts:
     )
 
 
-def _generation_settings(settings: Settings) -> GenerationSettings:
+def generation_settings(settings: Settings) -> GenerationSettings:
+    """What of the environment concerns how models are run."""
     return GenerationSettings(
         n_ctx=settings.n_ctx,
         n_parallel=settings.n_parallel,

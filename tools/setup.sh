@@ -4,7 +4,8 @@
 #   tools/setup.sh [cpu|cuda|vulkan|metal|rocm]      default: the backend chosen last time, else cpu
 #
 # PYTHON names the interpreter (3.11 or newer; default: the newest on the PATH), CMAKE_ARGS adds options for llama.cpp.
-# A run with nothing to do costs one hash. A change of the backend, of CMAKE_ARGS or of the lock file repeats the set-up.
+# A run with nothing to do costs one hash, and one empty file to the compiler. A change of the backend, of CMAKE_ARGS,
+# CFLAGS or CXXFLAGS, of what the compiler can do, or of the lock file repeats the set-up.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -33,8 +34,8 @@ build_args="-DBUILD_SHARED_LIBS=ON -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_MTMD=O
 # memory takes. Measured (docs/benchmarks.md): with Q8_0 a step of 8 sequences takes two thirds of the time.
 prefetch="-fprefetch-loop-arrays --param=prefetch-latency=1000 --param=simultaneous-prefetches=64
 --param=prefetch-min-insn-to-mem-ratio=1 --param=min-insn-to-prefetch-ratio=1"
-compiles() { echo 'int x;' | ${CC:-cc} -Werror "$@" -x c -c -o /dev/null - 2>/dev/null; }
-case $(uname -m) in x86_64) compiles $prefetch || prefetch= ;; *) prefetch= ;; esac # Clang knows none of these
+compiles() { echo 'int x;' | "$@" -Werror $prefetch -x c -c -o /dev/null - 2>/dev/null; } # Clang knows none of these
+[ "$(uname -m)" = x86_64 ] && compiles ${CC:-cc} && compiles ${CXX:-c++} || prefetch=
 c_flags=$(echo ${CFLAGS:-} $prefetch)
 cxx_flags=$(echo ${CXXFLAGS:-} $prefetch)
 build=$(echo "$backend" $build_args "$c_flags" "$cxx_flags")

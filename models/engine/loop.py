@@ -176,8 +176,9 @@ class Engine:
         """
         if decoding.n_pending > 1 or prompt.sequence is None or decoding.sequence is None:
             return False
-        is_long = prompt.n_pending * (self._pace.token_s or 0.0) > LONG_PROMPT_S
-        return is_long or prompt.sequence.came_later(decoding.sequence)
+        if prompt.sequence.came_later(decoding.sequence):
+            return True
+        return prompt.n_pending * (self._pace.token_s or 0.0) > LONG_PROMPT_S
 
     # ---- computing -------------------------------------------------------------------------------------------------
 
@@ -211,19 +212,22 @@ class Engine:
 
     def _decode_all(self, plan: Plan) -> None:
         """One decode after the other, for those parts that are computed together."""
-        decoding_s = 0.0
+        decoding_s, is_mixed = 0.0, False
         for group in self._groups(plan):
             group = [part for part in group if not part.slot.is_parked]  # to make room for an earlier group
+            if not group:
+                continue
             spans = [(part.n, part.slot.n_computed) for part in group if part.n > 1]
             started_ns = self._clock_ns()
-            if group and not self._decode(group):
+            if not self._decode(group):
                 return
             elapsed_s = (self._clock_ns() - started_ns) / 1e9
             if spans:
+                is_mixed |= len(spans) < len(group)
                 self._pace.measure_prompts(spans, elapsed_s, beside_decoding=len(spans) < len(group))
             else:
                 decoding_s += elapsed_s
-        if decoding_s:
+        if decoding_s and not is_mixed:
             self._pace.measure_decode(decoding_s)
 
     def _groups(self, plan: Plan) -> Iterable[Plan]:

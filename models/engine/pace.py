@@ -52,7 +52,7 @@ class Pace:
         tiles = range(n_batch - n_batch % _TILE, 0, -_TILE)
         for n in chain(tiles, _FEWER):
             if self._takes_s(n, n_before) <= budget_s + (_STRETCH_S if n == _TILE else 0.0):
-                is_nearly_all = not beside_decoding and n < n_left < n + _TILE
+                is_nearly_all = not beside_decoding and n < n_left < n + min(_TILE, n // 4)
                 return min(n_left if is_nearly_all else n, n_batch)
         return min(_LEAST, n_batch)
 

@@ -13,6 +13,7 @@ from models.runner.messages import Chunk, Finished, Reason, TokenLogprob, TokenP
 from models.runner.settings import AdapterSet
 from models.sampling.backend import BackendChain
 from models.sampling.logprobs import LogProbs
+from models.sampling.whole import UNUSABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Sequence:
     def step_picked(self, token: int | None, *, is_full: bool, now_ns: int) -> Step:
         """Take the token that the backend picked. Raises: UnusableOutput, if it could not (None)."""
         if token is None:
-            raise UnusableOutput("the model's output is not a number")
+            raise UnusableOutput(UNUSABLE)
         text, reason = self._take_first(token, is_full=is_full, now_ns=now_ns)
         return Step([token], self._chunk(token, text, None) if text else None, reason)
 

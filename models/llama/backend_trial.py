@@ -32,6 +32,8 @@ _MOST_SEQUENCES = 4
 _ROUNDS, _FIRST, _STEPS = 3, 2, 6
 """Each way is tried in turn, so often, each time for so many steps after the first ones, which plan anew."""
 _CLEARLY = 0.98
+_LONG_S = 0.1
+"""A step that takes so long cannot become clearly faster by what sampling takes: it is not tried any further."""
 _CLOSE = 0.5
 """How far logits of two contexts may be apart."""
 
@@ -41,12 +43,17 @@ def usual_chain(n_vocab: int) -> BackendChain:
     return chain_for(Sampling(), n_vocab) or GREEDY  # a vocabulary of less than 40 tokens
 
 
-def backend_should_pick(model: Model, params: ContextParams, wanted: BackendSampling, *, is_gpu: bool) -> bool:
-    """Whether a context with these parameters should get chains. `is_gpu`: a GPU computes at least a part."""
+def backend_should_pick(
+    model: Model, params: ContextParams, wanted: BackendSampling, *, n_sequences: int, is_gpu: bool
+) -> bool:
+    """Whether a context with these parameters should get chains.
+
+    `n_sequences`: how many run at once; `is_gpu`: a GPU computes at least a part.
+    """
     if wanted is BackendSampling.OFF or (wanted is BackendSampling.AUTO and not is_gpu):
         return False
     try:
-        with _trial(model, params) as trial:
+        with _trial(model, params, min(n_sequences, _MOST_SEQUENCES)) as trial:
             problem = trial.problem()
             if problem:
                 log.warning("the backend picks no tokens: %s", problem)
@@ -58,10 +65,9 @@ def backend_should_pick(model: Model, params: ContextParams, wanted: BackendSamp
 
 
 @contextmanager
-def _trial(model: Model, params: ContextParams) -> Iterator[Trial]:
+def _trial(model: Model, params: ContextParams, n: int) -> Iterator[Trial]:
     """Contexts with and without chains; they are gone before the one is made that stays, and are not counted."""
     counted = replace(native_log.buffers)
-    n = max(1, min(params.n_seq_max, _MOST_SEQUENCES))
     apart = replace(params, n_ctx=_N_CTX * n, n_batch=2 * n, n_ubatch=None, n_seq_max=n, shares_cells=True, chains=())
     opened: list[Context] = []
     try:
@@ -121,8 +127,11 @@ class Trial:
                     started = clock()
                     self._decode(context, i)
                     choose()
+                    elapsed_s = clock() - started
+                    if i >= _FIRST and elapsed_s > _LONG_S:
+                        return False
                     if i >= _FIRST:
-                        times.append(clock() - started)
+                        times.append(elapsed_s)
             self.n_steps += _FIRST + _STEPS
         host_s, backend_s = median(taken[False]), median(taken[True])
         is_faster = backend_s < host_s * _CLEARLY

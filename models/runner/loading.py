@@ -67,9 +67,11 @@ def _generation(config: RunnerConfig, model: Model, n_ctx: int) -> Generation:
     else:
         params = replace(_params(config, model, n_ctx=n_cells_all, n_seq_max=n_parallel), shares_cells=False)
     projector = load_projector(config.projectors, model, n_threads=params.n_threads, use_gpu=bool(config.n_gpu_layers))
-    uses_backend = backend_should_pick(model, params, config.backend_sampling, is_gpu=_uses_gpu(config))
+    uses_backend = backend_should_pick(
+        model, params, config.backend_sampling, n_sequences=n_parallel, is_gpu=_uses_gpu(config)
+    )
     if uses_backend:
-        params = replace(params, chains=(usual_chain(model.vocab.n_tokens),) * n_parallel)
+        params = replace(params, chains=(usual_chain(model.vocab.n_tokens),) * params.n_seq_max)
     context = Context(model, params, projector)
     model.adapters.probe = lambda adapters: computes_numbers(model, params, adapters)
     rules = ContextRules(n_ctx=n_ctx, n_ctx_seq=n_ctx_seq, shift=config.shift, adds_bos=model.vocab.adds_bos)

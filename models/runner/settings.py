@@ -25,7 +25,8 @@ class BackendSampling(StrEnum):
 
 
 class RunnerConfig(msgspec.Struct, frozen=True):
-    """How a model is loaded; two equal configurations of one model can share a runner. No holes, no "automatic"."""
+    """How a model is loaded; two equal configurations of one model can share a runner. Nothing is left open
+    but what only the runner can try."""
 
     model_path: str
     n_ctx: int

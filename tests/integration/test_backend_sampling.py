@@ -320,7 +320,7 @@ TRIALS = [
 def test_what_is_set_decides(model: Model, wanted: BackendSampling, is_gpu: bool, picks: bool) -> None:
     params = ContextParams(n_ctx=1024, n_batch=64, n_seq_max=4, n_threads=1)
     before = (native_log.buffers.host_bytes, native_log.buffers.device_bytes)
-    assert backend_should_pick(model, params, wanted, is_gpu=is_gpu) is picks
+    assert backend_should_pick(model, params, wanted, n_sequences=2, is_gpu=is_gpu) is picks
     assert (native_log.buffers.host_bytes, native_log.buffers.device_bytes) == before
 
 
@@ -329,7 +329,7 @@ def test_a_model_that_computes_no_numbers_is_left_to_the_sampler(tmp_path: Path,
     _spoil(path)
     params = ContextParams(n_ctx=256, n_batch=64, n_seq_max=2, n_threads=1)
     with Model(str(path), n_gpu_layers=0) as broken:
-        assert not backend_should_pick(broken, params, BackendSampling.ON, is_gpu=False)
+        assert not backend_should_pick(broken, params, BackendSampling.ON, n_sequences=2, is_gpu=False)
     assert "no chance" in caplog.text
 
 

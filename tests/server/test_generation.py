@@ -103,7 +103,11 @@ def spec(**changes: Any) -> ModelSpec:
     return ModelSpec(**(base | changes))
 
 
-def serving(runner: ScriptedRunner, model: ModelSpec | Exception | None = None) -> tuple[Generation, OneRunner]:
+def serving(
+    runner: ScriptedRunner,
+    model: ModelSpec | Exception | None = None,
+    settings: GenerationSettings = GenerationSettings(),  # noqa: B008  frozen
+) -> tuple[Generation, OneRunner]:
     def find(name: ModelName) -> ModelSpec:
         if isinstance(model, Exception):
             raise model
@@ -111,7 +115,7 @@ def serving(runner: ScriptedRunner, model: ModelSpec | Exception | None = None) 
 
     scheduler: Any = OneRunner(runner)
     devices = Devices(host_free_bytes=2**34, host_total_bytes=2**34)
-    return Generation(find, scheduler, GenerationSettings(), lambda: devices), scheduler
+    return Generation(find, scheduler, settings, lambda: devices), scheduler
 
 
 def chat(text: str = "hi", **changes: Any) -> ChatRequest:

@@ -113,7 +113,8 @@ def test_gcc_prefetches_on_x86(
         (programs / name).symlink_to(str(shutil.which(name)))
     (programs / "uname").unlink()
     executable(programs / "uname", f'[ "$*" = -m ] && echo {architecture} || echo Linux')
-    executable(programs / "cc", f"exit {int(not has_gcc)}")
+    for name in ("cc", "c++"):
+        executable(programs / name, f"exit {int(not has_gcc)}")
     version = re.findall("^UV_VERSION=(.*)$", (checkout / "tools" / "setup.sh").read_text(), re.MULTILINE)[0]
     (checkout / ".cache" / "tools" / "bin").mkdir(parents=True)
     uv = f'[ "$1" = --version ] && echo uv {version} && exit; mkdir -p .venv; for one; do echo "$one"; done >asked'

@@ -45,6 +45,13 @@ def test_alone_no_part_of_a_tile_is_left_over(n_left: int, n: int) -> None:
     assert fits(learned(0.0017), beside_decoding=False, n_left=n_left) == n
 
 
+@pytest.mark.parametrize("token_s", [0.0125, 0.016, 0.033])
+def test_nor_does_that_stretch_the_step_of_a_slow_machine(token_s: float) -> None:
+    assert all(
+        fits(learned(token_s), beside_decoding=False, n_left=n) * token_s < 1.25 * ALONE_S for n in range(17, 200)
+    )
+
+
 def test_beside_others_a_part_of_a_tile_waits() -> None:
     assert fits(learned(0.0009), n_left=200) == 192
 

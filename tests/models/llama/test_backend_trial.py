@@ -108,6 +108,13 @@ def test_the_way_that_clearly_takes_less_time_wins(
     assert plain.positions == picking.positions == list(range(len(plain.positions))), "a sequence goes on where it was"
 
 
+def test_steps_that_take_long_are_not_tried_for_long() -> None:
+    clock = Clock()
+    plain = TimedContext(clock, decode_s=0.5, row_s=0.1)
+    assert not trial(plain, TimedContext(clock, decode_s=0.5)).is_faster(clock)
+    assert len(plain.positions) <= 3
+
+
 def test_a_context_that_cannot_compute_ends_the_trial() -> None:
     clock = Clock()
     with pytest.raises(ContextLost):
