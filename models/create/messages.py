@@ -55,8 +55,8 @@ class ConvertJob(msgspec.Struct, frozen=True):
 class Converted(msgspec.Struct, frozen=True, tag=True):
     """The file is whole.
 
-    `has_projector`: the checkpoint also has what sees or hears. `had_eight_bits`: it had no more than eight bits a
-    weight, and needs no sixteen.
+    `has_projector`: the checkpoint also has what sees or hears. `had_eight_bits`: its weights were 8-bit floats, and
+    need no sixteen bits.
     """
 
     sha256: str

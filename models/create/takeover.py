@@ -16,6 +16,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,7 @@ from models.create.uploads import layer_kind
 from models.gguf.reader import read_gguf
 from models.gguf.values import GGUF
 from registry.digest import Digest
-from registry.errors import InvalidDigest, InvalidManifest
+from registry.errors import BlobNotFound, InvalidDigest, InvalidManifest
 from registry.fields import decode_object
 from registry.files import read_regular, translated, write_all, write_durably
 from registry.gojson import encode
@@ -116,10 +117,13 @@ class Takeover:
         return True
 
     def run(self, lease: Lease) -> Generator[Progress, None, Digest]:
-        """Make the blob, under the caller's lease, and return its digest. Raises: StoreUnusable."""
+        """Make the blob, under the caller's lease, and return its digest.
+
+        Raises: StoreUnusable; BlobNotFound if it was made earlier, and removed since: the shards are empty by now.
+        """
         state = self._state
         assert state is not None, "it was begun"
-        if state.digest is not None and self._store.blobs.has(state.digest):
+        if state.digest is not None:
             self._store.blobs.touch(state.digest)
             return state.digest
         self._store.remove_unused(self._shards.values(), lease=lease)
@@ -197,8 +201,10 @@ class Takeover:
         except (OSError, InvalidManifest, InvalidDigest) as error:
             log.warning("starting over with %s: %s", self._record.name, error)
             return None
-        if digest is not None and self._store.blobs.has(digest):
-            return _State(digest=digest)
+        if digest is not None:
+            with suppress(BlobNotFound):
+                self._store.blobs.touch(digest)  # so that nobody removes it before it has a model again
+                return _State(digest=digest)
         with translated("stat", self._partial.path):
             size_bytes = self._partial.path.stat().st_size
         if not 0 <= safe_bytes <= size_bytes or not all(path.is_file() for path in self._paths()):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _FORMATS = ("json", "json_schema")
 MAX_CONSTRAINT_CHARS = 1024 * 1024
 _SMALL_CHARS = 4096
+_MOST_HARMLESS = 64
+"""Grammars that were tried and are remembered."""
 
 _NO_FORCING = '\n%llguidance {"no_forcing": true}'
 """Compat: text that a format leaves no choice about is still the model's to cut into tokens, which are counted."""
@@ -110,10 +114,11 @@ class Grammars:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._tokenizer: LLTokenizer | None = None
+        self._harmless: deque[bytes] = deque(maxlen=_MOST_HARMLESS)
 
     def is_quick(self, constraint: Constraint) -> bool:
         """Whether `matcher` will take about a millisecond."""
-        is_small = len(constraint.text) <= _SMALL_CHARS and not trial.is_needed(constraint.text)
+        is_small = len(constraint.text) <= _SMALL_CHARS and not _needs_trial(constraint, constraint.text)
         return self._tokenizer is not None and is_small
 
     def matcher(self, constraint: Constraint) -> Matcher:
@@ -122,12 +127,14 @@ class Grammars:
             raise InvalidConstraint(f"the {constraint.kind} is longer than {MAX_CONSTRAINT_CHARS} characters")
         tags = (self._tag_rules(i, tag) for i, tag in enumerate(constraint.tags))
         lark = "\n".join((_to_lark(constraint), *tags))
-        if trial.is_needed(lark) and not trial.ends(lark):
+        is_risky = _needs_trial(constraint, lark)
+        if is_risky and not self._ends(lark):
             raise InvalidConstraint(f"invalid {constraint.kind}: it takes too much time or memory to compile")
         native = self._compile(lark + _NO_FORCING if constraint.kind in _FORMATS else lark)
         if native.is_error():
             reason = explain(constraint.kind, native.get_error())
-            place = self._place(constraint.text) if constraint.kind == "json_schema" else ""
+            # Where the whole fails at once, a part of it may still be what never compiles.
+            place = self._place(constraint.text) if constraint.kind == "json_schema" and not is_risky else ""
             raise InvalidConstraint(f"invalid {constraint.kind}{f' at {place}' if place else ''}: {reason}")
         matcher = Matcher(native, self._vocabulary.n_tokens, self._vocabulary.end_tokens)
         try:
@@ -137,6 +144,16 @@ class Grammars:
         if not begins:
             raise InvalidConstraint(f"invalid {constraint.kind}: {ENDLESS}")
         return matcher
+
+    def _ends(self, lark: str) -> bool:
+        """Whether compiling comes to an end; a grammar for which that is known is not tried again."""
+        key = hashlib.sha256(lark.encode()).digest()
+        if key in self._harmless:
+            return True
+        if not trial.ends(lark):
+            return False
+        self._harmless.append(key)
+        return True
 
     def _compile(self, lark: str) -> LLMatcher:
         from llguidance import LLMatcher, LLParserLimits  # here, since most runners never constrain anything
@@ -157,6 +174,10 @@ class Grammars:
             return f"tag_{i}: <[{tokens[0]}]>\nuntil_tag_{i}: /(.|\\n)*/ tag_{i}"
         text = json.dumps(tag, ensure_ascii=False)
         return f"tag_{i}: {text}\nuntil_tag_{i}[suffix={text}]: /(.|\\n)*/"
+
+
+def _needs_trial(constraint: Constraint, text: str) -> bool:
+    return trial.is_needed(text, is_schema=constraint.kind == "json_schema")
 
 
 def _to_lark(constraint: Constraint) -> str:

@@ -24,11 +24,11 @@ _MAX_S = 20.0
 _EXPRESSION = re.compile(r'"(pattern|patternProperties|format)"')
 
 
-def is_needed(lark: str) -> bool:
-    """Whether a grammar, which may have JSON schemas in it, intersects more than a few expressions."""
-    if lark.count("&") > FEW:
+def is_needed(text: str, *, is_schema: bool) -> bool:
+    """Whether a JSON schema, or a grammar, which may have some in it, intersects more than a few expressions."""
+    if not is_schema and text.count("&") > FEW:
         return True
-    return ('"allOf"' in lark or '"$ref"' in lark) and len(_EXPRESSION.findall(lark)) > FEW
+    return ('"allOf"' in text or '"$ref"' in text) and len(_EXPRESSION.findall(text)) > FEW
 
 
 def ends(lark: str) -> bool:

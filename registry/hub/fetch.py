@@ -78,10 +78,11 @@ class HubFetch:
         `has_shards`: the caller has what the shards have, and the store need not have them.
         """
         identified: dict[str, HubFile] = {}
+        shards = self.shards if has_shards else {}
         for listed in self.selection.models:
             file = await self._repository.identified(listed)
             identified[file.path] = file
-            if has_shards and file.digest is not None and file.path in self.shards:
+            if file.digest is not None and file.path in shards:
                 yield Progress(f"pulling {file.digest.short}", str(file.digest), file.size_bytes, file.size_bytes)
                 continue
             async with aclosing(self._bring(file)) as steps:

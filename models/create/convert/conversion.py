@@ -96,7 +96,7 @@ def _converted(
     layer = NewLayer(
         KINDS[part], digest, found.size_bytes, gguf=library.head(store.blobs.path(digest)), is_upload=True,
         note=f"{'creating new' if is_new else 'using existing'} layer {digest}",
-        # Compat: registry-store-cli 6.4: weights that were of eight bits become so again, unless another type is asked.
+        # Compat: registry-store-cli 6.4: what was 8-bit floats gets eight bits again, unless another type is asked.
         quantize="Q8_0" if found.had_eight_bits else "",
     )  # fmt: skip
     return layer, found

@@ -15,6 +15,7 @@ from models.errors import CreateFailed
 from models.gguf.reader import read_gguf
 from models.gguf.values import TensorInfo, ValueType
 from registry.digest import Digest
+from registry.errors import BlobNotFound
 from registry.manifest import Layer, Manifest, MediaType
 from registry.names import ModelName
 from registry.store import Store
@@ -166,6 +167,19 @@ def test_a_finished_merge_is_remembered_until_it_is_discarded(store: Store, expe
     again.discard()
     again.release()
     assert not acquired(store, shards).is_begun
+
+
+def test_what_a_finished_merge_made_is_never_made_again_of_what_it_left(store: Store) -> None:
+    shards = put(store)
+    takeover = acquired(store, shards)
+    takeover.begin()
+    digest = run(store, takeover)
+    assert digest is not None
+    takeover.release()
+    again = acquired(store, shards)
+    store.blobs.path(digest).unlink()
+    with pytest.raises(BlobNotFound):
+        run(store, again)
 
 
 def test_who_waited_for_a_merge_gets_what_came_of_it(store: Store, expected: bytes) -> None:

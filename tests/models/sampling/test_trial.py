@@ -39,6 +39,22 @@ def test_what_would_never_compile_is_refused(constraint: Constraint) -> None:
     assert after.ru_utime - before.ru_utime < trial.MAX_CPU_S + 2
 
 
+def test_what_would_never_compile_is_not_looked_at_for_the_place_of_another_mistake() -> None:
+    wrong = {"type": "object", "properties": {"b": json.loads(schema(18))}, "minProperties": "x"}
+    with pytest.raises(InvalidConstraint, match=r"invalid json_schema: .*minProperties"):
+        Grammars(ByteVocabulary()).matcher(Constraint("json_schema", json.dumps(wrong)))
+
+
+def test_a_grammar_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(trial, "ends", lambda lark: not tried.append(lark))
+    easy = json.dumps({"allOf": [{"type": "string", "pattern": f"^{'a' * n}"} for n in range(1, 12)]})
+    grammars = Grammars(ByteVocabulary())
+    for _ in range(3):
+        grammars.matcher(Constraint("json_schema", easy))
+    assert len(tried) == 1
+
+
 def test_many_expressions_that_are_easy_to_combine_compile() -> None:
     easy = json.dumps({"allOf": [{"type": "string", "pattern": f"^{'a' * n}"} for n in range(1, 12)]})
     matcher = Grammars(ByteVocabulary()).matcher(Constraint("json_schema", easy))
@@ -53,11 +69,12 @@ def test_many_expressions_that_are_easy_to_combine_compile() -> None:
         (lark(14), True),
         (lark(4), False),
         (json.dumps({"properties": {f"p{i}": {"pattern": "a"} for i in range(99)}}), False),
+        (json.dumps({"description": "Q & A " * 20}), False),
         ("start: /a+/", False),
     ],
 )
 def test_only_what_combines_many_expressions_is_tried(text: str, is_needed: bool) -> None:
-    assert trial.is_needed(text) is is_needed
+    assert trial.is_needed(text, is_schema=text.startswith("{")) is is_needed
 
 
 def test_what_has_to_be_tried_or_is_long_is_not_quick() -> None:
