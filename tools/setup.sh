@@ -12,9 +12,11 @@ cd "$(dirname "$0")/.."
 UV_VERSION=0.13.9
 TOOLS=.cache/tools # uv lives in an environment of its own: .venv holds only what the lock file names
 STAMP=.venv/puna-setup # a hash of all that decides what .venv holds
-BUILT=.venv/puna-build # the backend, then the options, of the llama.cpp that is installed
+BUILT=.venv/puna-build # of the llama.cpp that is installed: backend, options and flags; C flags; C++ flags
 
-backend=${1:-$(cut -d' ' -f1 $BUILT 2>/dev/null || true)}
+built=
+[ ! -e $BUILT ] || IFS= read -r built <$BUILT || true
+backend=${1:-${built%% *}}
 backend=${backend:-cpu}
 case $backend in
     cpu) backend_args= ;;
@@ -111,7 +113,7 @@ unset CMAKE_ARGS VIRTUAL_ENV # uv would not see the former in its cache key; it 
 
 echo "Setting up .venv with llama.cpp for $backend (compiling that takes some minutes the first time)"
 rm -f $STAMP
-if [ -e $BUILT ] && [ "$(cat $BUILT)" != "$build" ]; then
+if [ -e $BUILT ] && [ "$built" != "$build" ]; then
     "$uv" pip uninstall --quiet --python .venv llama-cpp-python # uv would keep it: its version is the same
 fi
 set -- sync --frozen --python "$python" --config-settings-package llama-cpp-python:cmake.source-dir=vendor/llama.cpp
@@ -119,5 +121,5 @@ for arg in "-DCMAKE_C_FLAGS=$c_flags" "-DCMAKE_CXX_FLAGS=$cxx_flags" $build_args
     set -- "$@" --config-settings-package "llama-cpp-python:cmake.args=$arg"
 done
 "$uv" "$@"
-echo "$build" >$BUILT
+printf '%s\n' "$build" "$c_flags" "$cxx_flags" >$BUILT # benchmarks tell what they measured
 echo "$wanted" >$STAMP

@@ -101,13 +101,8 @@ def test_an_unknown_backend_is_refused(tmp_path: Path, checkout: Path) -> None:
 PREFETCHING = "-fprefetch-loop-arrays"
 
 
-@pytest.mark.parametrize(
-    ("architecture", "has_gcc", "prefetches"),
-    [("x86_64", True, True), ("x86_64", False, False), ("aarch64", True, False)],
-)
-def test_gcc_prefetches_on_x86(
-    tmp_path: Path, checkout: Path, architecture: str, has_gcc: bool, prefetches: bool
-) -> None:
+def ready_machine(tmp_path: Path, checkout: Path, *, architecture: str = "x86_64", has_gcc: bool = True) -> Path:
+    """A machine that lacks nothing; its uv installs nothing, and leaves what it was asked for in `asked`."""
     programs = machine(tmp_path)
     for name in ("getconf", "mkdir", "rm"):
         (programs / name).symlink_to(str(shutil.which(name)))
@@ -115,14 +110,48 @@ def test_gcc_prefetches_on_x86(
     executable(programs / "uname", f'[ "$*" = -m ] && echo {architecture} || echo Linux')
     for name in ("cc", "c++"):
         executable(programs / name, f"exit {int(not has_gcc)}")
+    executable(programs / "nvcc", "exit 99")
     version = re.findall("^UV_VERSION=(.*)$", (checkout / "tools" / "setup.sh").read_text(), re.MULTILINE)[0]
     (checkout / ".cache" / "tools" / "bin").mkdir(parents=True)
-    uv = f'[ "$1" = --version ] && echo uv {version} && exit; mkdir -p .venv; for one; do echo "$one"; done >asked'
-    executable(checkout / ".cache" / "tools" / "bin" / "uv", uv)
+    uv = """[ "$1" = --version ] && echo uv VERSION && exit
+        mkdir -p .venv
+        for one; do echo "$one"; done >>asked"""
+    executable(checkout / ".cache" / "tools" / "bin" / "uv", uv.replace("VERSION", version))
+    return programs
 
-    status, text = set_up(checkout, programs)
+
+def what_uv_was_asked(checkout: Path) -> list[str]:
+    asked = checkout / "asked"
+    lines = asked.read_text().splitlines()
+    asked.unlink()
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("architecture", "has_gcc", "prefetches"),
+    [("x86_64", True, True), ("x86_64", False, False), ("aarch64", True, False)],
+)
+def test_gcc_prefetches_on_x86(
+    tmp_path: Path, checkout: Path, architecture: str, has_gcc: bool, prefetches: bool
+) -> None:
+    status, text = set_up(checkout, ready_machine(tmp_path, checkout, architecture=architecture, has_gcc=has_gcc))
     assert status == 0, text
-    settings = (checkout / "asked").read_text().splitlines()
+    settings = what_uv_was_asked(checkout)
     for language in ("C", "CXX"):
         (flags,) = [line for line in settings if f"-DCMAKE_{language}_FLAGS=" in line]
         assert (PREFETCHING in flags) is prefetches
+    _, c_flags, cxx_flags = (checkout / ".venv" / "puna-build").read_text().splitlines()
+    assert c_flags == cxx_flags and (PREFETCHING in c_flags) is prefetches
+
+
+def test_the_backend_is_kept_and_another_one_is_compiled_anew(tmp_path: Path, checkout: Path) -> None:
+    programs = ready_machine(tmp_path, checkout)
+    cuda = "llama-cpp-python:cmake.args=-DGGML_CUDA=ON"
+    steps: list[tuple[tuple[str, ...], bool, bool]] = [((), False, False), (("cuda",), True, True), ((), False, True)]
+    for arguments, is_removed, has_cuda in steps:
+        (checkout / ".venv" / "puna-setup").unlink(missing_ok=True)
+        status, text = set_up(checkout, programs, *arguments)
+        assert status == 0, text
+        asked = what_uv_was_asked(checkout)
+        assert ("uninstall" in asked) is is_removed
+        assert (cuda in asked) is has_cuda
