@@ -199,7 +199,7 @@ class Generation:
                 tuple(texts), truncate=request.truncate, normalize=normalize, adapters=_adapters(spec, options)
             )
         rows = await asyncio.to_thread(_rows, answer, request.dimensions)
-        return Embeddings(rows, answer.n_tokens, load_ns, time.monotonic_ns() - request.arrived_ns)
+        return Embeddings(rows, answer.n_tokens, load_ns, time.monotonic_ns() - request.arrived_ns, answer.cuts)
 
     # ---- before the runner -----------------------------------------------------------------------------------------
 
@@ -302,7 +302,7 @@ class Generation:
         async with aclosing(stream) as chunks:
             async for message in chunks:
                 if isinstance(message, wire.Finished):
-                    yield finished_event(message, reader, load_ns, request.arrived_ns, n_whole=prompt.n_whole)
+                    yield finished_event(message, reader, prompt, load_ns, request.arrived_ns)
                     return
                 if guard is not None and guard.is_stuck(message.text):
                     yield Finished(None)

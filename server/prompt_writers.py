@@ -45,7 +45,7 @@ class Prompt:
     think. `shown`: special tokens that the parser reads, and the engine therefore must not hide. `calls`: how the model
     writes calls, None where that is not known. `told_names`: the names of tools that the model knows by others.
     `media`: images and sounds, which stand where `[img-N]` does or, if it is said, the `marker`. `n_images`: of the
-    whole request. `n_whole`: its tokens before messages were left out to make it fit, 0 if none were.
+    whole request. `n_dropped`: messages left out to make it fit, and how many tokens they were.
     """
 
     text: str
@@ -58,7 +58,8 @@ class Prompt:
     told_names: Mapping[str, str] = field(default_factory=dict)
     media: tuple[bytes, ...] = ()
     marker: str = ""
-    n_whole: int = 0
+    n_dropped: int = 0
+    n_dropped_tokens: int = 0
 
     @property
     def mixed(self) -> MixedPrompt | None:

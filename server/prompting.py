@@ -110,29 +110,37 @@ async def _fitting(
     """
     fewest, most = 0, len(messages) - 1 if request.truncate else 0
     best: Prompt | None = None
-    whole = ""
+    whole: Prompt | None = None
     while fewest < most:
         n_dropped = fewest if fewest < DROPPED_IN_TURN else (fewest + most) // 2
         kept = without_oldest(messages, n_dropped)
         prompt = await asyncio.to_thread(writer.prompt, kept)
-        whole = whole or prompt.text
+        whole = whole or prompt
         if await _fits(prompt, kept, spec, runner):
             most, best = n_dropped, prompt
         else:
             fewest = n_dropped + 1
-    if most:
-        logger.info("the oldest %d of %d messages do not fit the context", most, len(messages))
+    kept = without_oldest(messages, most)
     if best is None:
-        best = await asyncio.to_thread(writer.prompt, without_oldest(messages, most))
-    if most:
-        best = replace(best, n_whole=len(await runner.tokenize(whole, add_special=True)))
+        best = await asyncio.to_thread(writer.prompt, kept)
+    if most and whole:
+        logger.info("the oldest %d of %d messages do not fit the context", most, len(messages))
+        n_lost = await _n_tokens(whole, messages, spec, runner) - await _n_tokens(best, kept, spec, runner)
+        best = replace(best, n_dropped=len(messages) - len(kept), n_dropped_tokens=max(n_lost, 0))
     if spec.prompt_source.is_native:  # Compat: what the original says of such a prompt counts all that it was given
         return replace(best, n_images=count_images(messages))
     return best
 
 
 async def _fits(prompt: Prompt, messages: Sequence[Message], spec: ModelSpec, runner: RunnerProcess) -> bool:
-    images = IMAGE_TOKENS * count_images(messages) if spec.projectors else 0
-    if len(prompt.text.encode("utf-8", "replace")) + images <= runner.ready.n_ctx:
+    if len(prompt.text.encode("utf-8", "replace")) + _image_tokens(messages, spec) <= runner.ready.n_ctx:
         return True  # a token has one byte at least
-    return len(await runner.tokenize(prompt.text)) + images <= runner.ready.n_ctx
+    return await _n_tokens(prompt, messages, spec, runner) <= runner.ready.n_ctx
+
+
+async def _n_tokens(prompt: Prompt, messages: Sequence[Message], spec: ModelSpec, runner: RunnerProcess) -> int:
+    return len(await runner.tokenize(prompt.text)) + _image_tokens(messages, spec)
+
+
+def _image_tokens(messages: Sequence[Message], spec: ModelSpec) -> int:
+    return IMAGE_TOKENS * count_images(messages) if spec.projectors else 0

@@ -73,13 +73,10 @@ def _with_logprobs(deltas: list[Delta], chunk: wire.Chunk) -> list[Delta]:
 
 
 def finished_event(
-    message: wire.Finished, reader: ReplyReader, load_ns: int, arrived_ns: int, *, n_whole: int
+    message: wire.Finished, reader: ReplyReader, prompt: Prompt, load_ns: int, arrived_ns: int
 ) -> Finished:
-    """The end of a reply, with what the reader still held back.
-
-    `n_whole`: tokens of the prompt before messages were left out of it; 0: none were.
-    """
-    n_whole = max(n_whole, message.n_prompt + message.n_truncated if message.n_truncated else 0)
+    """The end of a reply, with what the reader still held back."""
+    is_cut = prompt.n_dropped or message.n_truncated
     usage = Usage(
         n_prompt=message.n_prompt,
         n_cached=message.n_cached,
@@ -88,7 +85,8 @@ def finished_event(
         decode_ns=max(message.decode_ns, SHORTEST_NS) if message.n_generated else 0,
         load_ns=load_ns,
         total_ns=time.monotonic_ns() - arrived_ns,
-        n_original=n_whole,
+        n_original=message.n_prompt + message.n_truncated + prompt.n_dropped_tokens if is_cut else 0,
+        n_dropped=prompt.n_dropped,
         n_shifted=message.n_shifted,
         n_thinking=min(reader.n_thinking, message.n_generated),
     )

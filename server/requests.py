@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from models.runner.messages import InputCut
 from models.templates.chat import Message, Think, Tool
 
 FOREVER_NS = 2**63 - 1
@@ -118,10 +119,11 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """One row for each input, float32; durations in nanoseconds, `n_tokens` over all inputs."""
+    """One row for each input, float32; durations in nanoseconds, `n_tokens` over all inputs, as embedded."""
 
     vectors: tuple[memoryview[float], ...] = ()
     """Each of format "f"."""
     n_tokens: int = 0
     load_ns: int = 0
     total_ns: int = 0
+    cuts: tuple[InputCut, ...] = ()

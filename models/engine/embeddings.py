@@ -13,7 +13,7 @@ import numpy as np
 from models.engine.failures import to_cancelled, to_failed
 from models.engine.ports import Floats, Tokens, Vocabulary
 from models.errors import BadRequest, InputTooLong, ModelError
-from models.runner.messages import Embed, Embedded, Failed, Finished
+from models.runner.messages import Embed, Embedded, Failed, Finished, InputCut
 from models.runner.settings import AdapterSet
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class EmbedTask:
     inputs: list[Tokens]
     normalize: bool
     adapters: AdapterSet = ()
+    cuts: tuple[InputCut, ...] = ()
     vectors: list[Floats] = field(default_factory=list)
 
     @property
@@ -68,20 +69,25 @@ class InputRules:
 
 def prepare_embed(request: Embed, vocabulary: Vocabulary, rules: InputRules) -> EmbedTask:
     """Tokenize and cut the inputs. Raises: InputTooLong, BadRequest."""
-    inputs = [fit_input(text, vocabulary, rules, truncate=request.truncate) for text in request.inputs]
-    return EmbedTask(request.request_id, inputs, request.normalize, request.adapters)
+    fitted = [fit_input(text, vocabulary, rules, truncate=request.truncate) for text in request.inputs]
+    cuts = (InputCut(i, n_original, len(tokens)) for i, (tokens, n_original) in enumerate(fitted))
+    lossy = tuple(cut for cut in cuts if cut.n_kept < cut.n_original)
+    return EmbedTask(request.request_id, [tokens for tokens, _ in fitted], request.normalize, request.adapters, lossy)
 
 
-def fit_input(text: str, vocabulary: Vocabulary, rules: InputRules, *, truncate: bool) -> Tokens:
-    """The tokens of an input, special ones included, within the context. Raises: InputTooLong, BadRequest.
+def fit_input(text: str, vocabulary: Vocabulary, rules: InputRules, *, truncate: bool) -> tuple[Tokens, int]:
+    """The tokens of an input, special ones included, within the context, and how many it has with nothing cut.
+
+    Raises: InputTooLong, BadRequest.
 
     Compat: http-api 6.13. What is cut becomes text again before it is embedded.
     """
     tokens = vocabulary.tokenize(text, add_special=True)
     if len(tokens) == 0:
         raise BadRequest("the input has no tokens")
-    if len(tokens) <= rules.n_ctx:
-        return tokens
+    n_original = len(tokens)
+    if n_original <= rules.n_ctx:
+        return tokens, n_original
     if not truncate:
         raise InputTooLong(TOO_LONG)
     plain = vocabulary.tokenize(text, add_special=False)
@@ -92,7 +98,7 @@ def fit_input(text: str, vocabulary: Vocabulary, rules: InputRules, *, truncate:
     tokens = vocabulary.tokenize(cut, add_special=True)
     if len(tokens) > rules.n_ctx:
         raise InputTooLong(STILL_TOO_LONG)
-    return tokens
+    return tokens, n_original
 
 
 def _n_reserved(plain: Tokens, vocabulary: Vocabulary, rules: InputRules) -> int:
@@ -182,8 +188,8 @@ class EmbeddingEngine:
                 vectors = normalize(vectors)
             self._tasks.remove(task)
             n_tokens = sum(map(len, task.inputs))
-            answer = Embedded(task.request_id, vectors.astype("<f4").tobytes(), self._embedder.n_embd, n_tokens)
-            self._events.append(answer)
+            rows = vectors.astype("<f4").tobytes()
+            self._events.append(Embedded(task.request_id, rows, self._embedder.n_embd, n_tokens, task.cuts))
 
     def _fail(self, task: EmbedTask, error: ModelError) -> None:
         self._tasks.remove(task)

@@ -79,6 +79,8 @@ class Usage:
     total_ns: int = 0
     n_original: int = 0
     """Tokens that the prompt would have had, had all of it fitted the context; 0: it did."""
+    n_dropped: int = 0
+    """Messages that were left out of the prompt for that."""
     n_shifted: int = 0
     """Tokens that the context lost while the reply was generated."""
     n_thinking: int = 0

@@ -2,5 +2,6 @@
 the parent, `worker.py` the child.
 
 The parent's end of the socket is `link.py`, with a `mailbox.py` for each request; the child's is `courier.py`, with an
-`outbox.py` before it. In the child, `loading.py` makes the engine and `desk.py` gives it its work.
+`outbox.py` before it. In the child, `loading.py` makes the engine, for a context that `layout.py` lays out, and
+`desk.py` gives it its work.
 """

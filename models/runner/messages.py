@@ -202,6 +202,14 @@ class Finished(Message, frozen=True, tag=True):
     """Tokens that the context lost while it generated."""
 
 
+class InputCut(msgspec.Struct, frozen=True, array_like=True):
+    """An input that was longer than the context: which, its tokens, and how many of them were embedded."""
+
+    index: int
+    n_original: int
+    n_kept: int
+
+
 class Embedded(Message, frozen=True, tag=True):
     """The final answer to `Embed`: float32, little endian, shape (n_inputs, n_embd)."""
 
@@ -209,6 +217,8 @@ class Embedded(Message, frozen=True, tag=True):
     vectors: bytes
     n_embd: int
     n_tokens: int
+    cuts: tuple[InputCut, ...] = ()
+    """In the order of the inputs."""
 
 
 class Tokens(Message, frozen=True, tag=True):

@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from typing import Self
 
+import msgspec
+
 from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed
 from models.runner.link import Link
 from models.runner.mailbox import Mailbox
@@ -177,7 +179,13 @@ class RunnerProcess:
             return answers[0]
         last = answers[-1]
         vectors = b"".join(answer.vectors for answer in answers)
-        return Embedded(last.request_id, vectors, last.n_embd, sum(answer.n_tokens for answer in answers))
+        n_tokens = sum(answer.n_tokens for answer in answers)
+        cuts = tuple(
+            msgspec.structs.replace(cut, index=part * EMBED_INPUTS + cut.index)
+            for part, answer in enumerate(answers)
+            for cut in answer.cuts
+        )
+        return Embedded(last.request_id, vectors, last.n_embd, n_tokens, cuts)
 
     async def _embed(
         self, inputs: tuple[str, ...], *, truncate: bool, normalize: bool, adapters: AdapterSet

@@ -51,6 +51,7 @@ class ExtraTextFields(ExtraFields):
     reasoning_budget_tokens: int | None = member(Pointer(INT))
     chat_template_kwargs: dict[str, Any] = member(Map(ANY))
     truncate: bool | None = member(Pointer(BOOL))
+    shift: bool | None = member(Pointer(BOOL))
     usage: UsageBody | None = member(Pointer(Struct("puna.Usage", UsageBody)))
 
 
@@ -94,6 +95,7 @@ def extra_members(body: ExtraTextFields, format_: bytes, budget: int | None = No
         "thinking_budget": _budget(body.reasoning_budget_tokens) if budget is None else budget,
         "template_kwargs": body.chat_template_kwargs,
         "truncate": body.truncate is True,
+        "shift": body.shift,
     }
 
 

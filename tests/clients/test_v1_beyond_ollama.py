@@ -146,6 +146,79 @@ def test_a_prompt_is_cut_if_the_request_says_so(client: openai.OpenAI) -> None:
     assert answer.usage is not None and answer.usage.input_tokens <= 256
 
 
+class Ends:
+    """Asks each dialect the same, through its library; keeps what tells how the replies ended."""
+
+    def __init__(self, client: openai.OpenAI, claude: anthropic.Anthropic, *, stream: bool, **extra: Any) -> None:
+        self._openai = client
+        self._claude = claude
+        self._stream = stream
+        self._extra = extra
+
+    def chat(self, messages: Any, n: int) -> Any:
+        answer: Any = self._openai.chat.completions.create(
+            model="chat", messages=messages, max_tokens=n, stream=self._stream, extra_body=self._extra
+        )
+        return list(answer)[-1].choices[0] if self._stream else answer.choices[0]
+
+    def completion(self, messages: Any, n: int) -> Any:
+        prompt = " ".join(message["content"] for message in messages)
+        answer: Any = self._openai.completions.create(
+            model="chat", prompt=prompt, max_tokens=n, stream=self._stream, extra_body=self._extra
+        )
+        return list(answer)[-1].choices[0] if self._stream else answer.choices[0]
+
+    def response(self, messages: Any, n: int) -> Any:
+        answer: Any = self._openai.responses.create(
+            model="chat", input=messages, max_output_tokens=n, stream=self._stream, extra_body=self._extra
+        )
+        return list(answer)[-1].response if self._stream else answer
+
+    def message(self, messages: Any, n: int) -> Any:
+        answer: Any = self._claude.messages.create(
+            model="chat", messages=messages, max_tokens=n, stream=self._stream, extra_body=self._extra
+        )
+        return next(event.delta for event in answer if event.type == "message_delta") if self._stream else answer
+
+
+DIALECTS = ["chat", "completion", "response", "message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_a_prompt_lost_is_told(
+    client: openai.OpenAI, claude: anthropic.Anthropic, dialect: str, stream: bool
+) -> None:
+    history = [*said(LONG), {"role": "assistant", "content": "ok"}, *said("hi")]
+    ask = getattr(Ends(client, claude, stream=stream, num_ctx=256, truncate=True), dialect)
+    end = ask(history, 2)
+    assert end.truncated is True
+    assert end.prompt_original_count > 5000 > 256 >= end.prompt_kept_count > 0
+    assert getattr(end, "dropped_messages_count", 0) == (0 if dialect == "completion" else 1)
+    assert not hasattr(ask(said("hi"), 2), "truncated")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_full_context_is_told_from_a_limit(
+    client: openai.OpenAI, claude: anthropic.Anthropic, dialect: str, stream: bool
+) -> None:
+    ends = [getattr(Ends(client, claude, stream=stream, num_ctx=256, shift=s), dialect) for s in (False, True)]
+    full, shifted = (ask(said("count"), 600) for ask in ends)
+    assert full.done_detail == "context" and not hasattr(full, "shifted_count")
+    assert shifted.shifted_count > 0 and not hasattr(shifted, "done_detail")
+    short = ends[0](said("count"), 2)
+    assert not hasattr(short, "done_detail") and not hasattr(short, "shifted_count")
+
+
+def test_inputs_that_were_cut_are_told_through_the_library(client: openai.OpenAI) -> None:
+    answer: Any = client.embeddings.create(model="bert", input=["cat", LONG], extra_body={"num_ctx": 32})
+    assert (answer.truncated, answer.truncated_inputs_count) == (True, 1)
+    (cut,) = answer.truncated_inputs
+    assert cut["index"] == 1 and cut["prompt_original_count"] > 32 >= cut["prompt_kept_count"]
+    assert answer.prompt_kept_count == answer.usage.prompt_tokens
+
+
 def test_what_was_cached_and_thought_is_told(client: openai.OpenAI, claude: anthropic.Anthropic) -> None:
     for _ in range(2):
         usage = client.chat.completions.create(model="agent", messages=said("ponder")).usage

@@ -2,6 +2,7 @@
 
 Model path: `bad` fails to load, `large` is out of memory, `die` ends with a line on stderr, `stall` never answers.
 Prompt: every word comes back as a chunk; `crash` ends the process, `hang` never answers, `refuse` is a bad request.
+Input: one of `long` is cut.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from models.runner.messages import (
     Finished,
     FromRunner,
     Generate,
+    InputCut,
     Load,
     LoadFailed,
     Loading,
@@ -53,7 +55,8 @@ def answers(message: ToRunner) -> list[FromRunner]:
         case Generate():
             return generate(message)
         case Embed(request_id=i, inputs=inputs):
-            return [Embedded(i, b"\0" * 8 * len(inputs), 2, len(inputs))]
+            cuts = tuple(InputCut(number, 9, 1) for number, text in enumerate(inputs) if text == "long")
+            return [Embedded(i, b"\0" * 8 * len(inputs), 2, len(inputs), cuts)]
         case Tokenize(request_id=i, text=text):
             return [Tokens(i, tuple(text.encode()))]
         case Detokenize(request_id=i, tokens=tokens):

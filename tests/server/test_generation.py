@@ -27,6 +27,7 @@ from registry.names import ModelName
 from server.formats import InvalidFormat
 from server.generation import CloudDisabled, Generation, GenerationSettings
 from server.placement import Devices
+from server.prompting import IMAGE_TOKENS
 from server.requests import ChatRequest, EmbedRequest, GenerateRequest, Rendered
 from server.scheduler import Wanted
 
@@ -180,10 +181,31 @@ def test_old_messages_go_when_the_context_is_too_small() -> None:
         Message("assistant", "y" * 20),
         Message("user", "last"),
     )
-    events(generation.chat(chat(messages=history)))
+    usage = events(generation.chat(chat(messages=history)))[-1].usage
     assert runner.asked[0]["prompt"] == "[system]S[assistant]" + "y" * 20 + "[user]last[assistant]"
-    events(generation.chat(chat(messages=history, truncate=False)))
+    assert (usage.n_original, usage.n_dropped) == (usage.n_prompt + len("[user]" + "x" * 40), 1)
+    usage = events(generation.chat(chat(messages=history, truncate=False)))[-1].usage
+    assert (usage.n_original, usage.n_dropped) == (0, 0)
     assert "x" * 40 in runner.asked[1]["prompt"]
+
+
+def test_images_that_go_with_old_messages_count_as_they_do_when_messages_are_chosen() -> None:
+    generation, _ = serving(ScriptedRunner("x", n_ctx=1000), rendered(projectors=(Path("/eye"),)))
+    history = (Message("user", "look", images=(b"png",)), Message("user", "again", images=(b"png",)))
+    usage = events(generation.chat(chat(messages=history)))[-1].usage
+    assert (usage.n_dropped, usage.n_original - usage.n_prompt) == (1, IMAGE_TOKENS + len("[img-0]look\n\n"))
+
+
+def test_what_the_runner_cuts_counts_besides_the_messages_left_out() -> None:
+    class Cutting(ScriptedRunner):
+        async def generate(self, prompt: str, **settings: Any) -> AsyncGenerator[Chunk | wire.Finished, None]:
+            yield wire.Finished(1, Reason.STOP, 30, 0, 1, 1, 1, n_truncated=len(prompt) + 1 - 30)
+
+    generation, _ = serving(Cutting(n_ctx=40))
+    history = (Message("user", "x" * 20), Message("user", "y" * 50))
+    usage = events(generation.chat(chat(messages=history)))[-1].usage
+    whole = "[user]" + "x" * 20 + "[user]" + "y" * 50 + "[assistant]"
+    assert (usage.n_original, usage.n_prompt, usage.n_dropped) == (1 + len(whole), 30, 1)
 
 
 @pytest.mark.parametrize("n_kept", [1, 2, 3, 150, 296, 297, 299, 300])
@@ -194,7 +216,7 @@ def test_of_a_long_chat_exactly_what_fits_is_kept_without_trying_every_length(n_
     generation, _ = serving(runner)
     events(generation.chat(chat(messages=history)))
     assert runner.asked[0]["prompt"] == prompt
-    assert runner.n_tokenized <= 13  # with the whole, which is told
+    assert runner.n_tokenized <= 14  # with the whole and what is left of it, which are told
 
 
 def test_tokens_of_a_prompt_are_counted_with_nothing_cut() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from models.parsers.events import Delta, DoneReason, Finished, ToolCall, Usage
 from registry.gojson import encode
 from server.routes.anthropic.errors import new_id, refusal_of_reply, stream_error_body
+from server.routes.cuts import reply_cuts
 from server.routes.events import Event, merge_events
 from server.routes.tools import arguments_text, sorted_arguments
 from server.routes.usage import has_details
@@ -129,7 +130,8 @@ class MessageEncoder:
         yield message_event("message_start", message=message)
 
     def _end(self, finished: Finished, reason: str) -> Iterator[bytes]:
-        yield message_event("message_delta", delta={"stop_reason": reason}, usage=self._usage_fields(finished.usage))
+        delta = {"stop_reason": reason} | reply_cuts(finished)
+        yield message_event("message_delta", delta=delta, usage=self._usage_fields(finished.usage))
         yield message_event("message_stop")
 
     # ---- one object ------------------------------------------------------------------------------------------------
@@ -142,7 +144,9 @@ class MessageEncoder:
             "model": self._model,
             "content": blocks,
         }
-        return found | ({"stop_reason": reason} if reason else {}) | {"usage": self._usage_fields(finished.usage)}
+        if reason:
+            found["stop_reason"] = reason
+        return found | {"usage": self._usage_fields(finished.usage)} | reply_cuts(finished)
 
     def _usage_fields(self, usage: Usage) -> dict[str, int]:
         """What was cached is no input anew: Anthropic's numbers add up."""

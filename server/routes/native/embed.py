@@ -12,6 +12,7 @@ from models.errors import BadRequest, UnusableOutput
 from registry.gojson import encode, encode_float32
 from registry.names import ModelName, parse_source
 from server.requests import Embeddings
+from server.routes.cuts import input_cuts
 from server.routes.incoming import Incoming, PartsDep, incoming
 from server.routes.native.replies import error_answer, json_answer
 from server.routes.native.schema import EMBED, EMBEDDING, EmbedBody, EmbeddingBody
@@ -59,5 +60,6 @@ def _embed_answer(model: str, found: Embeddings, *, is_load: bool) -> Answer:
             "load_duration": found.load_ns,
             "prompt_eval_count": found.n_tokens,
         }
-        body += b"".join(b',"%s":%d' % (name.encode(), value) for name, value in counts.items() if value)
+        more = {name: value for name, value in counts.items() if value} | input_cuts(found)
+        body += b"".join(b",%b:%b" % (encode(name), encode(value)) for name, value in more.items())
     return Answer(200, [JSON], body + b"}")

@@ -13,6 +13,7 @@ from models.parsers.events import Delta, DoneReason, Finished, ToolCall, Usage
 from registry.gojson import encode, encode_time
 from server.errors import OF_THE_ENGINE, status_of
 from server.requests import Rendered
+from server.routes.cuts import reply_cuts
 from server.routes.events import Event, logprob_fields, merge_events
 from server.routes.native.translate import from_tool_call
 from server.transport.answers import BARE_JSON, JSON, NDJSON, Answer
@@ -112,7 +113,7 @@ class ChatEncoder(ReplyEncoder):
             found["_debug_info"] = debug
         if delta.logprobs:
             found["logprobs"] = logprob_fields(delta.logprobs)
-        return found | (_metrics(finished.usage) | _cuts(finished) if finished else {})
+        return found | (_metrics(finished.usage) | reply_cuts(finished) if finished else {})
 
 
 class GenerateEncoder(ReplyEncoder):
@@ -139,7 +140,7 @@ class GenerateEncoder(ReplyEncoder):
             found["_debug_info"] = debug
         if delta.logprobs:
             found["logprobs"] = logprob_fields(delta.logprobs)
-        return found | (_cuts(finished) if finished else {})
+        return found | (reply_cuts(finished) if finished else {})
 
 
 def _message(role: str, delta: Delta) -> dict[str, Any]:
@@ -166,18 +167,6 @@ def _metrics(usage: Usage) -> dict[str, int]:
         "eval_duration": usage.decode_ns,
     }
     return {key: value for key, value in found.items() if value}
-
-
-def _cuts(finished: Finished) -> dict[str, Any]:
-    """What the context had no room for; fields that Ollama does not have, and that are there only if it happened."""
-    usage, found = finished.usage, dict[str, Any]()
-    if finished.is_context_full:
-        found["done_detail"] = "context"
-    if usage.n_original:
-        found |= {"truncated": True, "prompt_original_count": usage.n_original, "prompt_kept_count": usage.n_prompt}
-    if usage.n_shifted:
-        found["shifted_count"] = usage.n_shifted
-    return found
 
 
 def _now() -> bytes:

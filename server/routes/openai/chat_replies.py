@@ -13,6 +13,7 @@ from typing import Any
 from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob, ToolCall, Usage
 from registry.gojson import encode
 from server.requests import Rendered
+from server.routes.cuts import reply_cuts
 from server.routes.events import LOADING, Event, logprob_fields, merge_events
 from server.routes.openai.choices import ChoiceEvent, by_choice, of_choice, total_usage
 from server.routes.openai.errors import error_body, refusal_of_reply
@@ -124,7 +125,7 @@ class _ChoiceWriter:
 
     def opening(self) -> bytes:
         """A chunk that says nothing yet."""
-        return self._chunk({"content": ""}, None)
+        return self._chunk({"content": ""})
 
     def chunks(self, event: Event) -> Iterator[bytes]:
         match event:
@@ -141,26 +142,29 @@ class _ChoiceWriter:
         """One, or two where thoughts and what follows them came together; log-probabilities go with the first."""
         said = {"content": delta.content} | _calls(delta.tool_calls)
         if not delta.thinking:
-            yield self._chunk(said, None, delta.logprobs)
+            yield self._chunk(said, delta.logprobs)
         elif not delta.content and not delta.tool_calls:
-            yield self._chunk(said | {"reasoning": delta.thinking}, None, delta.logprobs)
+            yield self._chunk(said | {"reasoning": delta.thinking}, delta.logprobs)
         else:
-            yield self._chunk({"reasoning": delta.thinking}, None, delta.logprobs)
-            yield self._chunk(said, None)
+            yield self._chunk({"reasoning": delta.thinking}, delta.logprobs)
+            yield self._chunk(said)
         self._has_calls = self._has_calls or bool(delta.tool_calls)
 
     def _last_chunks(self, finished: Finished) -> Iterator[bytes]:
         """The reason stands in a chunk of its own; a reply that said nothing has an empty one before it."""
         if finished.delta or not self._has_begun:
             yield from self._delta_chunks(finished.delta)
-        yield self._chunk({}, _finish_reason(finished, has_calls=self._has_calls))
+        yield self._chunk({}, end=finished)
 
-    def _chunk(self, delta: dict[str, Any], reason: str | None, logprobs: Iterable[TokenLogprob] = ()) -> bytes:
+    def _chunk(
+        self, delta: dict[str, Any], logprobs: Iterable[TokenLogprob] = (), *, end: Finished | None = None
+    ) -> bytes:
         if not self._has_begun:
             self._has_begun = True
             delta = {"role": "assistant"} | delta
+        reason = _finish_reason(end, has_calls=self._has_calls) if end else None
         choice: dict[str, Any] = {"index": self._index, "delta": delta, "finish_reason": reason} | _logprobs(logprobs)
-        return self._head + encode(choice) + b"]}\n\n"
+        return self._head + encode(choice | reply_cuts(end) if end else choice) + b"]}\n\n"
 
 
 def _choice(index: int, role: str, delta: Delta, finished: Finished) -> dict[str, Any]:
@@ -170,7 +174,8 @@ def _choice(index: int, role: str, delta: Delta, finished: Finished) -> dict[str
         message["reasoning"] = delta.thinking
     message |= _calls(delta.tool_calls)
     reason = _finish_reason(finished, has_calls=bool(delta.tool_calls))
-    return {"index": index, "message": message, "finish_reason": reason} | _logprobs(delta.logprobs)
+    found = {"index": index, "message": message, "finish_reason": reason} | _logprobs(delta.logprobs)
+    return found | reply_cuts(finished)
 
 
 def usage_fields(usage: Usage, *, with_details: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from models.parsers.events import Delta, DoneReason, Finished, Usage
 from registry.gojson import encode
 from server.requests import Rendered
+from server.routes.cuts import reply_cuts
 from server.routes.events import LOADING, merge_events
 from server.routes.openai.chat_replies import DONE, FINGERPRINT, usage_fields
 from server.routes.openai.choices import Choice, ChoiceEvent, by_choice, of_choice, total_usage
@@ -62,13 +63,13 @@ class CompletionEncoder:
         index, event = of_choice(event)
         match event:
             case Delta():
-                return self._chunk(index, event, None)
+                return self._chunk(index, event)
             case Finished(reason=None):
                 return self._finish(event)
             case Finished():
-                return self._chunk(index, event.delta, event.reason) + self._finish(event)
+                return self._chunk(index, event.delta, event) + self._finish(event)
             case Rendered():
-                return self._chunk(index, Delta(), None)
+                return self._chunk(index, Delta())
 
     def collect(self, events: list[ChoiceEvent]) -> Answer:
         merged = [merge_events(own) for own in by_choice(events, len(self._logprobs))]
@@ -95,7 +96,8 @@ class CompletionEncoder:
         return found if self._n_told < self._n_candidates else list(range(len(merged)))
 
     def _choice(self, index: int, delta: Delta, finished: Finished, candidate: int) -> dict[str, Any]:
-        return _choice_fields(index, delta.content, finished.reason) | self._logprob_fields(candidate, delta)
+        found = _choice_fields(index, delta.content, finished.reason) | self._logprob_fields(candidate, delta)
+        return found | reply_cuts(finished)
 
     def _logprob_fields(self, candidate: int, delta: Delta) -> dict[str, Any]:
         return {"logprobs": self._logprobs[candidate].fields(delta)} if self._with_logprobs else {}
@@ -113,10 +115,11 @@ class CompletionEncoder:
     def _usage_fields(self, ends: Sequence[Finished]) -> dict[str, Any]:
         return usage_fields(total_usage(ends, self._n_candidates), with_details=self._with_details)
 
-    def _chunk(self, index: int, delta: Delta, reason: DoneReason | None) -> bytes:
+    def _chunk(self, index: int, delta: Delta, end: Finished | None = None) -> bytes:
         """# Compat: with usage wanted, every chunk tells one, of zeros."""
         usage = b',"usage":' + encode(usage_fields(Usage())) if self._with_usage else b""
-        choice = _choice_fields(index, delta.content, reason) | self._logprob_fields(index, delta)
+        choice = _choice_fields(index, delta.content, end.reason if end else None) | self._logprob_fields(index, delta)
+        choice |= reply_cuts(end) if end else {}
         return b"".join((self._head, encode(choice), self._tail, usage, b"}\n\n"))
 
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from models.errors import UnusableOutput
 from registry.gojson import encode, encode_float32
 from server.requests import Embeddings
+from server.routes.cuts import input_cuts
 from server.routes.incoming import Incoming, PartsDep
 from server.routes.openai.errors import OpenAIRoute, error_line
 from server.routes.openai.schema import EMBEDDING, WITHOUT_EFFECT, EmbeddingBody
@@ -49,8 +50,8 @@ def _answer(model: str, found: Embeddings, *, as_text: bool) -> Answer:
         b'{"object":"embedding","embedding":%b,"index":%d}' % (write(row), i) for i, row in enumerate(found.vectors)
     )
     usage = {"prompt_tokens": found.n_tokens, "total_tokens": found.n_tokens}
-    body = b'{"object":"list","data":[%b],"model":%b,"usage":%b}\n' % (rows, encode(model), encode(usage))
-    return Answer(200, [BARE_JSON], body)
+    end = encode({"model": model, "usage": usage} | input_cuts(found))
+    return Answer(200, [BARE_JSON], b'{"object":"list","data":[%b],%b\n' % (rows, end[1:]))
 
 
 def _numbers(row: memoryview[float]) -> bytes:

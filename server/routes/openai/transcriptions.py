@@ -16,6 +16,7 @@ from models.templates.chat import Message
 from registry.gojson import encode
 from server.requests import ChatRequest
 from server.routes.checks import MODEL_REQUIRED, require_model
+from server.routes.cuts import reply_cuts
 from server.routes.events import Event, merge_events
 from server.routes.ignored import tell_ignored
 from server.routes.incoming import PartsDep, read_raw
@@ -87,10 +88,10 @@ class TranscriptionEncoder:
 
     def collect(self, events: list[Event]) -> Answer:
         """# Compat: the header tells a stream unless all came at once; the body never is one."""
-        together, _ = merge_events(events)
+        together, finished = merge_events(events)
         text = together.content.strip()
         kind = NDJSON if len(events) > 1 else PLAIN if self._as_text else BARE_JSON
-        body = text.encode() if self._as_text else encode({"text": text}) + b"\n"
+        body = text.encode() if self._as_text else encode({"text": text} | reply_cuts(finished)) + b"\n"
         return Answer(200, [kind, (b"transfer-encoding", b"chunked")], body)
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:

@@ -11,7 +11,7 @@ import pytest
 from models.engine.embeddings import EmbeddingEngine, InputRules, fit_input, plan_inputs, prepare_embed
 from models.engine.ports import Floats, Tokens
 from models.errors import ContextLost, InputTooLong, LoadError
-from models.runner.messages import Embed, Embedded, Failed, FailureKind, Finished
+from models.runner.messages import Embed, Embedded, Failed, FailureKind, Finished, InputCut
 from models.runner.settings import Adapter, AdapterSet
 from tests.fakes.context import BOS, ByteVocabulary
 
@@ -149,7 +149,7 @@ def test_a_cancelled_request_is_not_computed() -> None:
 
 def fit(text: str, *, truncate: bool = True, n_ctx: int = 8, keeps_last: bool = True) -> list[int]:
     rules = InputRules(n_ctx, keeps_first=True, keeps_last=keeps_last)
-    return fit_input(text, ByteVocabulary(adds_bos=True), rules, truncate=truncate).tolist()
+    return fit_input(text, ByteVocabulary(adds_bos=True), rules, truncate=truncate)[0].tolist()
 
 
 def test_an_input_that_fits_with_its_special_tokens_is_left_alone() -> None:
@@ -159,6 +159,17 @@ def test_an_input_that_fits_with_its_special_tokens_is_left_alone() -> None:
 def test_a_longer_one_is_cut_with_room_for_special_tokens() -> None:
     assert fit("abcdefgh") == [BOS, *b"abcdef"]
     assert fit("abcdefgh", keeps_last=False) == [BOS, *b"abcdefg"]
+
+
+def test_the_answer_tells_which_inputs_were_cut() -> None:
+    rules = InputRules(8, keeps_first=True, keeps_last=True)
+    task = prepare_embed(Embed(1, ("ab", "abcdefghij", "abcdefg")), ByteVocabulary(adds_bos=True), rules)
+    engine = EmbeddingEngine(FakeEmbedder())
+    engine.submit(task)
+    events = [event for _ in range(3) for event in engine.step()]
+    (answer,) = events
+    assert isinstance(answer, Embedded)
+    assert (answer.n_tokens, answer.cuts) == (3 + 7 + 8, (InputCut(1, 11, 7),))
 
 
 @pytest.mark.parametrize(

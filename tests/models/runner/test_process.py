@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed
 from models.runner import process
-from models.runner.messages import Chunk, Finished
+from models.runner.messages import Chunk, Finished, InputCut
 from models.runner.process import RunnerProcess
 from models.runner.settings import RunnerConfig, Sampling
 
@@ -125,8 +125,9 @@ def test_a_long_list_of_inputs_is_embedded_in_parts(monkeypatch: pytest.MonkeyPa
 
     async def work() -> None:
         runner = await start()
-        answer = await runner.embed(("a", "b", "c", "d", "e"), truncate=True, normalize=True)
+        answer = await runner.embed(("a", "long", "c", "d", "long"), truncate=True, normalize=True)
         assert (len(answer.vectors), answer.n_embd, answer.n_tokens) == (5 * 8, 2, 5)
+        assert answer.cuts == (InputCut(1, 9, 1), InputCut(4, 9, 1))
         await runner.stop()
 
     run(work())

@@ -13,6 +13,7 @@ from typing import Any
 from models.parsers.events import Delta, Finished, ToolCall, Usage
 from registry.gojson import encode_sorted
 from server.requests import Rendered
+from server.routes.cuts import reply_cuts
 from server.routes.events import Event, merge_events
 from server.routes.openai.errors import refusal_of_reply
 from server.routes.openai.responses.answer import (
@@ -64,7 +65,7 @@ class ResponseEncoder:
         together, finished = merge_events(events)
         output = output_items(together, response_id=self._id, message_id=self._message_id)
         found = self._response("completed", output, finished.usage, streamed=False)
-        return json_line(200, found | {"completed_at": int(time.time())})
+        return json_line(200, found | {"completed_at": int(time.time())} | reply_cuts(finished))
 
     def refusal(self, error: Exception, *, stream: bool) -> Answer:
         return refusal_of_reply(error, UNCACHED if stream else (), stream=stream)
@@ -88,7 +89,7 @@ class ResponseEncoder:
                 pass
             case Finished():
                 yield from self._delta_events(event.delta)
-                yield from self._last_events(event.usage)
+                yield from self._last_events(event)
 
     def _delta_events(self, delta: Delta) -> Iterator[bytes]:
         """# Compat: text that comes with calls, or after them, is dropped."""
@@ -148,7 +149,7 @@ class ResponseEncoder:
             self._done_items.append(item)
             self._output_index = index + 1
 
-    def _last_events(self, usage: Usage) -> Iterator[bytes]:
+    def _last_events(self, finished: Finished) -> Iterator[bytes]:
         yield from self._finish_reasoning()
         output = self._done_items
         if self._texts:
@@ -157,8 +158,8 @@ class ResponseEncoder:
             if not self._has_calls:
                 yield from self._done_message_events(item, text)
             output = [*output, item]
-        response = self._response("completed", output or None, usage) | {"completed_at": int(time.time())}
-        yield self._event("response.completed", response=response)
+        response = self._response("completed", output or None, finished.usage) | {"completed_at": int(time.time())}
+        yield self._event("response.completed", response=response | reply_cuts(finished))
 
     def _done_message_events(self, item: dict[str, Any], text: str) -> Iterator[bytes]:
         place = {"item_id": self._message_id, "output_index": self._output_index, "content_index": 0}

@@ -1,0 +1,133 @@
+"""How many requests a model computes at once, and the room they have: chosen from memory when the model is loaded.
+
+The first sequence has room for its whole context, whatever that takes. All further ones together get a small part of
+the memory, and never more than a part of what the model leaves, so that what nobody asked for neither drives out
+another model nor makes the machine swap. Where that part does not hold a whole context for each, they share what it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from models.gguf.facts import GGUFFacts
+from models.memory import memory_need
+from models.runner.layout import CELLS_STEP, whole_cells
+from models.runner.settings import RunnerConfig
+from server.placement import Room
+
+USUAL: Final = 4
+MOST: Final = 8
+"""Sequences where nobody said how many: up to four, and up to eight where the memory for them is nothing to speak of."""
+NOTHING_TO_SPEAK_OF: Final = 1 / 200
+"""Part of all memory. What is reserved is also cleared, which takes time when a model is loaded."""
+USEFUL_TOKENS: Final = 2048
+"""A sequence that would have less room on average, and less than its context, is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What further sequences may have: of all memory, and of what a model with a single sequence leaves free."""
+
+    of_total: float
+    of_rest: float
+
+    def within(self, room: Room, one_bytes: int) -> int:
+        """In bytes, for a model that takes `one_bytes` with a single sequence."""
+        rest_bytes = max(0, min(room.total_bytes, room.free_bytes) - one_bytes)
+        return int(min(self.of_total * room.total_bytes, self.of_rest * rest_bytes))
+
+
+AUTOMATIC, ASKED = Share(0.05, 0.5), Share(0.2, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceCost:
+    """What sequences of a model take. Sizes in bytes.
+
+    `one_bytes`: the model with one of them; `own_bytes`: what each further one has of its own (recurrent states, windows,
+    a row of logits); `context_bytes`: the cells of a whole context.
+    """
+
+    n_ctx: int
+    one_bytes: int
+    own_bytes: int
+    context_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """How many there are, and the tokens that they have room for together."""
+
+    n_parallel: int
+    n_cells: int
+
+
+def choose_sequences(cost: SequenceCost, room: Room) -> Sequences:
+    """As many as have useful room, where nobody said how many; one at least."""
+    budget = AUTOMATIC.within(room, cost.one_bytes)
+    all_bytes = (MOST - 1) * (cost.own_bytes + cost.context_bytes)
+    most = MOST if all_bytes <= min(budget, NOTHING_TO_SPEAK_OF * room.total_bytes) else USUAL
+    useful = min(whole_cells(cost.n_ctx), USEFUL_TOKENS)
+    affordable = (_share_room(n, cost, budget) for n in range(most, 1, -1) if (n - 1) * cost.own_bytes <= budget)
+    return next((s for s in affordable if s.n_cells >= s.n_parallel * useful), single_sequence(cost.n_ctx))
+
+
+def asked_sequences(n_parallel: int, cost: SequenceCost, room: Room) -> Sequences:
+    """So many, with the room that there is for them."""
+    return _share_room(n_parallel, cost, ASKED.within(room, cost.one_bytes))
+
+
+def single_sequence(n_ctx: int) -> Sequences:
+    return Sequences(1, whole_cells(n_ctx))
+
+
+def _share_room(n_parallel: int, cost: SequenceCost, budget_bytes: int) -> Sequences:
+    whole = whole_cells(cost.n_ctx)
+    left_bytes = max(0, budget_bytes - (n_parallel - 1) * cost.own_bytes)
+    n_more = whole * (n_parallel - 1)
+    if cost.context_bytes:
+        n_more = min(n_more, whole * left_bytes // cost.context_bytes // CELLS_STEP * CELLS_STEP)
+    return Sequences(n_parallel, whole + n_more)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# For the scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class SequencesWanted:
+    """What a request's model may be loaded with. `asked` None: nobody said how many.
+
+    It is decided when the model is loaded and stays: requests do not differ by it.
+    """
+
+    facts: GGUFFacts
+    asked: int | None = None
+    others_bytes: int = 0
+    """Of projectors and adapters."""
+
+    def least(self, config: RunnerConfig) -> RunnerConfig:
+        """With the room of a single context, which all have to share."""
+        n_parallel = 1 if self.asked is None else self.asked
+        return msgspec.structs.replace(config, n_parallel=n_parallel, n_cells=whole_cells(config.n_ctx))
+
+    def most(self, config: RunnerConfig, room: Room) -> RunnerConfig:
+        """With what memory holds at the moment."""
+        cost = self.cost(config)
+        chosen = choose_sequences(cost, room) if self.asked is None else asked_sequences(self.asked, cost, room)
+        return msgspec.structs.replace(config, n_parallel=chosen.n_parallel, n_cells=chosen.n_cells)
+
+    def cost(self, config: RunnerConfig) -> SequenceCost:
+        """By the estimates of `models.memory`."""
+        whole = whole_cells(config.n_ctx)
+        need: Callable[[int, int], int] = lambda n_parallel, n_cells: memory_need(
+            self.facts,
+            msgspec.structs.replace(config, n_parallel=n_parallel, n_cells=n_cells),
+            others_bytes=self.others_bytes,
+        ).total_bytes
+        one_bytes, sharing_bytes = need(1, whole), need(2, whole)
+        return SequenceCost(config.n_ctx, one_bytes, sharing_bytes - one_bytes, need(2, 2 * whole) - sharing_bytes)
