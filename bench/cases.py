@@ -6,9 +6,10 @@ import random
 import string
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
-from bench.random_model import EMBED, LLAMA_1B, SMOL, Shape
-from bench.servers import Ask
+from bench.random_model import EMBED, LLAMA_1B, LLAMA_8B, SMOL, TINY_8B, Shape
+from bench.servers import Ask, Loading
 
 
 class Measure(Enum):
@@ -70,12 +71,18 @@ class Case:
     n_turns: int = 10
     n_long: int = 4000  # tokens of the prompt that arrives
     n_threads: int | None = None  # default: what each server takes by itself
+    on_gpu: bool = False  # all layers of the model
     goal: float | None = None
     most: float | None = None
 
     @property
     def slots(self) -> int:
         return self.n_parallel or self.n_streams
+
+    @property
+    def loading(self) -> Loading:
+        embeds = self.work is Work.EMBED
+        return Loading(self.slots, self.n_ctx, n_threads=self.n_threads, embeds=embeds, on_gpu=self.on_gpu)
 
     def quick(self) -> Case:
         """The same in small, to see that it works; its figures mean nothing, so it promises nothing."""
@@ -86,7 +93,7 @@ class Case:
             n_predict=min(self.n_predict, 8),
             n_parallel=min(self.n_parallel, 4) if self.n_parallel else None,
             n_ctx=1024,
-            shape=SMOL if self.shape is LLAMA_1B else self.shape,
+            shape={LLAMA_1B: SMOL, LLAMA_8B: TINY_8B}.get(self.shape, self.shape),
             n_turns=3,
             n_long=300,
             n_threads=1,  # which does not suffer from a busy machine as much
@@ -135,6 +142,35 @@ CASES = {
     )
 }  # fmt: skip
 SHARED_TAIL = 16
+
+
+def on_gpu(name: str, *, as_name: str = "", **changes: Any) -> Case:
+    """A case of the processor's, with the 8B model on a GPU. What it promises of itself alone it does not there."""
+    case = CASES[name]
+    shape = case.shape if case.work is Work.EMBED else LLAMA_8B
+    return replace(case, name=as_name or name, shape=shape, on_gpu=True, most=None, **changes)
+
+
+GPU_CASES = {
+    case.name: case
+    for case in (
+        on_gpu("one-stream"),
+        on_gpu("eight-streams", n_predict=256),
+        on_gpu("thirty-two-streams", n_predict=256),
+        on_gpu("thirty-two-streams", as_name="sixty-four-streams", n_streams=64, n_predict=256, goal=None),
+        on_gpu("eight-long", n_predict=64),
+        on_gpu("eight-shared", n_predict=64),
+        on_gpu("thirty-two-shared", n_predict=64),
+        on_gpu("chat", n_predict=64),
+        on_gpu("long-arrival", n_predict=512),
+        on_gpu("json-schema", n_predict=256),
+        on_gpu("json-schema-own", n_predict=256),
+        on_gpu("whole-vocabulary", n_predict=256),
+        on_gpu("embeddings"),
+    )
+}
+"""More tokens than on a processor, as there a round would be over at once. No `memory`: what a process has on the host
+says nothing there."""
 
 
 def asks(case: Case, round_number: int) -> list[Ask]:

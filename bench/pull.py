@@ -36,7 +36,7 @@ import psutil
 
 from bench import random_model
 from bench.peer import WORK
-from bench.servers import Puna
+from bench.servers import Loading, Puna
 from tools.server_process import ServerProcess, puna_server
 
 CASES = ("speed", "chat", "kills")
@@ -186,7 +186,7 @@ def measure_chat(folder: Path, n_rounds: int, n_tokens: int, size_bytes: int) ->
     alone: list[Stream] = []
     beside: list[Stream] = []
     with registry(folder / "registry", size_bytes) as source:
-        puna = Puna(folder / "home", model, n_parallel=1, n_ctx=2048)
+        puna = Puna(folder / "home", model, Loading(n_parallel=1, n_ctx=2048))
         try:
             _tokens_per_s(puna, n_tokens)
             for number in range(n_rounds):

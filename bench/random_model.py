@@ -62,6 +62,8 @@ SMOL = Shape("smol-135m", 30, 576, 9, 3, 1536, 49152, 8192, 100_000.0)  # SmolLM
 EMBED = replace(SMOL, name="embed-135m", pooling=gguf.PoolingType.MEAN)
 LLAMA_1B = Shape("llama-1b", 16, 2048, 32, 8, 8192, 128_256, 131_072, 500_000.0, Q4_K_M)  # Llama-3.2-1B
 LLAMA_8B = Shape("llama-8b", 32, 4096, 32, 8, 14336, 128_256, 131_072, 500_000.0, Q4_K_M, is_tied=False)  # 3.1-8B
+TINY_8B = Shape("tiny-8b", 2, 256, 4, 2, 512, 2048, 8192, 500_000.0, Q4_K_M, is_tied=False)
+"""Of everything that LLAMA_8B has, a little; for trying out."""
 SHAPES = {shape.name: shape for shape in (SMOL, EMBED, LLAMA_1B, LLAMA_8B)}
 
 

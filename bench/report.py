@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,7 +64,7 @@ class Verdict:
 def judge(case: Case, pairs: Sequence[tuple[Round, Round]]) -> Verdict:
     """`pairs`: Puna's round and the peer's next to it in time, so that a drift of the machine hits both."""
     values = [(a.value(case.measure), b.value(case.measure)) for a, b in pairs]
-    ratios = [a / b if case.measure.more_is_better else b / a for a, b in values]
+    ratios = [_ratio(a, b) if case.measure.more_is_better else _ratio(b, a) for a, b in values]
     firsts = [(a.first_token_s * 1e3, b.first_token_s * 1e3) for a, b in pairs]
     return Verdict(
         case,
@@ -74,6 +73,13 @@ def judge(case: Case, pairs: Sequence[tuple[Round, Round]]) -> Verdict:
         ratio=statistics.median(ratios),
         first_token_ms=(statistics.median(a for a, _ in firsts), statistics.median(b for _, b in firsts)),
     )
+
+
+def _ratio(a: float, b: float) -> float:
+    """A gap may be none at all; two of them are equal."""
+    if b == 0:
+        return 1.0 if a == 0 else math.inf
+    return a / b
 
 
 def table(verdicts: Sequence[Verdict]) -> str:
@@ -96,15 +102,19 @@ def startup_line(startup: Startup) -> str:
 
 
 def keep(
-    folder: Path, verdicts: Sequence[Verdict], rounds: dict[str, list[tuple[Round, Round]]], startup: Startup | None
+    folder: Path,
+    measured: Mapping[str, object],
+    verdicts: Sequence[Verdict],
+    rounds: Mapping[str, Sequence[tuple[Round, Round]]],
+    startup: Startup | None,
 ) -> Path:
-    """Write everything that was measured to results/<date>.json and return the path."""
+    """Write everything to results/<date>.json and return the path; `measured` says what was measured, and where."""
     now = datetime.now(UTC)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{now:%Y-%m-%dT%H%M%SZ}.json"
     record = {
         "at": now.isoformat(),
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform()},
+        **measured,
         "startup": startup and asdict(startup),
         "cases": [
             {
@@ -113,7 +123,7 @@ def keep(
                 "puna": v.puna,
                 "against": v.case.against.value,
                 "other": v.peer,
-                "ratio": v.ratio,
+                "ratio": v.ratio if math.isfinite(v.ratio) else None,
                 "goal": v.goal,
                 "is_reached": v.is_reached,
                 "rounds": [asdict(r) for pair in rounds[v.case.name] for r in pair],
@@ -123,9 +133,3 @@ def keep(
     }
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
-
-
-def _cpu() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())

@@ -11,12 +11,12 @@ from typing import Any, BinaryIO, Protocol
 
 import psutil
 
-from bench import peer
 from bench.load import Exchange, LoadFailed
 from tools.server_process import ServerProcess, clean_environment, free_port, puna_server
 
 SAMPLING = {"temperature": 0.8, "top_k": 40, "top_p": 0.9, "min_p": 0.0}  # both know these names
 WHOLE_VOCABULARY = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+ALL_LAYERS = 999  # more than any model has
 NO_PENALTIES = {"repeat_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 
 SCHEMA = {
@@ -58,6 +58,22 @@ class Usage:
     n_predicted: int
 
 
+@dataclass(frozen=True)
+class Loading:
+    """How a server shall load the model; `n_ctx` tokens for each of `n_parallel` requests at a time."""
+
+    n_parallel: int
+    n_ctx: int
+    n_threads: int | None = None
+    """None: what the server takes by itself."""
+    embeds: bool = False
+    on_gpu: bool = False
+
+    @property
+    def n_gpu_layers(self) -> int:
+        return ALL_LAYERS if self.on_gpu else 0
+
+
 class Contender(Protocol):
     """A running server with the model loaded."""
 
@@ -90,19 +106,12 @@ class Puna:
     path = "/api/generate"
     embed_path = "/api/embed"
 
-    def __init__(
-        self,
-        folder: Path,
-        model: Path,
-        *,
-        n_parallel: int,
-        n_ctx: int,
-        n_threads: int | None = None,
-        embeds: bool = False,
-    ) -> None:
-        self._load_options = {"num_ctx": n_ctx} | ({"num_thread": n_threads} if n_threads else {})
+    def __init__(self, folder: Path, model: Path, loading: Loading) -> None:
+        self._load_options = {"num_ctx": loading.n_ctx, "num_gpu": loading.n_gpu_layers}
+        if loading.n_threads:
+            self._load_options["num_thread"] = loading.n_threads
         self.weights_bytes = model.stat().st_size
-        settings = {"OLLAMA_NUM_PARALLEL": str(n_parallel), "OLLAMA_KEEP_ALIVE": "-1"}
+        settings = {"OLLAMA_NUM_PARALLEL": str(loading.n_parallel), "OLLAMA_KEEP_ALIVE": "-1"}
         self.process = puna_server(folder, settings=settings).start()
         try:
             self._create(model)
@@ -158,23 +167,11 @@ class LlamaServer:
     path = "/completion"
     embed_path = "/v1/embeddings"
 
-    def __init__(
-        self,
-        folder: Path,
-        model: Path,
-        *,
-        n_parallel: int,
-        n_ctx: int,
-        n_threads: int | None = None,
-        embeds: bool = False,
-    ) -> None:
+    def __init__(self, folder: Path, model: Path, loading: Loading, server: Path) -> None:
         port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         self.weights_bytes = model.stat().st_size
-        command = [str(peer.build()), "-m", str(model), "--host", "127.0.0.1", "--port", str(port)]
-        command += ["-np", str(n_parallel), "-c", str(n_ctx * n_parallel), "--no-webui"]
-        command += ["-t", str(n_threads)] if n_threads else []
-        command += ["--embeddings"] if embeds else []
+        command = llama_server_command(server, model, loading, port)
         self.process = ServerProcess(
             command, port=port, env=clean_environment(), log=folder / "llama-server.log", ready_path="/health"
         ).start()
@@ -207,6 +204,16 @@ class LlamaServer:
     def _events(self, exchange: Exchange) -> list[dict[str, Any]]:
         records = exchange.body.strip().split(b"\n\n")
         return [json.loads(record.removeprefix(b"data: ")) for record in records]
+
+
+def llama_server_command(server: Path, model: Path, loading: Loading, port: int) -> list[str]:
+    """As many slots as requests come at a time, each with a context of its own."""
+    n_cells = loading.n_ctx * loading.n_parallel
+    command = [str(server), "-m", str(model), "--host", "127.0.0.1", "--port", str(port), "--no-webui"]
+    command += ["-np", str(loading.n_parallel), "-c", str(n_cells), "-ngl", str(loading.n_gpu_layers)]
+    command += ["-t", str(loading.n_threads)] if loading.n_threads else []
+    command += ["--embeddings"] if loading.embeds else []
+    return command
 
 
 def _sha256(path: Path) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -54,3 +55,9 @@ def test_a_value_of_its_own_may_be_promised(value: float, reached: bool) -> None
     rounds = [replace(measured(server, 1.0), worst_gap_s=value) for server in ("puna", "llama-server")]
     verdict = judge(case, [(rounds[0], rounds[1])])
     assert verdict.is_reached is reached and "<= 0.25 s worst gap" in table([verdict])
+
+
+@pytest.mark.parametrize(("ours", "theirs", "ratio"), [(0.0, 0.0, 1.0), (0.0, 0.5, math.inf), (0.5, 0.0, 0.0)])
+def test_no_gap_at_all_can_be_compared(ours: float, theirs: float, ratio: float) -> None:
+    rounds = [replace(measured("any", 1.0), worst_gap_s=gap) for gap in (ours, theirs)]
+    assert judge(Case("x", 1, 8, 8, measure=Measure.WORST_GAP), [(rounds[0], rounds[1])]).ratio == ratio

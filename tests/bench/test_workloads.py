@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cases import CASES
+from bench.cases import CASES, GPU_CASES, Case
 from bench.load import Exchange
 from bench.workloads import worst_gap
 
@@ -24,8 +24,10 @@ def test_the_worst_gap_is_that_while_the_long_prompt_is_computed(
     assert worst_gap(stream, start, end) == pytest.approx(gap)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_case_has_a_small_version_that_promises_nothing(name: str) -> None:
-    case = CASES[name].quick()
-    assert case.n_streams * (case.n_prompt + case.n_predict) <= 200
-    assert case.goal is None and case.most is None and case.work is CASES[name].work
+@pytest.mark.parametrize(
+    "case", [*CASES.values(), *GPU_CASES.values()], ids=lambda case: f"{case.shape.name} {case.name}"
+)
+def test_every_case_has_a_small_version_that_promises_nothing(case: Case) -> None:
+    small = case.quick()
+    assert small.n_streams * (small.n_prompt + small.n_predict) <= 200
+    assert small.goal is None and small.most is None and small.work is case.work
