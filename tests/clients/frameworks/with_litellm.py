@@ -1,4 +1,4 @@
-"""LiteLLM: its two providers for Ollama (completion, stream, tool, JSON), embeddings, and the OpenAI one."""
+"""LiteLLM: its two providers for Ollama, and the OpenAI one: completion, stream, tool, JSON, embeddings, long inputs."""
 
 import json
 import sys
@@ -36,5 +36,17 @@ for model, base in (("ollama_chat/pico", url), ("openai/pico", f"{url}/v1")):
         model
     )
 
+small = {"num_ctx": 256, "truncate": True}
+cut = {"model": "openai/pico", "api_base": f"{url}/v1", "api_key": "unused", "max_tokens": 5, "extra_body": small}
+long_chat = [{"role": "user", "content": "word " * 2000}, {"role": "assistant", "content": "Yes."}, *SAID]
+answer = litellm.completion(messages=long_chat, **cut)
+assert answer.usage.prompt_tokens <= 256 and answer.choices[0].finish_reason == "length"
+parts = list(litellm.completion(messages=long_chat, stream=True, **cut))
+assert parts[-1].choices[0].finish_reason == "length"
+
 vectors = litellm.embedding(model="ollama/bert", api_base=url, input=["cat", "dog"])
+assert len(vectors.data) == 2
+vectors = litellm.embedding(
+    model="openai/bert", api_base=f"{url}/v1", api_key="unused", input=["cat", "word " * 2000], encoding_format="float"
+)
 assert len(vectors.data) == 2

@@ -1,4 +1,4 @@
-"""Pydantic AI: an agent that answers, streams, uses a tool, and gives a typed result."""
+"""Pydantic AI: an agent that answers, streams, uses a tool, gives a typed result, and has a prompt cut."""
 
 import asyncio
 import sys
@@ -24,6 +24,12 @@ async def main() -> None:
     assert "puna pull" in answer.output and answer.usage.output_tokens > 3
     async with agent.run_stream(PULL) as stream:
         assert await stream.get_output() == answer.output
+
+    small = SETTINGS | {"max_tokens": 5, "extra_body": {"num_ctx": 256, "truncate": True}}
+    cut = await agent.run("word " * 2000, model_settings=small)
+    assert cut.usage.input_tokens <= 256 and cut.usage.output_tokens <= 5
+    async with agent.run_stream("word " * 2000, model_settings=small) as stream:
+        await stream.get_output()
 
     asked: list[str] = []
     weather = Agent(model, model_settings=SETTINGS)
