@@ -70,10 +70,8 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--gpu", action="store_true", help=f"on a GPU: {', '.join(GPU_CASES)}")
     parser.add_argument(
         "--peer-flags",
-        type=Flags,
-        choices=tuple(Flags),
-        default=Flags.OWN,
-        metavar="{own,same}",
+        choices=[flags.value for flags in Flags],
+        default=Flags.OWN.value,
         help="how the peer is compiled: as its authors do, or with Puna's flags (default: own)",
     )
     parser.add_argument(
@@ -113,7 +111,7 @@ def main(argv: list[str]) -> int:
     table = GPU_CASES if args.gpu else CASES
     cases = [table[name].quick() if args.quick else table[name] for name in args.cases if name != STARTUP]
     needs_peer = any(case.against is Against.PEER for case in cases)
-    peer_server = peer.find_or_build(args.peer_flags, on_gpu=has_gpu) if needs_peer else None
+    peer_server = peer.find_or_build(Flags(args.peer_flags), on_gpu=has_gpu) if needs_peer else None
     measured = describe(args, peer_server)
     warn_when_busy()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as scratch:

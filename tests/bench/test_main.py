@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench import __main__ as bench
+from bench import machine
 from bench.cases import CASES, GPU_CASES, Against, Case
 from bench.machine import Native
 from bench.random_model import EMBED, LLAMA_8B
@@ -24,7 +25,7 @@ def fake_peer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.machine, "ask_native", lambda: Native(False, "CPU : NONE = 1"))
+    monkeypatch.setattr(machine, "ask_native", lambda: Native(False, "CPU : NONE = 1"))
 
 
 @pytest.mark.model

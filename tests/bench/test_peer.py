@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import peer
-from bench.machine import Compilation, installed
+from bench.machine import ROOT, Compilation, installed
 from bench.peer import OPTIONS, Flags, PeerBuild, choose
 
 CPU = Compilation("cpu", {"BUILD_SHARED_LIBS": "ON", "GGML_NATIVE": "OFF"}, "-O2 -funroll-loops", "-O2")
@@ -128,5 +128,5 @@ def test_what_llama_cpp_says_of_itself_is_asked_in_another_process() -> None:
         "import os; from bench import machine as m; print(m.ask_native().system_info, 'GOMP_SPINCOUNT' in os.environ)"
     )
     command = [sys.executable, "-c", code]
-    said = subprocess.run(command, cwd=peer.ROOT, capture_output=True, text=True, check=True).stdout.split()
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert said[0] in ("CPU", "CUDA", "Metal") and said[-1] == "False"
