@@ -1,4 +1,4 @@
-"""LiteLLM: its two providers for Ollama, and the OpenAI one: completion, stream, tool, JSON, embeddings, long inputs."""
+"""LiteLLM: its providers for Ollama, and the OpenAI one: completion, stream, tool, JSON, embeddings, long inputs."""
 
 import json
 import sys
