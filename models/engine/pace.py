@@ -11,6 +11,10 @@ from itertools import chain
 
 BESIDE_DECODING_S = 0.18
 ALONE_S = 0.8
+_LONG_S = 0.27
+_WORTH_IT_S = 0.54
+"""Where steps of few tokens take longer than the first, one may take up to the second: a machine that is busy with
+something else takes hardly less for few tokens than for many (135M: 16 in 0.29 s, 64 in 0.45 s)."""
 _STRETCH_S = 0.03
 """So much longer may a step take for a whole tile instead of a part of one."""
 _LEAST = 16
@@ -18,7 +22,8 @@ _LEAST = 16
 _TILE = 64
 """llama.cpp's attention on processors computes so many tokens of a sequence together, and fewer one by one."""
 _UNTILED = 2.0
-"""How many times as long attention takes one by one, per token and cell: 1.86 µs against 0.90 (135M, two cores)."""
+"""How many times as long attention takes one by one, per token and cell: 1.86 µs against 0.90 (135M, two cores). It is
+what to expect of few tokens until some were measured."""
 _FEWER = (48, 32, 24)
 _FIRST = 64
 """Tokens of the first prefill, before anything was measured."""
@@ -33,12 +38,16 @@ class Pace:
 
     def __init__(self) -> None:
         self._decode_s = 0.0
-        self._prompt = _Line()
+        self._tiles = _Line()
+        self._few = _Line()
+        """Of steps that had less than a tile in all."""
+        self._few_s = 0.0
+        """What such steps took lately, however few tokens they had."""
 
     @property
     def token_s(self) -> float | None:
         """Seconds per prompt token, as prompts were lately; None before anything was measured."""
-        return self._prompt.mean
+        return self._few.mean if self._tiles.mean is None else self._tiles.mean
 
     def n_prefill(self, n_batch: int, *, n_before: int, n_left: int, beside_decoding: bool) -> int:
         """Prompt tokens that the next step may compute.
@@ -46,14 +55,22 @@ class Pace:
         `n_before`: those that the first of them attends to; `n_left`: how many its prompt has left. Where nobody waits,
         no part of a tile is left for a step of its own.
         """
-        if self._prompt.mean is None:
+        if self.token_s is None:
             return min(_FIRST, n_batch)
-        budget_s = BESIDE_DECODING_S - self._decode_s if beside_decoding else ALONE_S
-        tiles = range(n_batch - n_batch % _TILE, 0, -_TILE)
-        for n in chain(tiles, _FEWER):
+        if not beside_decoding:
+            n = self._most(n_batch, n_before, ALONE_S)
+            is_nearly_all = n < n_left < n + min(_TILE, n // 4)
+            return min(n_left if is_nearly_all else n, n_batch)
+        n = self._most(n_batch, n_before, BESIDE_DECODING_S - self._decode_s)
+        if n <= _LEAST and self._few_s > _LONG_S:
+            n = self._most(n_batch, n_before, _WORTH_IT_S - self._decode_s)
+        return n
+
+    def _most(self, n_batch: int, n_before: int, budget_s: float) -> int:
+        """As many tokens as take so long, and the fewest in any case."""
+        for n in chain(range(n_batch - n_batch % _TILE, 0, -_TILE), _FEWER):
             if self._takes_s(n, n_before) <= budget_s + (_STRETCH_S if n == _TILE else 0.0):
-                is_nearly_all = not beside_decoding and n < n_left < n + min(_TILE, n // 4)
-                return min(n_left if is_nearly_all else n, n_batch)
+                return min(n, n_batch)
         return min(_LEAST, n_batch)
 
     def measure_decode(self, elapsed_s: float) -> None:
@@ -66,10 +83,16 @@ class Pace:
         n = sum(n for n, _ in spans)
         if n >= _LEAST:
             own_s = max(elapsed_s - self._decode_s, elapsed_s / 2) if beside_decoding else elapsed_s
-            self._prompt.learn(sum(n * _attended(n, n_before) for n, n_before in spans) / n, own_s / n)
+            if n < _TILE:
+                self._few_s += _WEIGHT * (own_s - self._few_s)
+            line = self._tiles if n >= _TILE else self._few
+            line.learn(sum(n * _attended(n, n_before) for n, n_before in spans) / n, own_s / n)
 
     def _takes_s(self, n: int, n_before: int) -> float:
-        return n * self._prompt.at(_attended(n, n_before))
+        """A token of a tile takes no longer than one of few, whatever was seen when tiles were last computed."""
+        x = _attended(n, n_before)
+        known = [line for line in (self._tiles, self._few) if line.mean is not None]
+        return n * (min(line.at(x) for line in known) if n >= _TILE else known[-1].at(x))
 
 
 def _attended(n: int, n_before: int) -> float:

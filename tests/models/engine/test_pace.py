@@ -78,6 +78,34 @@ def test_a_prompt_goes_on_however_slow_the_machine_is() -> None:
     assert fits(learned(1.0)) == fits(learned(1.0), beside_decoding=False) == 16
 
 
+def beside_decoding(pace: Pace, fixed_s: float, token_s: float) -> list[int]:
+    """The sizes of sixty steps that take so long, and so much more for each token."""
+    sizes = []
+    for _ in range(60):
+        sizes.append(n := fits(pace, 500))
+        pace.measure_prompts([(n, 500)], fixed_s + n * token_s, beside_decoding=False)
+    return sizes
+
+
+@pytest.mark.parametrize("token_s", [0.001, 0.02])
+def test_where_any_step_takes_long_it_computes_more(token_s: float) -> None:
+    sizes = beside_decoding(learned(token_s), 0.24, 0.003)  # the machine does something else, too
+    assert sizes[-10:] == [64] * 10
+    assert all(0.24 + n * 0.003 <= 0.63 for n in sizes)
+
+
+def test_but_not_when_the_machine_has_time_again() -> None:
+    pace = learned(0.001)
+    beside_decoding(pace, 0.24, 0.003)
+    sizes = beside_decoding(pace, 0.005, 0.001)
+    assert set(sizes) == {64, 128} and sizes[-1] == 128
+
+
+@pytest.mark.parametrize("token_s", [0.0113, 0.012, 0.0168])
+def test_where_few_tokens_just_miss_the_budget_it_computes_the_fewest(token_s: float) -> None:
+    assert fits(learned(token_s)) == 16
+
+
 def test_a_fast_machine_fills_the_batch() -> None:
     assert fits(learned(1e-6)) == 512 and fits(learned(1e-6), n_batch=2048) == 2048
 
