@@ -88,12 +88,12 @@ def choose(flags: Flags, puna: Compilation | None, *, on_gpu: bool, work: Path =
             raise SystemExit("how Puna's llama.cpp was compiled is not known; `make setup` notes it")
         return PeerBuild(work / "llama.cpp-build", OPTIONS)
     name, options = "llama.cpp-build", dict(OPTIONS)
-    if on_gpu:
-        name += f"-{puna.backend}"
+    if on_gpu or flags is Flags.SAME:
+        name += f"-{puna.backend}" if puna.backend != "cpu" else ""
         options |= _beginning(puna.options, GPU_OPTIONS)
     if flags is Flags.SAME:
         name += "-same"
-        options |= _beginning(puna.options, ("GGML_", *(GPU_OPTIONS if on_gpu else ())))
+        options |= _beginning(puna.options, ("GGML_",))
         options |= {"CMAKE_C_FLAGS": puna.c_flags, "CMAKE_CXX_FLAGS": puna.cxx_flags}
     return PeerBuild(work / name, options)
 

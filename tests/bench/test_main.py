@@ -33,20 +33,21 @@ def test_a_run_on_a_gpu_is_tried_out_without_one_and_its_record_says_what_was_me
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without_gpu(monkeypatch)
-    names = ["one-stream", "sixty-four-streams", "eight-shared", "chat", "long-arrival", "json-schema-own"]
-    status = bench.main(["--gpu", "--quick", "--rounds", "2", "--results", str(tmp_path / "results"), *names])
+    names = ["sixty-four-streams", "eight-shared", "long-arrival", "json-schema-own"]
+    status = bench.main(["--gpu", "--quick", "--rounds", "1", "--results", str(tmp_path / "results"), *names])
     assert status == 0
-    assert all(name in capsys.readouterr().out for name in ("sixty-four-streams",))
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
     (path,) = (tmp_path / "results").iterdir()
     record = json.loads(path.read_text())
     assert [case["name"] for case in record["cases"]] == names
     for case in record["cases"]:
-        assert [entry["tokens_per_s"] > 0 for entry in case["rounds"]] == [True] * 4
+        assert [entry["tokens_per_s"] > 0 for entry in case["rounds"]] == [True] * 2
     check_description(record)
 
 
 def check_description(record: dict[str, Any]) -> None:
-    assert (record["rounds"], record["is_quick"], record["on_gpu"]) == (2, True, True)
+    assert (record["rounds"], record["is_quick"], record["on_gpu"]) == (1, True, True)
     assert record["machine"]["cores"] >= 1 and record["machine"]["cpu"]
     puna = record["puna"]
     assert puna["system_info"] == "CPU : NONE = 1"

@@ -30,7 +30,7 @@ ON_GPU = {"GGML_CUDA": "ON", "CMAKE_CUDA_ARCHITECTURES": "90"}
         (Flags.OWN, CUDA, False, "llama.cpp-build", {}),
         (Flags.OWN, CUDA, True, "llama.cpp-build-cuda", ON_GPU),
         (Flags.SAME, CUDA, True, "llama.cpp-build-cuda-same", ON_GPU | {"GGML_LTO": "ON"} | FLAGS),
-        (Flags.SAME, CUDA, False, "llama.cpp-build-same", {"GGML_LTO": "ON"} | FLAGS),
+        (Flags.SAME, CUDA, False, "llama.cpp-build-cuda-same", ON_GPU | {"GGML_LTO": "ON"} | FLAGS),
     ],
 )  # fmt: skip
 def test_a_peer_is_compiled_for_what_it_is_measured_for(
