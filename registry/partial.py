@@ -89,6 +89,11 @@ class PartialBlob:
         self._descriptor = descriptor
         return True
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours: `acquire` has opened it, and nothing has released it since."""
+        return self._descriptor is not None
+
     def release(self) -> None:
         """Let others continue, from what there is; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None

@@ -111,7 +111,7 @@ class HubPull:
         """One pull at a time puts the same shards together; until then, all share their downloads."""
         from models.create.takeover import Takeover
 
-        takeover = Takeover(self._store, fetch.shards)
+        takeover = Takeover(self._store, fetch.shards, lease)
         try:
             await _acquire(takeover)
             current = await in_thread(fetch.find_current, name)
@@ -125,10 +125,10 @@ class HubPull:
             if current is not None:
                 steps = [self._kept(name, current)]
             elif takeover.is_begun:
-                steps = [fetch.bring(has_shards=True), self._made_anew(name, fetch, takeover, lease)]
+                steps = [fetch.bring(has_shards=True), self._made_anew(name, fetch, takeover)]
             else:
-                is_ours = await in_thread(takeover.begin)
-                steps = [self._made_anew(name, fetch, takeover if is_ours else None, lease)]
+                await in_thread(takeover.begin)
+                steps = [self._made_anew(name, fetch, takeover)]
             async with aclosing(_in_turn(*steps)) as all_steps:
                 async for step in all_steps:
                     yield step
@@ -145,24 +145,22 @@ class HubPull:
         await in_thread(self._store.write_model, name, current)
 
     async def _made_anew(
-        self, name: ModelName, fetch: HubFetch, takeover: Takeover | None = None, lease: Lease | None = None
+        self, name: ModelName, fetch: HubFetch, takeover: Takeover | None = None
     ) -> AsyncGenerator[Progress, None]:
         """As if the files had been uploaded for a model; of those steps only the long ones are told."""
         yield Progress("verifying sha256 digest")
-        async with aclosing(iterate_in_thread(lambda: self._create(name, fetch, takeover, lease))) as lines:
+        async with aclosing(iterate_in_thread(lambda: self._create(name, fetch, takeover))) as lines:
             async for line in lines:
                 if line.total or line.status == "writing manifest":
                     yield Progress(line.status, line.digest, line.total, line.completed)
         await in_thread(self._record, name, fetch)
 
-    def _create(
-        self, name: ModelName, fetch: HubFetch, takeover: Takeover | None, lease: Lease | None
-    ) -> Iterator[CreateProgress]:
+    def _create(self, name: ModelName, fetch: HubFetch, takeover: Takeover | None) -> Iterator[CreateProgress]:
         from models.create.creation import create_model
 
         request = _to_request(name, fetch)
-        if takeover is not None and lease is not None:
-            merged = yield from takeover.run(lease)
+        if takeover is not None and takeover.is_begun:
+            merged = yield from takeover.run()
             first, *others = fetch.shards  # a whole file has the name of the first shard from here on
             files = {path: digest for path, digest in (request.files or {}).items() if path not in others}
             request = replace(request, files=files | {first: str(merged)})

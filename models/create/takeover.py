@@ -64,46 +64,47 @@ class _Step:
 
 
 class Takeover:
-    """The merge of these shards, by their paths in order. All methods block, and `acquire` comes first.
+    """The merge of these shards, by their paths in order, under the lease of who needs what comes of it.
+
+    All methods block, and `acquire` comes first.
 
     A shard that somebody else needs as well (another pull, a client that uploaded it, the cache that it is linked to)
     stays as it is, and so takes its room until they are done.
     """
 
-    def __init__(self, store: Store, shards: Mapping[str, Digest]) -> None:
+    def __init__(self, store: Store, shards: Mapping[str, Digest], lease: Lease) -> None:
         self._store = store
         self._shards = dict(shards)
+        self._lease = lease
         self._directory = store.blobs.directory
         name = Digest.of("\n".join(["shards", *(str(digest) for digest in shards.values())]).encode())
         self._partial = PartialBlob(self._directory, name)
         self._state: _State | None = None
-        self._is_held = False
 
     def acquire(self) -> bool:
         """Take the lock, and see how far an earlier merge came; False while somebody else has it."""
-        self._is_held = self._partial.acquire()
-        if self._is_held:
-            self._state = self._load()
-        return self._is_held
+        if not self._partial.acquire():
+            return False
+        self._state = self._load()
+        return True
 
     def release(self) -> None:
         """Let others continue, from what there is; a second call does nothing."""
         self._partial.release()
-        self._is_held = False
 
     @property
     def is_begun(self) -> bool:
-        """Whether an earlier merge has the shards: they need not be in the store then."""
+        """Whether this merge, or an earlier one, has the shards: they need not be in the store then."""
         return self._state is not None
 
-    def begin(self) -> bool:
-        """Have the shards, which are in the store, under names of our own; False where that cannot be.
+    def begin(self) -> None:
+        """Have the shards, which are in the store, under names of our own. Where that cannot be, it is not begun.
 
         Raises: CreateFailed, InvalidGGUF for shards that do not make a model; StoreUnusable.
         """
         sources = [_read(self._store.blobs.path(digest)) for digest in self._shards.values()]
         if not _is_one_model(self._shards, sources):
-            return False
+            return
         plan_merged(sources)  # says what is wrong while the shards are whole
         try:
             for path, source in zip(self._paths(), sources, strict=True):
@@ -112,12 +113,11 @@ class Takeover:
         except OSError as error:
             log.info("the shards stay until they are merged: %s", error)
             self.discard()
-            return False
+            return
         self._save(_State())
-        return True
 
-    def run(self, lease: Lease) -> Generator[Progress, None, Digest]:
-        """Make the blob, under the caller's lease, and return its digest.
+    def run(self) -> Generator[Progress, None, Digest]:
+        """Make the blob, and return its digest.
 
         Raises: StoreUnusable; BlobNotFound if it was made earlier, and removed since: the shards are empty by now.
         """
@@ -126,7 +126,7 @@ class Takeover:
         if state.digest is not None:
             self._store.blobs.touch(state.digest)
             return state.digest
-        self._store.remove_unused(self._shards.values(), lease=lease)
+        self._store.remove_unused(self._shards.values(), lease=self._lease)
         sources = [_read(path) for path in self._paths()]
         merged = plan_merged(sources)
         hash_ = hashlib.sha256()
@@ -139,7 +139,7 @@ class Takeover:
         self._save(_State(merged.size_bytes, digest))  # before it gets its name: afterwards nobody could tell which
         self._store.blobs.adopt_verified(self._partial.path, digest, merged.size_bytes)
         self._partial.release()  # the lock went with the file, to a name that nobody asks for it
-        self._is_held = self._partial.acquire()
+        self._partial.acquire()
         return digest
 
     def discard(self) -> None:
@@ -147,7 +147,7 @@ class Takeover:
 
         Somebody else who has the lock by now needs the rest, and will remove it.
         """
-        if self._is_held:
+        if self._partial.is_held:
             self._partial.discard_records()
             with translated("truncate", self._partial.path):
                 os.truncate(self._partial.path, 0)  # an empty file goes with the lock

@@ -16,6 +16,7 @@ from models.gguf.reader import read_gguf
 from models.gguf.values import TensorInfo, ValueType
 from registry.digest import Digest
 from registry.errors import BlobNotFound
+from registry.locks import Lease
 from registry.manifest import Layer, Manifest, MediaType
 from registry.names import ModelName
 from registry.store import Store
@@ -52,6 +53,12 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "models")
 
 
+@pytest.fixture
+def lease(store: Store) -> Iterator[Lease]:
+    with store.lease() as lease:
+        yield lease
+
+
 def put(store: Store, files: dict[str, bytes] = SHARDS) -> dict[str, Digest]:
     return {name: store.blobs.put_bytes(content)[0] for name, content in files.items()}
 
@@ -75,25 +82,24 @@ def room(store: Store) -> int:
     return sum(states.values())
 
 
-def acquired(store: Store, shards: dict[str, Digest]) -> Takeover:
-    takeover = Takeover(store, shards)
+def acquired(store: Store, shards: dict[str, Digest], lease: Lease) -> Takeover:
+    takeover = Takeover(store, shards, lease)
     assert takeover.acquire()
     return takeover
 
 
-def run(store: Store, takeover: Takeover, stop_after: int | None = None) -> Digest | None:
+def run(takeover: Takeover, stop_after: int | None = None) -> Digest | None:
     """The blob; None for a merge that was left after so many reports."""
-    with store.lease() as lease:
-        steps = takeover.run(lease)
-        for n in range(10**6):
-            if n == stop_after:
-                return None
-            try:
-                next(steps)
-            except StopIteration as end:
-                digest = end.value
-                assert isinstance(digest, Digest)
-                return digest
+    steps = takeover.run()
+    for n in range(10**6):
+        if n == stop_after:
+            return None
+        try:
+            next(steps)
+        except StopIteration as end:
+            digest = end.value
+            assert isinstance(digest, Digest)
+            return digest
     raise AssertionError
 
 
@@ -103,21 +109,20 @@ def files(store: Store) -> set[str]:
 
 @pytest.mark.parametrize("has_holes", [True, False])
 def test_a_merge_needs_the_room_of_the_model_and_of_one_step(
-    has_holes: bool, store: Store, expected: bytes, monkeypatch: pytest.MonkeyPatch
+    has_holes: bool, store: Store, lease: Lease, expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_holes:
         monkeypatch.setattr(module, "_fallocate", lambda: None)
-    takeover = acquired(store, put(store))
-    assert takeover.begin()
+    takeover = acquired(store, put(store), lease)
+    takeover.begin()
     peak = before = room(store)
-    with store.lease() as lease:
-        steps = takeover.run(lease)
-        try:
-            while True:
-                next(steps)
-                peak = max(peak, room(store))
-        except StopIteration as end:
-            digest = end.value
+    steps = takeover.run()
+    try:
+        while True:
+            next(steps)
+            peak = max(peak, room(store))
+    except StopIteration as end:
+        digest = end.value
     step = MIB // 2 if has_holes else max(map(len, SHARDS.values())) + MIB // 4
     assert before <= TOTAL_BYTES + MIB // 8 and peak <= before + step
     assert store.blobs.read_bytes(digest) == expected
@@ -126,12 +131,13 @@ def test_a_merge_needs_the_room_of_the_model_and_of_one_step(
     assert files(store) == {digest.file_name}
 
 
-def test_a_merge_that_is_left_anywhere_goes_on_and_ends_the_same(store: Store, expected: bytes) -> None:
+def test_a_merge_that_is_left_anywhere_goes_on_and_ends_the_same(store: Store, lease: Lease, expected: bytes) -> None:
     shards = put(store)
     for stop_after in range(100):
-        takeover = acquired(store, shards)
-        assert takeover.is_begun or takeover.begin()
-        digest = run(store, takeover, stop_after + 1)
+        takeover = acquired(store, shards, lease)
+        if not takeover.is_begun:
+            takeover.begin()
+        digest = run(takeover, stop_after + 1)
         takeover.release()
         if digest is not None:
             break
@@ -142,117 +148,118 @@ def test_a_merge_that_is_left_anywhere_goes_on_and_ends_the_same(store: Store, e
 
 
 def test_a_merge_that_was_killed_before_its_blob_got_its_name_gives_it(
-    store: Store, expected: bytes, monkeypatch: pytest.MonkeyPatch
+    store: Store, lease: Lease, expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    takeover = acquired(store, put(store))
-    assert takeover.begin()
+    takeover = acquired(store, put(store), lease)
+    takeover.begin()
     with monkeypatch.context() as patch:
         patch.setattr(store.blobs, "adopt_verified", _killed)
         with pytest.raises(KeyboardInterrupt):
-            run(store, takeover)
+            run(takeover)
     takeover.release()
-    again = acquired(store, {name: Digest.of(content) for name, content in SHARDS.items()})
+    again = acquired(store, {name: Digest.of(content) for name, content in SHARDS.items()}, lease)
     assert again.is_begun
-    assert run(store, again) == Digest.of(expected)
+    assert run(again) == Digest.of(expected)
 
 
-def test_a_finished_merge_is_remembered_until_it_is_discarded(store: Store, expected: bytes) -> None:
+def test_a_finished_merge_is_remembered_until_it_is_discarded(store: Store, lease: Lease, expected: bytes) -> None:
     shards = put(store)
-    takeover = acquired(store, shards)
+    takeover = acquired(store, shards, lease)
     takeover.begin()
-    run(store, takeover)
+    run(takeover)
     takeover.release()
-    again = acquired(store, shards)
-    assert again.is_begun and run(store, again) == Digest.of(expected)
+    again = acquired(store, shards, lease)
+    assert again.is_begun and run(again) == Digest.of(expected)
     again.discard()
     again.release()
-    assert not acquired(store, shards).is_begun
+    assert not acquired(store, shards, lease).is_begun
 
 
-def test_what_a_finished_merge_made_is_never_made_again_of_what_it_left(store: Store) -> None:
+def test_what_a_finished_merge_made_is_never_made_again_of_what_it_left(store: Store, lease: Lease) -> None:
     shards = put(store)
-    takeover = acquired(store, shards)
+    takeover = acquired(store, shards, lease)
     takeover.begin()
-    digest = run(store, takeover)
+    digest = run(takeover)
     assert digest is not None
     takeover.release()
-    again = acquired(store, shards)
+    again = acquired(store, shards, lease)
     store.blobs.path(digest).unlink()
     with pytest.raises(BlobNotFound):
-        run(store, again)
+        run(again)
 
 
-def test_who_waited_for_a_merge_gets_what_came_of_it(store: Store, expected: bytes) -> None:
+def test_who_waited_for_a_merge_gets_what_came_of_it(store: Store, lease: Lease, expected: bytes) -> None:
     shards = put(store)
-    first, second = acquired(store, shards), Takeover(store, shards)
+    first, second = acquired(store, shards, lease), Takeover(store, shards, lease)
     first.begin()
-    run(store, first)
+    run(first)
     first.release()
     assert second.acquire() and second.is_begun
     first.discard()  # is too late: the second one needs it
-    assert run(store, second) == Digest.of(expected)
+    assert run(second) == Digest.of(expected)
     second.discard()
     second.release()
     assert files(store) == {Digest.of(expected).file_name}
 
 
-def test_one_at_a_time_merges_the_same_shards(store: Store) -> None:
+def test_one_at_a_time_merges_the_same_shards(store: Store, lease: Lease) -> None:
     shards = put(store)
-    first, second = acquired(store, shards), Takeover(store, shards)
+    first, second = acquired(store, shards, lease), Takeover(store, shards, lease)
     assert not second.acquire()
     first.release()
     assert second.acquire()
     second.release()
-    assert acquired(store, dict(list(shards.items())[:2])) and acquired(store, shards)
+    assert acquired(store, dict(list(shards.items())[:2]), lease) and acquired(store, shards, lease)
 
 
-def test_a_shard_with_another_name_stays_whole(store: Store, expected: bytes) -> None:
+def test_a_shard_with_another_name_stays_whole(store: Store, lease: Lease, expected: bytes) -> None:
     shards = put(store)
     name, digest = list(shards.items())[1]
     os.link(store.blobs.path(digest), store.root / "elsewhere")
-    takeover = acquired(store, shards)
+    takeover = acquired(store, shards, lease)
     takeover.begin()
-    assert run(store, takeover) == Digest.of(expected)
+    assert run(takeover) == Digest.of(expected)
     takeover.discard()
     assert (store.root / "elsewhere").read_bytes() == SHARDS[name]
     assert not any(map(store.blobs.has, shards.values()))
 
 
-def test_a_shard_that_another_pull_builds_with_stays_whole(store: Store, expected: bytes) -> None:
+def test_a_shard_that_another_pull_builds_with_stays_whole(store: Store, lease: Lease, expected: bytes) -> None:
     shards = put(store)
     name, digest = list(shards.items())[1]
     for other in shards.values():
         os.utime(store.blobs.path(other), (1e9, 1e9))
     with store.lease():
         store.blobs.touch(digest)
-        takeover = acquired(store, shards)
+        takeover = acquired(store, shards, lease)
         takeover.begin()
-        assert run(store, takeover) == Digest.of(expected)
+        assert run(takeover) == Digest.of(expected)
     takeover.discard()
     assert [n for n, other in shards.items() if store.blobs.has(other)] == [name]
     assert store.blobs.read_bytes(digest) == SHARDS[name]
 
 
-def test_a_model_that_has_a_shard_keeps_it(store: Store) -> None:
+def test_a_model_that_has_a_shard_keeps_it(store: Store, lease: Lease) -> None:
     shards = put(store)
     digest = next(iter(shards.values()))
     config = Layer(MediaType.CONFIG, store.blobs.put_bytes(b"{}")[0], 2)
     size = store.blobs.size(digest)
     store.write_model(ModelName.parse("other"), Manifest(config, (Layer(MediaType.MODEL, digest, size),)))
-    takeover = acquired(store, shards)
+    takeover = acquired(store, shards, lease)
     takeover.begin()
-    run(store, takeover)
+    run(takeover)
     assert store.blobs.read_bytes(digest) == next(iter(SHARDS.values()))
 
 
-def test_without_hard_links_nothing_is_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hard_links_nothing_is_taken(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
     def link(*_: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", link)
     shards = put(store)
-    takeover = acquired(store, shards)
-    assert not takeover.begin() and not takeover.is_begun
+    takeover = acquired(store, shards, lease)
+    takeover.begin()
+    assert not takeover.is_begun
     takeover.release()
     assert files(store) == {digest.file_name for digest in shards.values()}
 
@@ -266,12 +273,13 @@ def test_without_hard_links_nothing_is_taken(store: Store, monkeypatch: pytest.M
     ],
 )
 def test_shards_that_make_no_model_stay_whole(
-    change: Callable[[int, bytes], bytes], complaint: str | None, store: Store
+    change: Callable[[int, bytes], bytes], complaint: str | None, store: Store, lease: Lease
 ) -> None:
     shards = put(store, {name: change(n, content) for n, (name, content) in enumerate(SHARDS.items())})
-    takeover = acquired(store, shards)
+    takeover = acquired(store, shards, lease)
     if complaint == "":
-        assert not takeover.begin()
+        takeover.begin()
+        assert not takeover.is_begun
     else:
         with pytest.raises(Exception, match=complaint) as caught:
             takeover.begin()
@@ -281,15 +289,15 @@ def test_shards_that_make_no_model_stay_whole(
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[", b'{"safe":-1,"digest":""}', b'{"safe":99999999999,"digest":""}'])
-def test_a_record_that_cannot_be_is_started_over(content: bytes, store: Store) -> None:
+def test_a_record_that_cannot_be_is_started_over(content: bytes, store: Store, lease: Lease) -> None:
     shards = put(store)
-    takeover = acquired(store, shards)
+    takeover = acquired(store, shards, lease)
     takeover.begin()
     takeover.release()
     next(store.blobs.directory.glob("*-partial-0")).write_bytes(content)
     for path in store.blobs.directory.glob("*-partial-2"):
         path.unlink()
-    assert not acquired(store, shards).is_begun
+    assert not acquired(store, shards, lease).is_begun
 
 
 def _killed(*_: object) -> Iterator[None]:
