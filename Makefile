@@ -4,7 +4,7 @@
 BACKEND ?=
 BIN := .venv/bin
 
-.PHONY: help setup clients serve demo test test-model test-clients conformance check lint type format bench image
+.PHONY: help setup clients serve demo test test-model test-gpu test-clients conformance check lint type format bench image
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,6 +28,9 @@ test: clients ## run all tests that need no GPU
 test-model: setup ## run only the tests that load a model
 	@$(BIN)/pytest -m "model and not gpu"
 
+test-gpu: setup ## run the tests that need a GPU (make setup BACKEND=…, first)
+	@$(BIN)/pytest -m gpu
+
 test-clients: clients ## run only the tests with real client libraries
 	@$(BIN)/pytest tests/clients
 
@@ -48,7 +51,7 @@ format: setup ## ruff: fix and format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## measure against llama-server (built once, some minutes); CASES="one-stream …" chooses
+bench: setup ## measure against llama-server (built once, some minutes); CASES="one-stream … --gpu" chooses
 	@$(BIN)/python -m bench $(CASES)
 
 image: ## build the container image puna (CUDA: IMAGE_ARGS="--build-arg BACKEND=cuda")

@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bench.machine import ask_native
 from tests.conformance import make_models
 from tools.server_process import FOREIGN, ServerProcess, puna_server
 
@@ -19,6 +20,21 @@ settings.register_profile("puna", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("puna")
 
 NOWHERE = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # no server that a test starts reaches the network
+
+
+@pytest.hookimpl(trylast=True)  # when those that `-m` does not want are gone
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a GPU where llama.cpp finds none."""
+    for_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if for_gpu and not ask_native().has_gpu:
+        items[:] = [item for item in items if item not in for_gpu]
+        config.hook.pytest_deselected(items=for_gpu)
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str:
+    """Say so where that was asked for, and nothing is left."""
+    is_lacking = config.getoption("markexpr") == "gpu" and not items
+    return "no GPU that llama.cpp was compiled for: see the README, Install" if is_lacking else ""
 
 
 class StartServer(Protocol):
