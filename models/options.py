@@ -150,6 +150,11 @@ class ModelLimits:
     runs_alone: bool = False
     """One sequence at a time (http-api 7.4)."""
 
+    @property
+    def has_several_sequences(self) -> bool:
+        """Whether the model may compute several requests at once, each with a sequence of its own."""
+        return not self.runs_alone and not self.is_embedding
+
 
 @dataclass(frozen=True, slots=True)
 class RunnerDefaults:
@@ -180,7 +185,7 @@ def runner_config(
     return RunnerConfig(
         model_path=model_path,
         n_ctx=min(n_ctx, MAX_INT),
-        n_parallel=1 if limits.runs_alone or limits.is_embedding else max(defaults.n_parallel, 1),
+        n_parallel=max(defaults.n_parallel, 1) if limits.has_several_sequences else 1,
         n_batch=_batch_size(options.num_batch, n_ctx, is_embedding=limits.is_embedding),
         n_gpu_layers=max(-1, min(options.num_gpu if options.num_gpu is not None else -1, MAX_INT)),
         n_threads=max(0, min(options.num_thread or 0, 1024)),

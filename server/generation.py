@@ -20,7 +20,7 @@ import msgspec
 
 from models.errors import BadRequest, ModelError, ModelNotFound, UnusableOutput, WeightsMissing
 from models.library import ModelSpec
-from models.memory import cache_bytes, memory_need
+from models.memory import memory_need
 from models.options import (
     ModelLimits,
     Options,
@@ -41,7 +41,7 @@ from registry.names import ModelName, Source, parse_source
 from server import prompting
 from server.admission import admit_chat, admit_generate
 from server.formats import parse_constraint
-from server.placement import MAX_AUTOMATIC_SLOTS, Devices, Need, automatic_context, shared_cells
+from server.placement import Devices, Need, automatic_context
 from server.prompt_writers import Prompt
 from server.reply_reader import ReplyReader, finished_event
 from server.requests import (
@@ -55,6 +55,7 @@ from server.requests import (
     ToolUse,
 )
 from server.scheduler import Scheduler, Wanted
+from server.sequences import SequencesWanted
 from server.tool_choice import check_tool_choice, required_call
 
 CLOUD_DISABLED = "ollama cloud is disabled: remote model is unavailable"
@@ -224,7 +225,10 @@ class Generation:
         return Finished(DoneReason.UNLOAD)
 
     def _wanted(self, spec: ModelSpec, options: Options, request: InferenceRequest, shift: bool | None) -> Wanted:
-        """The runner this request needs, with everything automatic decided. Raises: ModelNotFound, BadRequest."""
+        """The runner this request needs; what is automatic is decided, except for what only the load can.
+
+        Raises: ModelNotFound, BadRequest.
+        """
         if spec.weights is None:
             raise ModelNotFound(f"model '{request.model}' not found")
         _adapters(spec, options)  # what a request asks of them is wrong before a model is loaded
@@ -238,7 +242,7 @@ class Generation:
         automatic = options.num_ctx is None and not self._settings.n_ctx
         defaults = RunnerDefaults(
             n_ctx=self._settings.n_ctx or automatic_context(devices, overhead_bytes=self._settings.gpu_overhead_bytes),
-            n_parallel=self._settings.n_parallel or MAX_AUTOMATIC_SLOTS,
+            n_parallel=self._settings.n_parallel or 1,
             flash_attention=self._settings.flash_attention,
             kv_type=self._settings.kv_type,
             prompt_cache_bytes=self._settings.prompt_cache_bytes,
@@ -254,19 +258,15 @@ class Generation:
             projectors=tuple(map(str, spec.projectors)),
             adapters=tuple(map(str, spec.adapters)),
         )
-        n_cells = shared_cells(
-            devices,
-            n_ctx=config.n_ctx,
-            n_parallel=config.n_parallel,
-            bytes_per_context=cache_bytes(spec.facts, config.n_ctx, config.kv_type),
-            is_automatic=not self._settings.n_parallel,
-        )
-        config = msgspec.structs.replace(config, n_cells=n_cells)
         adapter_bytes = tuple(map(_size_bytes, spec.adapters))
         others_bytes = sum(adapter_bytes) + sum(map(_size_bytes, spec.projectors))
+        sequences = None
+        if limits.has_several_sequences:
+            sequences = SequencesWanted(spec.facts, self._settings.n_parallel or None, others_bytes)
+            config = sequences.least(config)
         memory = memory_need(spec.facts, config, others_bytes=others_bytes)
         need = Need(memory.weights_bytes, memory.cache_bytes + memory.compute_bytes, spec.facts.n_layer)
-        return Wanted(spec, config, need, request.keep_alive_ns, automatic, adapter_bytes)
+        return Wanted(spec, config, need, request.keep_alive_ns, automatic, adapter_bytes, sequences)
 
     # ---- the reply -------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,14 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """Memory that a model's caches may lie in, in bytes."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Devices:
     """What models can be loaded into: the host's memory and the GPUs."""
 
@@ -29,6 +37,12 @@ class Devices:
     @property
     def vram_bytes(self) -> int:
         return sum(gpu.total_bytes for gpu in self.gpus)
+
+    def room(self, asked_layers: int) -> Room:
+        """That of a model with so many layers on GPUs (-1: all that fit)."""
+        if self.gpus and asked_layers:
+            return Room(self.vram_bytes, sum(gpu.free_bytes for gpu in self.gpus))
+        return Room(self.host_total_bytes or self.host_free_bytes, self.host_free_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +71,11 @@ GIB = 1024**3
 CONTEXT_BY_VRAM = ((47 * GIB, 262_144), (23 * GIB, 32_768), (0, 4_096))
 """Compat: http-api 5: the automatic context, by the memory of all GPUs together."""
 
-MAX_AUTOMATIC_SLOTS = 4
-AUTOMATIC_SHARE, ASKED_SHARE = 0.05, 0.2
-"""Part of all memory (not of what is free: the answer must not change while a model is loaded) for the contexts of
-further sequences; more where their number was asked for."""
-CELLS_STEP = 256
-
 
 def automatic_context(devices: Devices, *, overhead_bytes: int = 0) -> int:
     """Context of one sequence when nobody asked for one; `overhead_bytes` is reserved on each GPU."""
     vram = sum(max(gpu.total_bytes - overhead_bytes, 0) for gpu in devices.gpus)
     return next(n_ctx for at_least, n_ctx in CONTEXT_BY_VRAM if vram >= at_least)
-
-
-def shared_cells(devices: Devices, *, n_ctx: int, n_parallel: int, bytes_per_context: int, is_automatic: bool) -> int:
-    """Tokens that all sequences of a model have room for together; each may fill a whole context.
-
-    A whole context for one, and as much of the others' as a part of all memory holds: chats rarely fill theirs at the
-    same time. One that finds no room waits, or goes on from a copy of its state when another has ended.
-    """
-    budget = (devices.vram_bytes or devices.host_total_bytes) * (AUTOMATIC_SHARE if is_automatic else ASKED_SHARE)
-    n_more = n_ctx * (n_parallel - 1)
-    if bytes_per_context and budget:
-        n_more = min(n_more, int(n_ctx * budget / bytes_per_context))
-    return -(-n_ctx // CELLS_STEP) * CELLS_STEP + -(-n_more // CELLS_STEP) * CELLS_STEP
 
 
 def place(need: Need, devices: Devices, *, asked_layers: int) -> Placement:

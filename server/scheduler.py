@@ -25,6 +25,7 @@ from models.runner.settings import RunnerConfig
 from server.placement import CONTEXT_BY_VRAM, Devices, Need
 from server.requests import FOREVER_NS
 from server.runner_plan import Evict, Load, Reuse, RunnerState, Trim, Wait, plan
+from server.sequences import SequencesWanted
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,9 @@ class QueueFull(ModelError):
 class Wanted:
     """A request's claim on a runner. `keep_alive_ns` None: as the runner has it, or the server's default.
 
-    `adapter_bytes`: the sizes of the configuration's adapters.
+    `adapter_bytes`: the sizes of the configuration's adapters. The configuration and the need are those with the least
+    that `sequences` may be; how many there are, and their room, is decided by the memory at the moment when the model
+    is loaded, and is no reason to load it again. None: as the configuration says.
     """
 
     spec: ModelSpec
@@ -56,10 +59,16 @@ class Wanted:
     keep_alive_ns: int | None = None
     has_automatic_context: bool = False
     adapter_bytes: tuple[int, ...] = ()
+    sequences: SequencesWanted | None = None
 
     @property
     def key(self) -> str:
         return self.config.model_path
+
+    def config_within(self, devices: Devices, n_gpu_layers: int) -> RunnerConfig:
+        """To load the model with now, so many of its layers on GPUs."""
+        config = msgspec.structs.replace(self.config, n_gpu_layers=n_gpu_layers)
+        return config if self.sequences is None else self.sequences.most(config, devices.room(n_gpu_layers))
 
     def lacking_bytes(self, held: Collection[str]) -> int:
         """The size of those adapters that are not among `held`."""
@@ -226,7 +235,7 @@ class Scheduler:
                 case Reuse(key=key):
                     return self._runners[key]
                 case Load(n_gpu_layers=n):
-                    return await self._load(wanted, n)
+                    return await self._load(wanted, wanted.config_within(devices, n))
                 case Evict(key=key):
                     self._leave(self._runners[key])
                     await self._changed.wait()
@@ -237,20 +246,23 @@ class Scheduler:
                 case Wait():
                     await self._changed.wait()
 
-    async def _load(self, wanted: Wanted, n_gpu_layers: int) -> _Runner:
-        config = msgspec.structs.replace(wanted.config, n_gpu_layers=n_gpu_layers)
+    async def _load(self, wanted: Wanted, config: RunnerConfig) -> _Runner:
         while True:
             try:
                 process = await self._start(config, stall_timeout_s=self._load_timeout_s)
                 break
             except OutOfMemory:
-                lower = _lower_context(config.n_ctx) if wanted.has_automatic_context else None
-                if lower is not None:
-                    logger.warning("out of memory with a context of %d, trying %d", config.n_ctx, lower)
-                    n_cells = min(config.n_cells, lower * config.n_parallel)
-                    config = msgspec.structs.replace(config, n_ctx=lower, n_cells=n_cells)
+                smaller = _smaller(config, wanted)
+                if smaller is not None:
+                    logger.warning(
+                        "out of memory with a context of %d and room for %d tokens in %d sequences; trying %d, %d, %d",
+                        *(config.n_ctx, config.n_cells, config.n_parallel),
+                        *(smaller.n_ctx, smaller.n_cells, smaller.n_parallel),
+                    )
+                    config = smaller
                 elif not await self._evict_all():
                     raise
+        logger.info("loaded: %d sequences of %d tokens, room for %d", config.n_parallel, config.n_ctx, config.n_cells)
         runner = _Runner(wanted, process, self._keep_alive_of(wanted))
         self._runners[runner.key] = runner
         self._spawn(self._watch(runner))
@@ -328,5 +340,13 @@ class Scheduler:
         task.add_done_callback(self._tasks.discard)
 
 
-def _lower_context(n_ctx: int) -> int | None:
-    return next((n for _, n in CONTEXT_BY_VRAM if n < n_ctx), None)
+def _smaller(config: RunnerConfig, wanted: Wanted) -> RunnerConfig | None:
+    """What to try when memory did not suffice: room for one context only, then a shorter one if nobody asked for it."""
+    least = wanted.sequences.least(config) if wanted.sequences is not None else config
+    if least != config:
+        return least
+    lower = next((n for _, n in CONTEXT_BY_VRAM if n < config.n_ctx), None) if wanted.has_automatic_context else None
+    if lower is None:
+        return None
+    n_cells = min(config.n_cells, lower * config.n_parallel)
+    return msgspec.structs.replace(config, n_ctx=lower, n_cells=n_cells)

@@ -1,27 +1,26 @@
 """How many requests a model computes at once, and the room they have: chosen from memory when the model is loaded.
 
 The first sequence has room for its whole context, whatever that takes. All further ones together get a small part of
-the memory, and never more than a part of what the model leaves, so that what nobody asked for neither drives out
-another model nor makes the machine swap. Where that part does not hold a whole context for each, they share what it holds.
+the memory, and no more than a part of what the model leaves: what nobody asked for neither drives out another model
+nor makes the machine swap. Where that part does not hold a whole context for each, they share what it holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from models.gguf.facts import GGUFFacts
-from models.memory import memory_need
+from models.memory import SequenceCost, sequence_cost
 from models.runner.layout import CELLS_STEP, whole_cells
 from models.runner.settings import RunnerConfig
 from server.placement import Room
 
 USUAL: Final = 4
 MOST: Final = 8
-"""Sequences where nobody said how many: up to four, and up to eight where the memory for them is nothing to speak of."""
+"""Sequences where nobody said how many: up to four; up to eight where their memory is nothing to speak of."""
 NOTHING_TO_SPEAK_OF: Final = 1 / 200
 """Part of all memory. What is reserved is also cleared, which takes time when a model is loaded."""
 USEFUL_TOKENS: Final = 2048
@@ -42,20 +41,6 @@ class Share:
 
 
 AUTOMATIC, ASKED = Share(0.05, 0.5), Share(0.2, 0.8)
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceCost:
-    """What sequences of a model take. Sizes in bytes.
-
-    `one_bytes`: the model with one of them; `own_bytes`: what each further one has of its own (recurrent states, windows,
-    a row of logits); `context_bytes`: the cells of a whole context.
-    """
-
-    n_ctx: int
-    one_bytes: int
-    own_bytes: int
-    context_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +85,7 @@ def _share_room(n_parallel: int, cost: SequenceCost, budget_bytes: int) -> Seque
 
 @dataclass(frozen=True, slots=True)
 class SequencesWanted:
-    """What a request's model may be loaded with. `asked` None: nobody said how many.
-
-    It is decided when the model is loaded and stays: requests do not differ by it.
-    """
+    """What a model needs to be known of for its number of sequences. `asked` None: nobody said one."""
 
     facts: GGUFFacts
     asked: int | None = None
@@ -117,17 +99,6 @@ class SequencesWanted:
 
     def most(self, config: RunnerConfig, room: Room) -> RunnerConfig:
         """With what memory holds at the moment."""
-        cost = self.cost(config)
+        cost = sequence_cost(self.facts, config, others_bytes=self.others_bytes)
         chosen = choose_sequences(cost, room) if self.asked is None else asked_sequences(self.asked, cost, room)
         return msgspec.structs.replace(config, n_parallel=chosen.n_parallel, n_cells=chosen.n_cells)
-
-    def cost(self, config: RunnerConfig) -> SequenceCost:
-        """By the estimates of `models.memory`."""
-        whole = whole_cells(config.n_ctx)
-        need: Callable[[int, int], int] = lambda n_parallel, n_cells: memory_need(
-            self.facts,
-            msgspec.structs.replace(config, n_parallel=n_parallel, n_cells=n_cells),
-            others_bytes=self.others_bytes,
-        ).total_bytes
-        one_bytes, sharing_bytes = need(1, whole), need(2, whole)
-        return SequenceCost(config.n_ctx, one_bytes, sharing_bytes - one_bytes, need(2, 2 * whole) - sharing_bytes)

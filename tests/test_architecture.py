@@ -48,6 +48,7 @@ PURE = (
     "models.modelfile",
     "models.options",
     "models.errors",
+    "models.runner.layout",
     "models.runner.messages",
     "models.runner.settings",
     "registry.names",

@@ -24,8 +24,6 @@ from models.sampling.backend import BackendChain
 Logits = npt.NDArray[np.float32]
 Blob = npt.NDArray[np.uint8]
 
-MAX_SEQUENCES = 256
-"""llama.cpp's own limit (LLAMA_MAX_SEQ)."""
 _KV_TYPES = {"f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
 _FLASH_ATTENTION = {None: -1, False: 0, True: 1}  # Source: llama.h, llama_flash_attn_type
 

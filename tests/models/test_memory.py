@@ -6,7 +6,7 @@ import pytest
 
 from models.gguf.facts import GGUFFacts
 from models.gguf.layers import LayerFacts
-from models.memory import cache_bytes, compute_bytes, memory_need
+from models.memory import SequenceCost, cache_bytes, compute_bytes, memory_need, sequence_cost
 from models.runner.settings import KvType, RunnerConfig
 
 FACTS = GGUFFacts(
@@ -47,7 +47,8 @@ def test_buffers_grow_with_context_batch_and_sequences() -> None:
     usual = compute_bytes(FACTS, 2048, 512)
     logits = 2 * 4000
     assert usual == 512 * (4 * (3 * 256 + 3 * 512) + 4096) + logits
-    assert compute_bytes(FACTS, 2048, 4096) == usual
+    assert compute_bytes(FACTS, 2048, 1024) == 2 * usual - logits
+    assert compute_bytes(FACTS, 2048, 4096) == 4 * usual - 3 * logits, "no batch is larger than the context"
     assert compute_bytes(FACTS, 2048, 256) == (usual + logits) // 2
     assert compute_bytes(FACTS, 4096, 512) == usual + 512 * 4096
     assert compute_bytes(FACTS, 2048, 512, n_sequences=3) == usual + 2 * logits
@@ -92,6 +93,36 @@ def test_sequences_may_share_fewer_cells_than_they_may_use_each() -> None:
 def test_every_sequence_has_its_own_window_and_state() -> None:
     facts = with_layers(LayerFacts(kv_elements=8, window=512), LayerFacts(state_elements=100))
     assert cache_bytes(facts, 4 * 16384, n_sequences=4) == (4 * 512 + 512) * 8 * 2 + 4 * 400
+
+
+def test_windows_in_cells_of_their_own_have_a_batch_each() -> None:
+    facts = with_layers(LayerFacts(kv_elements=8, window=512))
+    assert cache_bytes(facts, 4 * 16384, n_sequences=4, shares_cells=False) == 4 * (512 + 512) * 8 * 2
+    assert cache_bytes(facts, 4 * 512, n_sequences=4, shares_cells=False) == 4 * 512 * 8 * 2
+    assert cache_bytes(facts, 16384, n_batch=2048) == (512 + 2048) * 8 * 2
+
+
+def test_finished_sequences_that_stay_have_a_row_of_logits_each() -> None:
+    own, shared = (memory_need(FACTS, replace_config(n_parallel=4, n_cells=n)) for n in (0, 8192 - 256))
+    assert own.compute_bytes - shared.compute_bytes == 512 * 2 * 256 - 4 * 8 * FACTS.n_vocab
+
+
+@pytest.mark.parametrize(
+    ("facts", "own_bytes", "context_bytes"),
+    [
+        (FACTS, 8000, 4 * 2048 * 256 * 2 + 512 * 4096),
+        (replace(FACTS, n_ctx_train=1024), 8000, 4 * 1024 * 256 * 2 + 512 * 2048),
+        (with_layers(LayerFacts(state_elements=100)), 8000 + 400, 512 * 4096),
+        (with_layers(LayerFacts(kv_elements=8, window=512)), 8000 + 512 * 16, 512 * 16 + 512 * 4096),
+    ],
+    ids=["attention", "a short training context", "a state", "a window"],
+)
+def test_what_a_further_sequence_takes(facts: GGUFFacts, own_bytes: int, context_bytes: int) -> None:
+    one = memory_need(facts, replace_config(n_parallel=1), others_bytes=77).total_bytes
+    cost = sequence_cost(facts, CONFIG, others_bytes=77)
+    assert cost == SequenceCost(min(2048, facts.n_ctx_train), one, own_bytes, context_bytes)
+    two = memory_need(facts, replace_config(n_parallel=2), others_bytes=77).total_bytes
+    assert one + own_bytes + context_bytes == two
 
 
 def test_no_context_beyond_training_is_counted() -> None:

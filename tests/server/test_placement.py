@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.devices import current_devices
-from server.placement import Device, Devices, Need, Placement, automatic_context, place, shared_cells
+from server.placement import Device, Devices, Need, Placement, automatic_context, place
 
 GIB = 1024**3
 
@@ -32,26 +32,6 @@ def test_the_automatic_context_grows_with_all_vram(machine: Devices, n_ctx: int)
 
 def test_overhead_is_taken_from_each_gpu() -> None:
     assert automatic_context(devices(23.5, 23.5), overhead_bytes=GIB) == 32768
-
-
-@pytest.mark.parametrize(
-    ("context_gib", "n_parallel", "is_automatic", "n_cells"),
-    [
-        pytest.param(0.01, 4, True, 4 * 4096, id="little: all of it"),
-        pytest.param(0.8, 4, True, 2 * 4096, id="some: one more"),
-        pytest.param(1.6, 4, True, 4096 + 2048, id="much: half of one"),
-        pytest.param(100, 4, True, 4096 + 256, id="too much: one"),
-        pytest.param(1.6, 4, False, 3 * 4096, id="more where the number was asked for"),
-        pytest.param(1, 1, False, 4096, id="a single one"),
-    ],
-)
-def test_further_sequences_take_a_part_of_the_memory(
-    context_gib: float, n_parallel: int, is_automatic: bool, n_cells: int
-) -> None:
-    machine = devices(host_gib=16)
-    size_bytes = round(context_gib * GIB)
-    asked = {"n_ctx": 4096, "n_parallel": n_parallel, "bytes_per_context": size_bytes, "is_automatic": is_automatic}
-    assert shared_cells(machine, **asked) == n_cells  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

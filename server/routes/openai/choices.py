@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from models.parsers.events import Finished, Usage
-from server.placement import MAX_AUTOMATIC_SLOTS
 from server.routes.events import Event
 from server.routes.v1 import Untranslatable
+from server.sequences import MOST
 from server.settings import Settings
 
 R = TypeVar("R")
@@ -41,8 +41,8 @@ def count_choices(n: int | None, name: str = "n") -> int:
 
 
 def places(settings: Settings) -> int:
-    """How many replies to one request are computed at a time: no more than a model computes anyway."""
-    return settings.n_parallel or MAX_AUTOMATIC_SLOTS
+    """How many replies to one request are computed at a time: no more than a model may compute anyway."""
+    return settings.n_parallel or MOST
 
 
 def serve_choices(serve: Serve[R], requests: Sequence[R], *, at_once: int) -> AsyncGenerator[ChoiceEvent, None]:
