@@ -26,7 +26,7 @@ from models.runner.settings import AdapterSet
 
 log = logging.getLogger(__name__)
 
-LONG_PROMPT_S = 2.0
+LONG_PROMPT_S = 4.0
 """A prompt that will take longer is computed bit by bit beside those who decode, even if it came with them."""
 
 _MOST_SILENT = 3
@@ -167,7 +167,7 @@ class Engine:
             n_left=prompts[0].n_pending if prompts else 0,
             beside_decoding=beside_decoding,
         )
-        return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill)
+        return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill, apart=not self._context.shares_cells)
 
     def _holds_up(self, prompt: Slot, decoding: Slot) -> bool:
         """Whether to compute a prompt keeps somebody waiting who was here before.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 BESIDE_DECODING_S = 0.18
-ALONE_S = 0.8
+ALONE_S = 1.0
 _LONG_S = 0.27
 _WORTH_IT_S = 0.54
 """Where steps of few tokens take longer than the first, one may take up to the second: a machine that is busy with

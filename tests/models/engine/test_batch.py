@@ -45,6 +45,23 @@ def test_the_next_step(pending: list[int], n_prefill: int, expected: list[int]) 
     assert [got.get(id(slot), 0) for slot in slots] == expected
 
 
+@pytest.mark.parametrize(
+    ("pending", "expected"),
+    [
+        pytest.param([8, 100, 100], [8, 0, 0], id="no prompt is begun"),
+        pytest.param([8, 100, 2], [8, 0, 2], id="short ones are completed"),
+        pytest.param([3, 3, 3, 3], [3, 3, 3, 0], id="as many as there is room for"),
+        pytest.param([100, 3, 100], [7, 3, 0], id="the first gets what there is"),
+        pytest.param([1] * 10 + [100], [1] * 10 + [10], id="those who decode take nobody's place"),
+    ],
+)
+def test_prompts_that_are_computed_apart(pending: list[int], expected: list[int]) -> None:
+    slots = [Waiting(n) for n in pending]
+    parts = plan_batch(slots, n_batch=16, n_prefill=10, apart=True)
+    got = {id(part.slot): part.n for part in parts}
+    assert [got.get(id(slot), 0) for slot in slots] == expected
+
+
 def test_logits_are_wanted_of_a_sequences_last_token_only() -> None:
     parts = plan_batch([Waiting(1), Waiting(50), Waiting(5)], n_batch=64, n_prefill=20)
     assert [(part.n, part.output) for part in parts] == [(1, True), (15, False), (5, True)]

@@ -32,7 +32,7 @@ def test_the_first_prefill_is_small() -> None:
 def test_a_step_that_decodes_for_others_stays_within_its_time() -> None:
     assert fits(learned(0.0009)) == 192
     assert fits(learned(0.0009, decode_s=0.05)) == 128
-    assert fits(learned(0.0017), beside_decoding=False) == 448
+    assert fits(learned(0.00215), beside_decoding=False) == 448
 
 
 def test_whole_tiles_are_computed_or_few_tokens() -> None:
@@ -42,13 +42,14 @@ def test_whole_tiles_are_computed_or_few_tokens() -> None:
 
 @pytest.mark.parametrize(("n_left", "n"), [(448, 448), (460, 460), (511, 511), (512, 448), (100, 448)])
 def test_alone_no_part_of_a_tile_is_left_over(n_left: int, n: int) -> None:
-    assert fits(learned(0.0017), beside_decoding=False, n_left=n_left) == n
+    assert fits(learned(0.00215), beside_decoding=False, n_left=n_left) == n
 
 
-@pytest.mark.parametrize("token_s", [0.0125, 0.016, 0.033])
+@pytest.mark.parametrize("token_s", [0.0155, 0.02, 0.041])
 def test_nor_does_that_stretch_the_step_of_a_slow_machine(token_s: float) -> None:
     assert all(
-        fits(learned(token_s), beside_decoding=False, n_left=n) * token_s < 1.25 * ALONE_S for n in range(17, 200)
+        fits(learned(token_s), beside_decoding=False, n_left=n) * token_s < 1.25 * (ALONE_S + 0.03)
+        for n in range(17, 200)
     )
 
 
