@@ -1,82 +1,25 @@
+"""One blob on its way: its parts on disk, its size, its progress."""
+
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import json
 import os
-import random
-from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from registry.digest import Digest
-from registry.errors import (
-    AccessDenied,
-    BadAnswer,
-    DownloadCorrupt,
-    NotInRegistry,
-    RegistryRefused,
-    RetriesExhausted,
-    StoreUnusable,
-)
-from registry.names import ModelName
+from registry.errors import BadAnswer, RetriesExhausted, StoreUnusable
 from registry.pace import Pace
 from registry.partial import Part
-from tests.fakes.faulty_http import (
-    Cut,
-    Drop,
-    Fault,
-    NoLength,
-    NoRange,
-    Redirect,
-    Replace,
-    Stall,
-    Status,
-    Trickle,
-    WrongRange,
-)
+from tests.fakes.faulty_http import Cut, Drop, NoLength, Stall, Trickle, WrongRange
 from tests.fakes.registry import FakeRegistry
 from tests.registry.conftest import PART_BYTES, Site, left_tasks
+from tests.registry.transfer_case import SMALL, WHOLE, assert_fetched, leave_partial, partial, prepare, ranges
 
 pytestmark = pytest.mark.anyio
-
-WHOLE = random.Random(1).randbytes(12 * PART_BYTES + 345)
-SMALL = WHOLE[:PART_BYTES]
-
-
-def prepare(registry: FakeRegistry, content: bytes = WHOLE) -> ModelName:
-    """A model of one layer: faults then are for that layer alone."""
-    return registry.add_manifest("lib/m", [registry.layer("model", content)], config=None)
-
-
-def ranges(registry: FakeRegistry) -> list[str]:
-    return [request.headers["Range"] for request in registry.requests if "Range" in request.headers]
-
-
-def assert_fetched(site: Site, content: bytes) -> None:
-    digest = Digest.of(content)
-    assert site.store.blobs.read_bytes(digest) == content
-    assert site.blob_names() == [digest.file_name]
-
-
-def partial(site: Site, content: bytes = WHOLE) -> Path:
-    return site.store.blobs.directory / f"{Digest.of(content).file_name}-partial"
-
-
-def leave_partial(site: Site, content: bytes, parts: Sequence[Part]) -> None:
-    """What an interrupted download of the original left: its own spelling of the records, the data sparse."""
-    path = partial(site, content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = bytearray(len(content))
-    for part in parts:
-        data[part.offset : part.position] = content[part.offset : part.position]
-        record = (
-            f'{{"N":{part.n},"Offset":{part.offset},"Size":{part.size_bytes},"Completed":{part.completed_bytes}}}\n'
-        )
-        path.with_name(f"{path.name}-{part.n}").write_text(record)
-    path.write_bytes(data)
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------
@@ -198,134 +141,6 @@ async def test_wrong_data_of_an_earlier_attempt_are_fetched_again_by_themselves(
     assert completed == sorted(completed)
 
 
-# -- interruptions ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [Drop(0), Drop(1), Drop(700), Cut(0), Cut(700), Stall(None), Stall(0), Stall(700), Status(503), WrongRange()],
-    ids=str,
-)
-@pytest.mark.parametrize("has_storage", [True, False])
-async def test_a_failure_costs_no_byte_that_came(
-    fault: Fault, has_storage: bool, registry: FakeRegistry, site: Site
-) -> None:
-    registry.has_storage = has_storage
-    name = prepare(registry, SMALL)
-    registry.faults["blob"] = [fault] if has_storage else [None, fault]
-    await site.pull(name)
-    assert_fetched(site, SMALL)
-    came = getattr(fault, "after_bytes", 0) or 0
-    asked = [text for text in ranges(registry) if text != "bytes=0-0"]
-    if isinstance(fault, Drop):  # a reset may overtake what was sent before it
-        assert 0 <= int(asked[-1][6:].partition("-")[0]) <= came
-    else:
-        assert asked == ["bytes=0-999", f"bytes={came}-999"]
-    assert site.sleeps == ([] if isinstance(fault, Stall) else [1.0])
-
-
-async def test_a_slow_line_is_not_a_stalled_one(registry: FakeRegistry, site: Site) -> None:
-    registry.faults["blob"] = [Trickle(100, pause_s=0.02)]
-    await site.pull(prepare(registry, SMALL))
-    assert_fetched(site, SMALL)
-    assert ranges(registry) == ["bytes=0-999"]
-
-
-async def test_stalls_do_not_count(registry: FakeRegistry, site: Site) -> None:
-    registry.faults["blob"] = [*[Stall(10)] * 4, *[Stall(None)] * 4]
-    await site.pull(prepare(registry, SMALL))
-    assert_fetched(site, SMALL)
-    assert site.sleeps == []
-
-
-async def test_six_failures_of_a_part_end_the_pull_and_keep_what_came(registry: FakeRegistry, site: Site) -> None:
-    name = prepare(registry, SMALL)
-    registry.faults["blob"] = [Cut(10)] * 6
-    with pytest.raises(RetriesExhausted) as caught:
-        await site.pull(name)
-    assert str(caught.value) == "max retries exceeded: unexpected EOF"
-    assert site.sleeps == [1.0, 2.0, 4.0, 8.0, 16.0]
-    sent = registry.sent_bytes
-    await site.pull(name)
-    assert_fetched(site, SMALL)
-    assert registry.sent_bytes - sent == len(SMALL) - 60
-
-
-async def test_attempts_that_bring_much_do_not_count(registry: FakeRegistry, tmp_path: Path) -> None:
-    site = Site(tmp_path, Pace(part_bytes=PART_BYTES, worthwhile_bytes=50))
-    registry.faults["blob"] = [Cut(50)] * 15
-    await site.pull(prepare(registry, SMALL))
-    assert site.sleeps == [1.0] * 15
-    await site.registries.close()
-
-
-async def test_the_last_refusal_of_a_part_is_told(registry: FakeRegistry, site: Site) -> None:
-    registry.faults["blob"] = [Status(500, b"kaboom")] * 6
-    with pytest.raises(RetriesExhausted, match=r"^max retries exceeded: 500: kaboom$"):
-        await site.pull(prepare(registry, SMALL))
-
-
-async def test_a_part_that_fails_ends_the_others(registry: FakeRegistry, site: Site) -> None:
-    registry.faults["blob"] = [Status(500)] * 100
-    before = asyncio.all_tasks()
-    with pytest.raises(RetriesExhausted):
-        await site.pull(prepare(registry))
-    assert await left_tasks(before) == set()
-
-
-# -- ranges -----------------------------------------------------------------------------------------------------------
-
-
-async def test_a_server_without_ranges_sends_everything_once(registry: FakeRegistry, site: Site) -> None:
-    registry.faults["blob"] = [NoRange()] * 50
-    await site.pull(prepare(registry))
-    assert_fetched(site, WHOLE)
-
-
-async def test_a_server_without_ranges_is_read_past_what_is_here(registry: FakeRegistry, site: Site) -> None:
-    leave_partial(site, WHOLE, [Part(0, 0, 6000, 2500), Part(1, 6000, len(WHOLE) - 6000, 100)])
-    registry.faults["blob"] = [NoRange(), NoRange(), Cut(7000), NoRange()]
-    await site.pull(prepare(registry))
-    assert_fetched(site, WHOLE)
-
-
-async def test_another_stretch_than_asked_for_is_never_kept(registry: FakeRegistry, site: Site) -> None:
-    registry.faults["blob"] = [WrongRange(shift=1)] * 6
-    with pytest.raises(RetriesExhausted) as caught:
-        await site.pull(prepare(registry, SMALL))
-    assert isinstance(caught.value.last, BadAnswer)
-    assert Digest.of(SMALL).file_name not in site.blob_names()
-
-
-async def test_a_stretch_with_a_false_label_is_found_out(registry: FakeRegistry, site: Site) -> None:
-    registry.blobs[registry.add(SMALL)] = SMALL
-    registry.faults["blob"] = [WrongRange(shift=-1, lie=True)]
-    name = prepare(registry, SMALL)
-    registry.faults["blob"] = [Replace(b"y" * 1000), Replace(b"y" * 1000)]  # 200 with other content, then again
-    with pytest.raises(DownloadCorrupt):
-        await site.pull(name)
-    assert site.blob_names() == []
-
-
-@pytest.mark.parametrize(
-    "span", ["", "bytes 0-999", "bytes 0-1000/1000", "bytes 0-999/1001", "bytes */1000", "bytes 0-999/-1", "x"]
-)
-async def test_an_answer_that_labels_its_stretch_wrongly_is_refused(
-    span: str, registry: FakeRegistry, site: Site
-) -> None:
-    registry.faults["blob"] = [Status(206, SMALL, {"Content-Range": span})]
-    await site.pull(prepare(registry, SMALL))
-    assert_fetched(site, SMALL)
-    assert registry.sent_bytes >= len(SMALL)
-
-
-async def test_a_stretch_that_ends_early_is_continued(registry: FakeRegistry, site: Site) -> None:
-    registry.faults["blob"] = [Status(206, SMALL[:400], {"Content-Range": "bytes 0-399/1000"})]
-    await site.pull(prepare(registry, SMALL))
-    assert_fetched(site, SMALL)
-    assert ranges(registry)[-1] == "bytes=400-999"
-
-
 # -- sizes ------------------------------------------------------------------------------------------------------------
 
 
@@ -358,101 +173,6 @@ async def test_a_blob_larger_than_the_disk_is_refused_at_once(registry: FakeRegi
         await site.pull(name)
     assert site.blob_names() == []
     assert site.sleeps == []
-
-
-# -- where the data are -----------------------------------------------------------------------------------------------
-
-
-async def test_redirects_on_the_registrys_host_are_followed_to_another(registry: FakeRegistry, site: Site) -> None:
-    name = prepare(registry, SMALL)
-    digest = registry.add(SMALL)
-    registry.has_storage = False
-    inner = f"http://127.0.0.1:{registry.port}/v2/lib/m/blobs/{digest}?hop=1"
-    outer = f"http://localhost:{registry.port}/v2/lib/m/blobs/{digest}?hop=2"
-    registry.faults["blob"] = [Redirect(inner), Redirect(outer, 302)]
-    await site.pull(name)
-    assert [line.rpartition("?")[2] for line in registry.lines("GET")[-3:]][1:] == ["hop=1", "hop=2"]
-
-
-async def test_redirects_without_end_are_an_error(registry: FakeRegistry, site: Site) -> None:
-    registry.has_storage = False
-    registry.faults["blob"] = [Redirect("?again")] * 1000
-    with pytest.raises(BadAnswer, match="maximum redirects exceeded"):
-        await site.pull(prepare(registry, SMALL))
-
-
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://localhost/x", "mailto:x", "http://h:x/"])
-async def test_redirects_to_what_is_not_http_are_refused(location: str, registry: FakeRegistry, site: Site) -> None:
-    registry.has_storage = False
-    registry.faults["blob"] = [Redirect(location)] * 6
-    with pytest.raises(BadAnswer):
-        await site.pull(prepare(registry, SMALL))
-    assert Digest.of(SMALL).file_name not in site.blob_names()
-
-
-async def test_an_address_that_expired_is_asked_for_again(registry: FakeRegistry, site: Site) -> None:
-    registry.faults["blob"] = [Cut(400), Status(403, b"expired")]
-    await site.pull(prepare(registry, SMALL))
-    assert_fetched(site, SMALL)
-    located = [request for request in registry.requests if request.headers["Host"] == registry.host]
-    assert len([request for request in located if request.method == "GET"]) == 1 + 3
-
-
-async def test_bursts_of_failures_before_the_data_pass(registry: FakeRegistry, site: Site) -> None:
-    registry.has_storage = False
-    registry.faults["head"] = [Status(503), Drop(0), Status(429), Status(502)]
-    registry.faults["blob"] = [Status(503)] * 4
-    await site.pull(prepare(registry, SMALL))
-    assert_fetched(site, SMALL)
-    assert all(pause < 1 for pause in site.sleeps)
-
-
-async def test_a_registry_that_keeps_failing_is_given_up(registry: FakeRegistry, site: Site) -> None:
-    registry.faults["head"] = [Status(503, b"busy")] * 1000
-    with pytest.raises(RegistryRefused, match=r"^503: busy$|^503$"):
-        await site.pull(prepare(registry, SMALL))
-    assert 20 < site.now_s <= 30
-    assert site.blob_names() == []
-
-
-async def test_a_missing_blob_is_said_at_once(registry: FakeRegistry, site: Site) -> None:
-    name = prepare(registry, SMALL)
-    registry.blobs.clear()
-    with pytest.raises(NotInRegistry, match=r"^file does not exist$"):
-        await site.pull(name)
-    assert site.sleeps == []
-    assert site.blob_names() == []
-
-
-async def test_a_blob_that_is_refused_is_not_asked_for_again_and_again(registry: FakeRegistry, site: Site) -> None:
-    name = prepare(registry, SMALL)
-    registry.has_storage = False
-    registry.faults["blob"] = [Status(403, b"not yours")]
-    with pytest.raises(RegistryRefused, match=r"^403: not yours$"):
-        await site.pull(name)
-    assert site.sleeps == []
-
-
-async def test_a_token_that_expired_meanwhile_is_renewed(registry: FakeRegistry, site: Site) -> None:
-    registry.auth = "token"
-    registry.has_storage = False
-    name = prepare(registry, SMALL)
-    registry.faults["blob"] = [None, Cut(500)]
-
-    async for step in site.steps(name):
-        if step.status == "pulling manifest":
-            continue
-        registry.token = "another"
-    assert_fetched(site, SMALL)
-
-
-async def test_a_token_that_never_satisfies_is_an_answer(registry: FakeRegistry, site: Site) -> None:
-    registry.auth = "token"
-    name = prepare(registry, SMALL)
-    registry.faults["token"] = [Replace(b'{"token":"wrong"}')] * 9
-    with pytest.raises(Exception, match="unauthorized: access denied") as caught:
-        await site.pull(name)
-    assert isinstance(caught.value.reason, AccessDenied)  # type: ignore[attr-defined]
 
 
 # -- progress and cancelling ------------------------------------------------------------------------------------------
