@@ -115,7 +115,7 @@ def generation_settings(settings: Settings) -> GenerationSettings:
         n_parallel=settings.n_parallel,
         gpu_overhead_bytes=settings.gpu_overhead_bytes,
         flash_attention=settings.flash_attention,
-        kv_type=_kv_type(settings.kv_cache_type),
+        kv_type=_kv_type(settings.kv_cache_type, settings.flash_attention),
         go_template=settings.go_template,
         prompt_cache_bytes=settings.prompt_cache_bytes,
         use_mlock=settings.use_mlock,
@@ -123,12 +123,17 @@ def generation_settings(settings: Settings) -> GenerationSettings:
     )
 
 
-def _kv_type(text: str) -> KvType:
+def _kv_type(text: str, flash_attention: bool | None) -> KvType:
+    """The type asked for; f16 if there is none of that name, or if only flash attention could read it."""
     try:
-        return KvType(text.lower() or "f16")
+        kv_type = KvType(text.lower() or "f16")
     except ValueError:
         logger.warning("OLLAMA_KV_CACHE_TYPE=%s: unknown type, using f16", text)
         return KvType.F16
+    if flash_attention is False and kv_type is not KvType.F16:
+        logger.warning("OLLAMA_KV_CACHE_TYPE=%s: needs flash attention, which is turned off; using f16", text)
+        return KvType.F16
+    return kv_type
 
 
 def _is_cloud_off(settings: Settings) -> bool:

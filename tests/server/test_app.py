@@ -51,6 +51,15 @@ def test_the_environment_reaches_the_runner(name: str, text: str, field: str, va
     assert getattr(loaded({name: text}), field) == value
 
 
+@pytest.mark.parametrize(("flash_attention", "kv_type"), [("0", KvType.F16), ("1", KvType.Q8_0), ("", KvType.Q8_0)])
+def test_without_flash_attention_a_cache_is_not_quantized(
+    flash_attention: str, kv_type: KvType, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment = {"OLLAMA_KV_CACHE_TYPE": "q8_0", "OLLAMA_FLASH_ATTENTION": flash_attention}
+    assert loaded(environment).kv_type == kv_type
+    assert ("needs flash attention" in caplog.text) == (kv_type is KvType.F16)
+
+
 @pytest.mark.parametrize(
     ("options", "field", "value"),
     [
