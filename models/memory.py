@@ -41,7 +41,7 @@ def memory_need(facts: GGUFFacts, config: RunnerConfig, *, others_bytes: int = 0
     layout = lay_out(
         config,
         n_ctx_train=facts.n_ctx_train,
-        is_recurrent=any(layer.state_elements for layer in facts.layers),
+        is_recurrent=_is_recurrent(facts),
         has_window=any(layer.window for layer in facts.layers),
         uses_gpu=False,
     )
@@ -55,7 +55,7 @@ def memory_need(facts: GGUFFacts, config: RunnerConfig, *, others_bytes: int = 0
             n_batch=config.n_batch,
             shares_cells=layout.shares_cells,
         ),
-        compute_bytes=compute_bytes(facts, layout.n_cells, config.n_batch, n_sequences=layout.n_sequences),
+        compute_bytes=compute_bytes(facts, layout.n_seen, config.n_batch, n_sequences=layout.n_sequences),
     )
 
 
@@ -79,15 +79,17 @@ def sequence_cost(facts: GGUFFacts, config: RunnerConfig, *, others_bytes: int =
     n_whole = whole_cells(n_ctx)
 
     def taken(n_sequences: int, n_cells: int) -> int:
+        shares_cells = n_cells < n_sequences * n_whole or _is_recurrent(facts)
         caches = cache_bytes(
             facts,
             n_cells,
             config.kv_type,
             n_sequences=n_sequences,
             n_batch=config.n_batch,
-            shares_cells=n_cells < n_sequences * n_whole,
+            shares_cells=shares_cells,
         )
-        return caches + compute_bytes(facts, n_cells, config.n_batch, n_sequences=n_sequences)
+        n_seen = n_cells if shares_cells else n_whole
+        return caches + compute_bytes(facts, n_seen, config.n_batch, n_sequences=n_sequences)
 
     one, sharing, with_contexts = taken(1, n_whole), taken(2, n_whole), taken(2, 2 * n_whole)
     weights_bytes = _weights_bytes(facts, others_bytes)
@@ -117,18 +119,22 @@ def cache_bytes(
     return round(kv_elements * BITS_PER_ELEMENT[kv_type] / 8) + state_elements * STATE_ELEMENT_BYTES
 
 
-def compute_bytes(facts: GGUFFacts, n_cells: int, n_batch: int, *, n_sequences: int = 1) -> int:
+def compute_bytes(facts: GGUFFacts, n_seen: int, n_batch: int, *, n_sequences: int = 1) -> int:
     """The buffers of one pass: attention mask and activations of one batch, a row of logits for each sequence.
 
-    `n_cells` counts the contexts of all sequences together. Scores are not held: attention is computed in tiles. The
+    `n_seen` counts the cells that attention looks at for one token. Scores are not held: it is computed in tiles. The
     factors are those of llama.cpp's own figures for models of 135M and 1B, which this meets within a tenth.
     """
-    n_tokens = min(n_batch, n_cells)
+    n_tokens = min(n_batch, n_seen)
     logits = 2 * 4 * facts.n_vocab * n_sequences if not facts.is_embedding else 0
     activations = 4 * (3 * facts.n_embd + 3 * facts.n_ff)
-    mask = 2 * whole_cells(n_cells)
+    mask = 2 * whole_cells(n_seen)
     return n_tokens * (activations + mask) + logits
 
 
 def _weights_bytes(facts: GGUFFacts, others_bytes: int) -> int:
     return (facts.weights_bytes or facts.size_bytes) + others_bytes
+
+
+def _is_recurrent(facts: GGUFFacts) -> bool:
+    return any(layer.state_elements for layer in facts.layers)

@@ -28,6 +28,11 @@ class ContextLayout:
     shares_cells: bool
     """Whether a sequence may use any cell; otherwise each has `n_cells / n_sequences` of its own."""
 
+    @property
+    def n_seen(self) -> int:
+        """Cells that attention looks at for one token."""
+        return self.n_cells if self.shares_cells else self.n_cells // self.n_sequences
+
 
 def lay_out(
     config: RunnerConfig, *, n_ctx_train: int, is_recurrent: bool, has_window: bool, uses_gpu: bool
