@@ -45,7 +45,7 @@ class Shape:
 
     @property
     def file_type(self) -> gguf.LlamaFileType:
-        return gguf.LlamaFileType.MOSTLY_Q8_0 if self.kinds[0] is Kind.Q8_0 else gguf.LlamaFileType.MOSTLY_Q4_K_M
+        return _FILE_TYPES[self.kinds]
 
     @property
     def file_name(self) -> str:
@@ -58,13 +58,33 @@ class Shape:
 
 
 Q4_K_M = (Kind.Q4_K, Kind.Q6_K)
+_FILE_TYPES = {
+    (Kind.Q8_0, Kind.Q8_0): gguf.LlamaFileType.MOSTLY_Q8_0,
+    (Kind.Q4_0, Kind.Q4_0): gguf.LlamaFileType.MOSTLY_Q4_0,
+    (Kind.F16, Kind.F16): gguf.LlamaFileType.MOSTLY_F16,
+    (Kind.BF16, Kind.BF16): gguf.LlamaFileType.MOSTLY_BF16,
+    (Kind.Q6_K, Kind.Q6_K): gguf.LlamaFileType.MOSTLY_Q6_K,
+    (Kind.IQ4_XS, Kind.IQ4_XS): gguf.LlamaFileType.MOSTLY_IQ4_XS,
+    Q4_K_M: gguf.LlamaFileType.MOSTLY_Q4_K_M,
+}
 SMOL = Shape("smol-135m", 30, 576, 9, 3, 1536, 49152, 8192, 100_000.0)  # SmolLM2-135M
 EMBED = replace(SMOL, name="embed-135m", pooling=gguf.PoolingType.MEAN)
 LLAMA_1B = Shape("llama-1b", 16, 2048, 32, 8, 8192, 128_256, 131_072, 500_000.0, Q4_K_M)  # Llama-3.2-1B
 LLAMA_8B = Shape("llama-8b", 32, 4096, 32, 8, 14336, 128_256, 131_072, 500_000.0, Q4_K_M, is_tied=False)  # 3.1-8B
 TINY_8B = Shape("tiny-8b", 2, 256, 4, 2, 512, 2048, 8192, 500_000.0, Q4_K_M, is_tied=False)
 """Of everything that LLAMA_8B has, a little; for trying out."""
-SHAPES = {shape.name: shape for shape in (SMOL, EMBED, LLAMA_1B, LLAMA_8B)}
+SHAPES = {shape.name: shape for shape in (SMOL, EMBED, LLAMA_1B, LLAMA_8B, TINY_8B)}
+
+
+def find_shape(name: str) -> Shape | None:
+    """By its name and type, as in `llama-1b.Q6_K`; None: there is no such shape, type, or shape of that type."""
+    shape_name, _, type_name = name.partition(".")
+    shape = SHAPES.get(shape_name)
+    for kinds, file_type in _FILE_TYPES.items():
+        if shape and file_type.name == f"MOSTLY_{type_name}":
+            widths = {gguf.GGML_QUANT_SIZES[kind][0] for kind in kinds}
+            return None if any(shape.n_embd % width for width in widths) else replace(shape, kinds=kinds)
+    return None
 
 
 def make(shape: Shape, folder: Path) -> Path:
@@ -185,6 +205,29 @@ def _scale_q6_k(blocks: Bytes, deviation: float) -> None:
     blocks[:, :, 208:] = _float16(deviation / 18.5)
 
 
+def _scale_q4_0(blocks: Bytes, deviation: float) -> None:
+    """A float16 scale, then 32 values of -8 … 7."""
+    blocks[:, :, :2] = _float16(deviation / 4.61)
+
+
+def _scale_iq4_xs(blocks: Bytes, deviation: float) -> None:
+    """A float16 scale, those of the eight parts of a block (6 bits each, less 32: all 1), 256 values out of a table."""
+    blocks[:, :, :2] = _float16(deviation / 67.2)
+    blocks[:, :, 2:4] = 0xAA
+    blocks[:, :, 4:8] = 0x11
+
+
+def _fill_f16(blocks: Bytes, deviation: float) -> None:
+    values = np.arange(-128, 128) * (deviation / 73.9)
+    blocks.view(np.float16)[:] = values.astype(np.float16)[blocks[:, :, :1]]
+
+
+def _fill_bf16(blocks: Bytes, deviation: float) -> None:
+    """The upper half of a float32."""
+    values = (np.arange(-128, 128) * (deviation / 73.9)).astype(np.float32)
+    blocks.view(np.uint16)[:] = (values.view(np.uint32) >> 16).astype(np.uint16)[blocks[:, :, :1]]
+
+
 def _float16(value: float) -> Bytes:
     return np.frombuffer(np.float16(value).tobytes(), np.uint8)
 
@@ -193,4 +236,8 @@ _SCALE: dict[Kind, Callable[[Bytes, float], None]] = {
     Kind.Q8_0: _scale_q8_0,
     Kind.Q4_K: _scale_q4_k,
     Kind.Q6_K: _scale_q6_k,
+    Kind.Q4_0: _scale_q4_0,
+    Kind.IQ4_XS: _scale_iq4_xs,
+    Kind.F16: _fill_f16,
+    Kind.BF16: _fill_bf16,
 }

@@ -138,7 +138,8 @@ def logits_after(context: Context, tokens: Any, position: int = 0) -> Logits:
     context.batch.clear()
     context.batch.add(0, np.asarray(tokens, dtype=np.int32), position, output=True)
     context.decode()
-    return context.logits()[0].copy()
+    logits: Logits = context.logits()[0].copy()
+    return logits
 
 
 @pytest.fixture(params=DEVICES)
