@@ -55,6 +55,8 @@ logger = logging.getLogger(__name__)
 WORKER = "models.runner.worker"
 STOP_TIMEOUT_S = 5.0
 KEPT_LOG_LINES = 20
+WORTH_TELLING = ("failed to mlock",)
+"""Parts of lines of the child's log that are no details: somebody asked for what could not be done."""
 EMBED_INPUTS = 2048
 """Inputs whose vectors fit a frame, whatever the model."""
 
@@ -380,4 +382,5 @@ class _LogTail:
                 return
             text = line.decode("utf-8", "replace").rstrip()
             self._lines.append(text)
-            logger.debug("runner %d: %s", pid, text)
+            is_detail = not any(part in text for part in WORTH_TELLING)
+            logger.log(logging.DEBUG if is_detail else logging.WARNING, "runner %d: %s", pid, text)
