@@ -28,14 +28,21 @@ _TRIES = 16
 class Broad:
     """Chooses tokens for one sequence, at temperatures above 0."""
 
-    def __init__(self, scratch: Scratch, shortlist: Shortlist, source: random.Random) -> None:
+    def __init__(
+        self, scratch: Scratch, shortlist: Shortlist, source: random.Random, *, keeps_logits: bool = False
+    ) -> None:
+        """`keeps_logits`: they are not changed, which takes longer."""
         self._scratch = scratch
+        self._overwrites = not keeps_logits
         self._shortlist = shortlist
         self._random = source
 
     def any(self, logits: Floats, temperature: float) -> int:
         """A token of the whole vocabulary. Raises: UnusableOutput."""
-        return Whole(self._scratch, logits, temperature).draw(self._random)
+        return self._whole(logits, temperature).draw(self._random)
+
+    def _whole(self, logits: Floats, temperature: float = 1.0) -> Whole:
+        return Whole(self._scratch, logits, temperature, overwrites=self._overwrites)
 
     def min_p(self, logits: Floats, min_p: float, top_p: float, temperature: float) -> int:
         """One of the tokens that are likely enough beside the best one, and among the best. Raises: UnusableOutput.
@@ -54,8 +61,8 @@ class Broad:
         before += float(weights[place]) * np.count_nonzero(found.logits[:place] == found.logits[place])
         if before < top_p * float(weights.sum()):
             return token
-        whole = Whole(self._scratch, logits, 1.0)
-        limit = top_p * whole.total / whole.weight_at(float(best))
+        whole = self._whole(logits)
+        limit = top_p * whole.total / float(whole.weights[found.ids[found.logits.argmax()]])
         if before < limit:
             return token
         found = chain.sort(found)
@@ -64,18 +71,18 @@ class Broad:
 
     def top_p(self, logits: Floats, p: float, temperature: float) -> int:
         """One of the most likely tokens that together have a probability of at least p. Raises: UnusableOutput."""
-        whole = Whole(self._scratch, logits, 1.0)
+        whole = self._whole(logits)
         limit = p * whole.total
 
         def passes(token: int) -> bool:
             return whole.comes_within(token, float(whole.weights[token]), HIGHEST, limit)
 
         token = self._propose(whole, temperature, passes) if p >= _LEAST_SHARE else None
-        return self._choose(self._shortlist.top_p(logits, p), temperature) if token is None else token
+        return self._choose(self._shortlist.top_p(whole, p), temperature) if token is None else token
 
     def typical(self, logits: Floats, p: float, top_p: float, min_p: float, temperature: float) -> int:
         """One of the tokens that `chain.typical`, `top_p` and `min_p` keep, in this order. Raises: UnusableOutput."""
-        typical = Typical(Whole(self._scratch, logits, 1.0), self._shortlist, p)
+        typical = Typical(self._whole(logits), self._shortlist, p)
 
         def passes(token: int) -> bool:
             return typical.keeps(token, top_p, min_p)

@@ -152,7 +152,9 @@ class Pipeline:
         p = self._options.top_p
         if p >= 1:
             return found
-        return self._counted(self._shortlist.top_p(logits, p) if found is None else chain.top_p(found, p))
+        if found is None:
+            return self._counted(self._shortlist.top_p(Whole(self._scratch, logits, 1.0), p))
+        return self._counted(chain.top_p(found, p))
 
     def _min_p(self, logits: Floats, found: Candidates | None) -> Candidates | None:
         p = self._options.min_p

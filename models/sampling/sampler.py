@@ -59,7 +59,7 @@ class Sampler:
         self._options = options
         self._shortlist = Shortlist(scratch)
         self._random = random_source(options.seed)
-        self._broad = Broad(scratch, self._shortlist, self._random)
+        self._broad = Broad(scratch, self._shortlist, self._random, keeps_logits=matcher is not None)
         is_plain = options.mirostat not in (1, 2)
         self._penalties = _penalties(options, prompt) if is_plain else None
         self._dry = dry if is_plain else None

@@ -32,24 +32,21 @@ class Shortlist:
             return Candidates(np.arange(len(logits)), logits, False)
         return chain.top_k(_candidates(logits, self.most_likely(logits, k)), k)
 
-    def top_p(self, logits: Floats, p: float) -> Candidates:
-        """The most likely tokens that together have a probability of at least p. Raises: UnusableOutput.
-
-        Sorted, unless there are very many.
-        """
-        whole = Whole(self._scratch, logits, 1.0)
-        weights, wanted = whole.weights, np.float32(p * whole.total)
+    def top_p(self, whole: Whole, p: float) -> Candidates:
+        """The most likely tokens that together have a probability of at least p; sorted, unless there are very many."""
+        scores, weights, wanted = whole.scores, whole.weights, np.float32(p * whole.total)
         n = self._n_nucleus
         while n <= MANY:
-            ids, found, _ = chain.sort(_candidates(logits, self.most_likely(logits, n)))
+            ids, _, _ = chain.sort(_candidates(scores, self.most_likely(scores, n)))
             running = weights[ids].cumsum()
             if running[-1] >= wanted or len(ids) < n:
                 n_kept = int(running.searchsorted(wanted)) + 1
                 self._n_nucleus = min(max(2 * n_kept, _FIRST_GUESS), MANY)
-                return Candidates(ids[:n_kept], found[:n_kept], True)
+                return Candidates(ids[:n_kept], whole.logits_of(ids[:n_kept]), True)
             n *= 4
         self._n_nucleus = MANY
-        return _candidates(logits, chain.take_mass(-logits, weights, wanted))
+        ids = chain.take_mass(-scores, weights, wanted)
+        return Candidates(ids, whole.logits_of(ids), False)
 
     def min_p(self, logits: Floats, p: float) -> Candidates:
         """The tokens at least p times as likely as the most likely one, by id. Raises: UnusableOutput."""

@@ -1,6 +1,6 @@
 """Locally typical tokens, those whose surprise is nearest to the expected one, without listing them.
 
-A token's surprise is as far from the expected surprise as its logit from the expected logit.
+A token's surprise is as far from the expected surprise as its logit from the expected logit; and so of scores.
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ class Typical:
         self._mean: float | None = None
         self._most: float | None = None
         self._found_edge: Edge | None = None
+        self._within, self._beyond = -1.0, math.inf
+        """As far from the mean as the first is typical, further than the second is not."""
 
     @property
     def mean(self) -> float:
-        """The expected logit."""
+        """The expected score."""
         if self._mean is None:
-            self._mean = self.whole.mean_logit()
+            self._mean = self.whole.mean_score()
         return self._mean
 
     def holds(self, token: int) -> bool:
@@ -57,8 +59,20 @@ class Typical:
         weight = float(whole.weights[token])
         if whole.total - weight < self._limit:
             return True
-        mirrored = whole.weight_at(2 * self.mean - float(whole.logits[token]))
-        return whole.comes_within(token, min(weight, mirrored), max(weight, mirrored), self._limit)
+        score = float(whole.scores[token])
+        distance = abs(score - self.mean)
+        if not self._within <= distance <= self._beyond:
+            return distance < self._within
+        mirrored = whole.weight_at(2 * self.mean - score)
+        is_typical = whole.comes_within(token, min(weight, mirrored), max(weight, mirrored), self._limit)
+        self._remember(distance, is_typical=is_typical)
+        return is_typical
+
+    def _remember(self, distance: float, *, is_typical: bool) -> None:
+        if is_typical:
+            self._within = max(self._within, distance)
+        else:
+            self._beyond = min(self._beyond, distance)
 
     def keeps(self, token: int, top_p: float, min_p: float) -> bool:
         """Whether a token is one of them, and one that `chain.top_p` and then `chain.min_p` keep of them."""
@@ -80,16 +94,28 @@ class Typical:
 
     def _is_heavy_enough(self, weight: float, min_p: float) -> bool:
         """Whether none of them weighs more than 1 / min_p times as much."""
+        min_p = min(min_p, 1.0)
+        if weight >= min_p * self.whole.total:
+            return True
         heaviest = self._heaviest()
         if heaviest is not None:
-            return weight >= min(min_p, 1.0) * heaviest
-        most = weight / min(min_p, 1.0)
-        at = self.whole.logit_at(most)
-        if at > self.mean and not self.whole.is_less(self.whole.weight_at(2 * self.mean - at), most, self._limit):
-            return True  # those nearer to the mean are enough
+            return weight >= min_p * heaviest
+        most = weight / min_p
+        if self._is_above_all(self.whole.score_at(most), most):
+            return True
         # Of those above the mean the lightest are nearest: if the next heavier token is none of them, no other one is.
         heavier = self.whole.next_heavier(most)
-        return heavier is None or (float(self.whole.logits[heavier]) > self.mean and not self.holds(heavier))
+        return heavier is None or (float(self.whole.scores[heavier]) > self.mean and not self.holds(heavier))
+
+    def _is_above_all(self, score: float, weight: float) -> bool:
+        """Whether a score is so far above the mean that those nearer to it are enough."""
+        distance = score - self.mean
+        if distance <= self._within:
+            return False
+        if distance <= self._beyond:
+            lowest = self.whole.weight_at(self.mean - distance)
+            self._remember(distance, is_typical=self.whole.is_less(lowest, weight, self._limit))
+        return distance >= self._beyond
 
     def _heaviest(self) -> float | None:
         """The weight of the most likely token, if that is so likely that it must be one of them."""
@@ -99,21 +125,20 @@ class Typical:
 
     def list(self) -> Candidates:
         """All of them."""
-        logits = self.whole.logits
-        distances = np.abs(logits - np.float32(self.mean))
+        distances = np.abs(self.whole.scores - np.float32(self.mean))
         ids = chain.take_mass(distances, self.whole.weights, np.float32(self._share))
-        return Candidates(ids, logits[ids], False)
+        return Candidates(ids, self.whole.logits_of(ids), False)
 
     def _edge(self) -> Edge:
         if self._found_edge is None:
             self._found_edge = (
-                self._edge_among(self._shortlist.most_likely(self.whole.logits, _FEW)) or self._any_edge()
+                self._edge_among(self._shortlist.most_likely(self.whole.scores, _FEW)) or self._any_edge()
             )
         return self._found_edge
 
     def _edge_among(self, ids: Ids) -> Edge | None:
         """The edge, if all of them are among these most likely tokens."""
-        found = self.whole.logits[ids]
+        found = self.whole.scores[ids]
         distances = np.abs(found - np.float32(self.mean))
         order = distances.argsort(kind="stable")
         running = self.whole.weights[ids][order].cumsum(dtype=np.float64)
@@ -124,7 +149,7 @@ class Typical:
         return self._edge_at(distances[order[place]], running[place], ids[rest], distances[rest])
 
     def _any_edge(self) -> Edge:
-        distances = np.abs(self.whole.logits - np.float32(self.mean))
+        distances = np.abs(self.whole.scores - np.float32(self.mean))
         found = chain.find_smallest(distances, self.whole.weights, np.float32(self._share))
         distance = distances[found.ids[-1]]
         rest = np.setdiff1d(np.flatnonzero(distances == distance), found.ids)
@@ -132,7 +157,7 @@ class Typical:
 
     def _edge_at(self, distance: np.float32, mass: float, rest: Ids, distances: Floats) -> Edge:
         equal = rest[distances == distance]
-        above = equal[self.whole.logits[equal] > self.mean]
+        above = equal[self.whole.scores[equal] > self.mean]
         return Edge(
             self.whole.weight_at(self.mean + float(distance)), float(mass), float(self.whole.weights[above].sum())
         )

@@ -1,19 +1,19 @@
 """The distribution over the whole vocabulary: to draw from, and to ask where a token stands in it.
 
-Three passes over the vocabulary make it: scale, raise, and sum in blocks. Everything else looks at the sums first, and
-then only into the few blocks that matter: no block holds a token heavier than its sum.
+Three passes over the vocabulary make it: scale logits to scores, raise a base to them, and sum in blocks. Everything
+else looks at the sums first, and then only into the few blocks that matter: no token is heavier than its block's sum.
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from models.errors import UnusableOutput
 from models.sampling.chain import LEAST_TEMPERATURE, Floats, Ids
@@ -25,7 +25,9 @@ HIGHEST = float(np.finfo(np.float32).max)
 LOWEST = -HIGHEST
 
 BLOCK = 256
-_ONES = np.ones(BLOCK, dtype=np.float32)
+_GROUP = 32
+"""Blocks whose sums are summed."""
+_ONES, _ONES_OF_GROUP = np.ones(BLOCK, dtype=np.float32), np.ones(_GROUP, dtype=np.float32)
 _LINE_BYTES = 64
 _FAINT, _BRIGHT = 1e-3, 1e30
 """Between these a sum of weights is as precise as if the best logit had been subtracted from all."""
@@ -49,15 +51,27 @@ def _has_vector_exp2() -> bool:
 _RAISE, _LOG_BASE = (np.exp2, math.log(2)) if _has_vector_exp2() else (np.exp, 1.0)
 
 
+class Table:
+    """Room for the weights of all tokens, and for their sums."""
+
+    def __init__(self, n_vocab: int) -> None:
+        n_blocks = -(-n_vocab // BLOCK)
+        self.blocks = _blocks(n_blocks)
+        self.weights: Floats = self.blocks.reshape(-1)[:n_vocab]
+        sums = np.zeros((-(-n_blocks // _GROUP), _GROUP), dtype=np.float32)
+        self.sums: Floats = sums.reshape(-1)[:n_blocks]
+        self.groups = sums
+
+
 class Scratch:
     """What all samplers of one thread share: buffers as large as the vocabulary, and how to divide it."""
 
     def __init__(self, n_vocab: int) -> None:
         self.n_vocab = n_vocab
         n_blocks = -(-n_vocab // BLOCK)
-        self.table = _blocks(n_blocks)
-        self.spare = _blocks(n_blocks)
+        self.table, self.spare = Table(n_vocab), Table(n_vocab)
         self.marks = _blocks(n_blocks)
+        self.scores: Floats = _blocks(n_blocks).reshape(-1)[:n_vocab]
         self.n_columns = _columns(n_vocab)
         ends = [0, n_blocks // 8, n_blocks // 4, n_blocks // 2, n_blocks]
         self.parts = [slice(start, end) for start, end in itertools.pairwise(ends)]
@@ -77,38 +91,54 @@ def _columns(n_vocab: int) -> int:
 
 
 class Whole:
-    """Weights of all tokens, in proportion to their chances."""
+    """Weights of all tokens, in proportion to their chances.
 
-    def __init__(self, scratch: Scratch, logits: Floats, temperature: float, *, spare: bool = False) -> None:
-        """Overwrites the scratch's `table`, or its `spare` one. Raises: UnusableOutput."""
+    `scores` are the logits in another unit and perhaps moved, so that a weight is the base raised to the score.
+    """
+
+    def __init__(
+        self, scratch: Scratch, logits: Floats, temperature: float, *, overwrites: bool = False, spare: bool = False
+    ) -> None:
+        """Uses the scratch's `table` and `scores`, or its `spare` table alone. Raises: UnusableOutput.
+
+        `overwrites`: the scores take the place of the logits, which is quicker than writing them elsewhere.
+        """
         self._scratch = scratch
-        self.logits = logits
         self._table = table = scratch.spare if spare else scratch.table
-        self.weights: Floats = table.reshape(-1)[: scratch.n_vocab]
-        self._shift = 0.0
-        self._temperature = max(temperature, LEAST_TEMPERATURE)
-        self._weigh(logits)
-        if not _FAINT < self.total < _BRIGHT:
-            best = best_of(logits)
-            self._shift = float(best)
-            self._weigh(np.subtract(logits, best, out=self.weights))
-
-    def _weigh(self, logits: Floats) -> None:
-        """exp(logits / temperature), and the sums of it."""
-        factor = 1 / (self._temperature * _LOG_BASE)
+        self.weights = table.weights
+        self._unit = max(temperature, LEAST_TEMPERATURE) * _LOG_BASE
+        scores = logits if overwrites else table.weights if spare else scratch.scores
         with np.errstate(over="ignore"):
-            scaled = logits if factor == 1 else np.multiply(logits, np.float32(factor), out=self.weights)
-            _RAISE(scaled, out=self.weights)
-        self._sums: Floats = self._table @ _ONES  # the fastest way to sum
-        self._running: npt.NDArray[np.float64] = self._sums.cumsum(dtype=np.float64)
-        self.total = float(self._running[-1])
+            self.scores = logits if self._unit == 1 else np.multiply(logits, np.float32(1 / self._unit), out=scores)
+            self._weigh()
+            if not _FAINT < self.total < _BRIGHT:
+                if spare:
+                    np.multiply(logits, np.float32(1 / self._unit), out=scores)
+                self.scores = np.subtract(self.scores, best_of(self.scores), out=scores)
+                self._weigh()
+
+    def _weigh(self) -> None:
+        """Raise the base to the scores, and sum."""
+        table = self._table
+        _RAISE(self.scores, out=table.weights)
+        np.matmul(table.blocks, _ONES, out=table.sums)  # the fastest way to sum
+        self._running = list(itertools.accumulate((table.groups @ _ONES_OF_GROUP).tolist()))
+        self.total: float = self._running[-1]
+
+    def logits_of(self, tokens: Ids) -> Floats:
+        """Logits of tokens, all of them perhaps moved by the same amount."""
+        return self.scores[tokens] * np.float32(self._unit)
 
     # ---- drawing ---------------------------------------------------------------------------------------------------
 
     def draw(self, source: random.Random) -> int:
         """A token, by its chance."""
-        block, rest = _find(self._running, draw(source))
-        return block * BLOCK + _place(self._table[block].cumsum(), rest)
+        table = self._table
+        group, rest = _find(self._running, draw(source) * self.total)
+        among, rest = _find(list(itertools.accumulate(table.groups[group].tolist())), rest)
+        block = group * _GROUP + among
+        running = table.blocks[block].cumsum()
+        return block * BLOCK + int(running.searchsorted(min(rest, float(running[-1]))))
 
     def draws(self, temperature: float, source: random.Random) -> Iterator[int]:
         """Tokens by their chances at another temperature, for a distribution at 1; any number of them.
@@ -119,12 +149,12 @@ class Whole:
         if temperature == 1:
             while True:
                 yield self.draw(source)
-        power, most = 1 / temperature, float(self._sums.max())
+        power, most = 1 / temperature, float(self._table.sums.max())
         if power > 1 and most * _FLAT > self.total:
             yield from self._thinned(power, most, source)
         elif power < _SHARP:
             yield from self._bounded(power, most, source)
-        whole = Whole(self._scratch, self.logits, temperature, spare=True)
+        whole = Whole(self._scratch, self.scores, temperature / _LOG_BASE, spare=True)
         while True:
             yield whole.draw(source)
 
@@ -145,47 +175,47 @@ class Whole:
         tokens is drawn, or, by what the bound was too large, nothing.
         """
         n_left = _REJECTED
-        shares = self._sums / np.float32(most)
+        shares = self._table.sums / np.float32(most)
         bounds = shares.astype(np.float64) ** power * (_SLACK * max(1.0, BLOCK ** (1 - power)))
-        running = bounds.cumsum()
+        running = bounds.cumsum().tolist()
         while n_left > 0:
-            block, rest = _find(running, draw(source))
-            within = ((self._table[block] / np.float32(most)) ** np.float32(power)).cumsum()
+            block, rest = _find(running, draw(source) * running[-1])
+            within = ((self._table.blocks[block] / np.float32(most)) ** np.float32(power)).cumsum()
             if rest < within[-1]:
-                yield block * BLOCK + _place(within, rest)
+                yield block * BLOCK + int(within.searchsorted(rest))
             else:
                 n_left -= 1
 
     # ---- asking ----------------------------------------------------------------------------------------------------
 
-    def weight_at(self, logit: float) -> float:
-        """What a token of this logit weighs."""
-        return math.exp(min((logit - self._shift) / self._temperature, 80.0))
+    def weight_at(self, score: float) -> float:
+        """What a token of this score weighs."""
+        return math.exp(min(score * _LOG_BASE, 80.0))
 
-    def logit_at(self, weight: float) -> float:
-        """The logit of a token that weighs so much; the weight is above 0."""
-        return math.log(weight) * self._temperature + self._shift
+    def score_at(self, weight: float) -> float:
+        """The score of a token that weighs so much; the weight is above 0."""
+        return math.log(weight) / _LOG_BASE
 
-    def mean_logit(self) -> float:
-        """The expected logit."""
+    def mean_score(self) -> float:
+        """The expected score."""
         with np.errstate(invalid="ignore"):
-            mean = self.weights.dot(self.logits)
+            mean = self.weights.dot(self.scores)
         if math.isnan(mean):  # 0 times minus infinity
             possible = np.flatnonzero(self.weights)
-            mean = self.weights[possible].dot(self.logits[possible])
+            mean = self.weights[possible].dot(self.scores[possible])
         return float(mean) / self.total
 
     def heaviest(self, least: float) -> float:
         """What the most likely token weighs; 0 if that is no more than `least`."""
-        rows = self._table[self._sums > least]
+        rows = self._table.blocks[self._table.sums > least]
         most = float(rows.max()) if len(rows) else 0.0
         return most if most > least else 0.0
 
     def next_heavier(self, weight: float) -> int | None:
         """The lightest of the tokens that weigh more; None: there are none."""
-        blocks = (self._sums > weight).nonzero()[0]
-        if _FEW * len(blocks) < len(self._sums):
-            rows, places = (self._table[blocks] > np.float32(weight)).nonzero()
+        blocks = (self._table.sums > weight).nonzero()[0]
+        if _FEW * len(blocks) < len(self._table.sums):
+            rows, places = (self._table.blocks[blocks] > np.float32(weight)).nonzero()
             ids = blocks[rows] * BLOCK + places
         else:
             ids = np.flatnonzero(self.weights > np.float32(min(weight, HIGHEST)))
@@ -198,21 +228,25 @@ class Whole:
         and of those of its own weight the ones with lower ids.
         """
         weight = float(self.weights[token])
-        if self.is_less(low, high, limit + weight):
+        mass = limit + weight
+        if self.total < mass:
+            return True
+        if self._is_more(low, high, mass):
+            return False  # even without those of its own weight
+        if self._is_less(low, high, mass):
             return True
         n_equal = np.count_nonzero(self.weights == np.float32(weight))
         if n_equal == 1:
             return False
         n_after = n_equal - 1 - np.count_nonzero(self.weights[:token] == np.float32(weight))
-        return self._mass(slice(None), low, high) - weight * float(n_after) < limit + weight
+        return self._mass(slice(None), low, high) - weight * float(n_after) < mass
 
     def is_less(self, low: float, high: float, mass: float) -> bool:
         """Whether the tokens that weigh from `low` to `high` weigh together less than `mass`."""
-        sums = self._sums
-        if self.total < mass:
-            return True
-        if self.total - sums.size * BLOCK * low > mass and self._is_more(low, high, mass):
-            return False
+        return self.total < mass or (not self._is_more(low, high, mass) and self._is_less(low, high, mass))
+
+    def _is_less(self, low: float, high: float, mass: float) -> bool:
+        sums = self._table.sums
         blocks = (sums >= low).nonzero()[0]
         if len(blocks) < len(sums) and float(sums[blocks].sum()) < mass:
             return True  # there are none in the other blocks
@@ -226,16 +260,20 @@ class Whole:
         return False
 
     def _is_more(self, low: float, high: float, mass: float) -> bool:
-        """Whether it follows from the sums of the blocks that they weigh more.
+        """Whether it follows from the sums of the blocks that those between `low` and `high` weigh more.
 
         No more than BLOCK tokens of a block are lighter, and none is heavier than the sum.
         """
-        sums = self._sums if high >= HIGHEST else self._sums[self._sums <= high]
+        sums = self._table.sums
+        if self.total - sums.size * BLOCK * low <= mass:
+            return False
+        if high < HIGHEST:
+            sums = sums[sums < high]
         return float(np.maximum(sums - np.float32(BLOCK * low), 0).sum()) > _SLACK * mass
 
     def _mass(self, blocks: Ids | slice, low: float, high: float) -> float:
         """What the tokens from `low` to `high` weigh that are in these blocks."""
-        rows = self._table[blocks]
+        rows = self._table.blocks[blocks]
         marks = rows >= np.float32(low)
         if high < HIGHEST:
             marks &= rows <= np.float32(high)
@@ -243,7 +281,7 @@ class Whole:
 
     def _outside(self, part: slice, low: float, high: float) -> float:
         """What the other tokens weigh that are in a part."""
-        rows, marks = self._table[part].reshape(-1), self._scratch.marks[part].reshape(-1)
+        rows, marks = self._table.blocks[part].reshape(-1), self._scratch.marks[part].reshape(-1)
         if high < HIGHEST:
             np.copyto(marks, (rows < np.float32(low)) | (rows > np.float32(high)))
         else:
@@ -259,13 +297,7 @@ def best_of(logits: Floats) -> np.float32:
     return best
 
 
-def _find(running: npt.NDArray[np.float64], u: float) -> tuple[int, float]:
-    """Where the point u (0 to 1) of a running sum is: the place, and how far into it."""
-    target = u * float(running[-1])
-    place = int(running.searchsorted(target))
-    return place, target - (float(running[place - 1]) if place else 0.0)
-
-
-def _place(running: Floats, rest: float) -> int:
-    """The first place where a running sum reaches `rest`, or all that there is."""
-    return int(running.searchsorted(min(rest, float(running[-1]))))
+def _find(running: Sequence[float], target: float) -> tuple[int, float]:
+    """Where a point of a running sum is: the place, and how far into it; where it ends, beyond that."""
+    place = bisect.bisect_left(running, min(target, running[-1]))
+    return place, target - (running[place - 1] if place else 0.0)

@@ -36,9 +36,9 @@ def options(temperature: float, **filters: float) -> Sampling:
     return Sampling(seed=5, temperature=temperature, top_k=0, **{"top_p": 1.0, "min_p": 0.0, **filters})  # type: ignore[arg-type]
 
 
-def broad(n_vocab: int = N) -> Broad:
+def broad(n_vocab: int = N, *, keeps_logits: bool = True) -> Broad:
     scratch = Scratch(n_vocab)
-    return Broad(scratch, Shortlist(scratch), random_source(1))
+    return Broad(scratch, Shortlist(scratch), random_source(1), keeps_logits=keeps_logits)
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -59,11 +59,11 @@ def test_wrong_chances_are_noticed() -> None:
 def test_a_seed_gives_the_same_tokens_again() -> None:
     logits = np.random.default_rng(0).normal(0, 2, (40, N)).astype(np.float32)
 
-    def run() -> list[int]:
-        chooser = broad()
+    def run(*, keeps_logits: bool) -> list[int]:
+        chooser = broad(keeps_logits=keeps_logits)
         return [chooser.typical(row.copy(), 0.9, 0.9, 0.01, 0.8) for row in logits]
 
-    assert run() == run()
+    assert run(keeps_logits=True) == run(keeps_logits=True) == run(keeps_logits=False)
 
 
 def test_impossible_tokens_are_not_chosen() -> None:

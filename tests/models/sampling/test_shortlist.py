@@ -10,7 +10,7 @@ from models.errors import UnusableOutput
 from models.sampling import chain
 from models.sampling.chain import Candidates, Floats
 from models.sampling.shortlist import Shortlist, greedy
-from models.sampling.whole import Scratch
+from models.sampling.whole import Scratch, Whole
 
 N = 5000
 
@@ -46,7 +46,7 @@ def test_top_k(kind: str, k: int) -> None:
 def test_top_p(kind: str, p: float) -> None:
     shortlist = Shortlist(Scratch(N))
     for logits in steps(kind):
-        found = shortlist.top_p(logits, p)
+        found = shortlist.top_p(Whole(Scratch(len(logits)), logits, 1.0), p)
         least, most = nucleus(logits, p - 1e-5), nucleus(logits, p + 1e-5)  # sums in single precision are not exact
         assert set(least.tolist()) <= set(found.ids.tolist()) <= set(most.tolist())
         if found.is_sorted:
@@ -75,7 +75,10 @@ def test_typical(kind: str, p: float) -> None:
 def test_forbidden_tokens_are_not_among_the_candidates_that_count() -> None:
     logits = np.full(N, -np.inf, dtype=np.float32)
     logits[[3, 17]] = [1.0, 2.0]
-    for candidates in (Shortlist(Scratch(N)).top_k(logits, 40), Shortlist(Scratch(N)).top_p(logits, 0.99)):
+    for candidates in (
+        Shortlist(Scratch(N)).top_k(logits, 40),
+        Shortlist(Scratch(N)).top_p(Whole(Scratch(N), logits, 1.0), 0.99),
+    ):
         assert {chain.choose(candidates, 1.0, u) for u in (0.0, 0.3, 0.9, 0.99999)} == {3, 17}
     assert set(Shortlist(Scratch(N)).typical(logits, 0.99).ids.tolist()) == {3, 17}
 
@@ -86,7 +89,6 @@ def test_logits_that_are_not_numbers_are_refused(bad: float) -> None:
     shortlist = Shortlist(Scratch(N))
     searches = [
         lambda: shortlist.top_k(logits, 40),
-        lambda: shortlist.top_p(logits, 0.9),
         lambda: shortlist.min_p(logits, 0.1),
         lambda: shortlist.typical(logits, 0.5),
         lambda: greedy(logits),

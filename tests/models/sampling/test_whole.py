@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from itertools import islice
 
@@ -98,14 +99,37 @@ def test_the_next_heavier_token() -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, -60.0, 200.0])
-def test_the_expected_logit(shift: float) -> None:
+@pytest.mark.parametrize("overwrites", [False, True])
+def test_the_expected_score(shift: float, overwrites: bool) -> None:
     for logits in steps():
         logits = logits + np.float32(shift)
         logits[::3] = -np.inf
-        possible = logits[logits > -np.inf].astype(np.float64)
+        tokens = np.flatnonzero(logits > -np.inf)
+        possible = logits[tokens].astype(np.float64)
         probs = np.exp(possible - possible.max())
-        expected = (probs * possible).sum() / probs.sum()
-        assert Whole(Scratch(N), logits, 1.0).mean_logit() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+        expected = (probs * possible).sum() / probs.sum() - possible.max()
+        whole = Whole(Scratch(N), logits, 1.0, overwrites=overwrites)
+        best = tokens[possible.argmax()]
+        unit = whole.logits_of(np.array([best]))[0] / whole.scores[best] if whole.scores[best] else math.log(2)
+        found = (whole.mean_score() - whole.scores[best]) * unit
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_scores_move_all_logits_by_the_same_amount() -> None:
+    for logits in steps():
+        for shift in (0.0, 200.0):
+            moved = logits + np.float32(shift)
+            whole = Whole(Scratch(N), moved.copy(), 1.0, overwrites=True)
+            differences = moved - whole.logits_of(np.arange(N))
+            assert np.ptp(differences) < 1e-3
+
+
+def test_logits_are_kept_unless_asked_for() -> None:
+    for logits in steps():
+        before = logits.copy()
+        whole = Whole(Scratch(N), logits, 0.7)
+        list(islice(whole.draws(1.3, random.Random(1)), 5))
+        assert np.array_equal(logits, before)
 
 
 def test_impossible_tokens_are_never_drawn() -> None:
