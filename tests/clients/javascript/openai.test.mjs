@@ -89,3 +89,15 @@ test('a stream can be left', async () => {
   for await (const _ of stream) break  // which aborts the request
   assert.match((await client.chat.completions.create({ ...body, stream: false })).choices[0].message.content, /puna pull/)
 })
+
+test('the library keeps what a prompt lost, also where it puts a stream together', async () => {
+  const history = [...asked('word '.repeat(2000)), { role: 'assistant', content: 'Yes.' }, ...asked(PULL)]
+  const body = { ...pico, messages: history, max_tokens: 5, num_ctx: 256, truncate: true }
+  const whole = (await client.chat.completions.create(body)).choices[0]
+  const joined = (await client.chat.completions.stream(body).finalChatCompletion()).choices[0]
+  for (const choice of [whole, joined]) {
+    assert.equal(choice.truncated, true)
+    assert.equal(choice.dropped_messages_count, 1)
+    assert.ok(choice.prompt_original_count > 256 && choice.prompt_kept_count <= 256)
+  }
+})
