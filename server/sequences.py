@@ -20,9 +20,11 @@ from server.placement import Room
 
 USUAL: Final = 4
 MOST: Final = 8
-"""Sequences where nobody said how many: up to four; up to eight where their memory is nothing to speak of."""
-NOTHING_TO_SPEAK_OF: Final = 1 / 200
-"""Part of all memory. What is reserved is also cleared, which takes time when a model is loaded."""
+"""Sequences where nobody said how many: up to four; up to eight where that costs next to nothing."""
+LITTLE_OF_ALL: Final = 1 / 200
+LITTLE_BYTES: Final = 256 * 1024**2
+"""Memory that is next to nothing: such a part of all, and no more than this. What is reserved is also cleared, and to
+load a model takes a second longer for each gigabyte of it."""
 USEFUL_TOKENS: Final = 2048
 """A sequence that would have less room on average, and less than its context, is none."""
 
@@ -55,7 +57,7 @@ def choose_sequences(cost: SequenceCost, room: Room) -> Sequences:
     """As many as have useful room, where nobody said how many; one at least."""
     budget = AUTOMATIC.within(room, cost.one_bytes)
     all_bytes = (MOST - 1) * (cost.own_bytes + cost.context_bytes)
-    most = MOST if all_bytes <= min(budget, NOTHING_TO_SPEAK_OF * room.total_bytes) else USUAL
+    most = MOST if all_bytes <= min(budget, LITTLE_OF_ALL * room.total_bytes, LITTLE_BYTES) else USUAL
     useful = min(whole_cells(cost.n_ctx), USEFUL_TOKENS)
     affordable = (_share_room(n, cost, budget) for n in range(most, 1, -1) if (n - 1) * cost.own_bytes <= budget)
     return next((s for s in affordable if s.n_cells >= s.n_parallel * useful), single_sequence(cost.n_ctx))

@@ -197,7 +197,7 @@ VARIABLES = (
     Variable("OLLAMA_MAX_TRANSFER_STREAMS", "max_transfer_streams", _unsigned, 4, "Parallel streams of a transfer"),
     Variable("OLLAMA_MAX_QUEUE", "max_queue", _unsigned, 512, "Requests that may wait for a model (default 512)"),
     Variable("OLLAMA_MODELS", "models_dir", _path, None, "The path to the models directory (default ~/.ollama/models)"),
-    Variable("OLLAMA_NUM_PARALLEL", "n_parallel", _unsigned, 0, "Requests a model computes at once"),
+    Variable("OLLAMA_NUM_PARALLEL", "n_parallel", _unsigned, 0, "Requests a model computes at once (0: by memory)"),
     Variable("OLLAMA_NO_CLOUD", "no_cloud", _flag, False, "Say that cloud models are turned off (there are none)"),
     Variable("OLLAMA_NOPRUNE", "no_prune", _flag, False, "Do not delete unused blobs at start, after pull and create"),
     Variable("OLLAMA_ORIGINS", "origins", _list, (), "A comma separated list of further allowed origins"),

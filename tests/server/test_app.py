@@ -19,7 +19,7 @@ from server.placement import Devices
 from server.requests import EmbedRequest
 from server.sequences import choose_sequences
 from server.settings import Settings
-from tests.server.test_generation import ScriptedRunner, chat, events, run, serving, spec
+from tests.server.generation_case import ScriptedRunner, chat, events, run, serving, spec
 from tests.server.test_scheduler import Starter, scheduler
 
 
@@ -95,13 +95,13 @@ def started(environment: dict[str, str], devices: Devices, model: ModelSpec) -> 
 @pytest.mark.parametrize(
     ("text", "total_gib", "n_parallel", "n_cells"),
     [
+        pytest.param("", 1024, 4, 4 * 4096, id="not set, plenty of memory"),
         pytest.param("3", 64, 3, 3 * 4096, id="three"),
         pytest.param("3", 16, 3, 3 * 4096, id="three on a smaller machine"),
         pytest.param("3", 4, 3, 4096, id="three on a machine that is too small"),
         pytest.param("1", 64, 1, 4096, id="one"),
         pytest.param("0", 64, 4, 4 * 4096, id="automatic"),
         pytest.param("", 64, 4, 4 * 4096, id="not set"),
-        pytest.param("", 1024, 8, 8 * 4096, id="not set, plenty of memory"),
         pytest.param("", 4, 1, 4096, id="not set, a machine that is too small"),
     ],
 )
@@ -111,6 +111,11 @@ def test_num_parallel_is_what_it_says_or_what_memory_holds(
     machine = Devices(total_gib * GIB, total_gib * GIB)
     config = started({"OLLAMA_NUM_PARALLEL": text}, machine, spec(facts=FACTS))
     assert (config.n_parallel, config.n_cells) == (n_parallel, n_cells)
+
+
+def test_short_contexts_are_for_more_requests_at_once() -> None:
+    config = started({"OLLAMA_CONTEXT_LENGTH": "256"}, Devices(64 * GIB, 64 * GIB), spec(facts=FACTS))
+    assert (config.n_parallel, config.n_cells) == (8, 8 * 256)
 
 
 @pytest.mark.parametrize("total_gib", [5, 6, 8, 12, 16, 24, 32, 64, 256])

@@ -29,8 +29,9 @@ def room(total_gib: float, free_gib: float | None = None) -> Room:
     ("cost", "memory", "n_parallel", "n_cells"),
     [
         pytest.param(SMALL, room(16), 4, 4 * 4096, id="usual: four, each with a whole context"),
-        pytest.param(SMALL, room(128), 4, 4 * 4096, id="contexts that would be felt: still four"),
-        pytest.param(SMALL, room(160), 8, 8 * 4096, id="plenty of memory: eight"),
+        pytest.param(SMALL, room(999), 4, 4 * 4096, id="more would be felt when it is loaded: still four"),
+        pytest.param(replace(SMALL, n_ctx=1024, context_bytes=24 * MIB), room(32), 4, 4 * 1024, id="also here"),
+        pytest.param(replace(SMALL, n_ctx=1024, context_bytes=24 * MIB), room(64), 8, 8 * 1024, id="but not here"),
         pytest.param(TINY, room(2), 8, 8 * 2048, id="a tiny model: eight on any machine"),
         pytest.param(TINY, room(2, 0.012), 3, 3 * 2048, id="a tiny model on a full machine"),
         pytest.param(EIGHT_B, room(64), 4, 4 * 4096, id="a large model on a large machine"),
@@ -102,7 +103,7 @@ def test_caches_lie_where_the_layers_do(machine: Devices, n_gpu_layers: int, mem
     assert machine.room(n_gpu_layers) == memory
 
 
-FACTS = GGUFFacts(n_ctx_train=4096, n_vocab=1000, layers=(LayerFacts(weights_bytes=MIB, kv_elements=1024),) * 10)
+FACTS = GGUFFacts(n_ctx_train=4096, n_vocab=1000, layers=(LayerFacts(weights_bytes=MIB, kv_elements=512),) * 10)
 CONFIG = RunnerConfig(model_path="m", n_ctx=2000, n_parallel=1, n_batch=512, n_gpu_layers=-1, n_threads=0, n_cells=2048)
 
 
