@@ -33,10 +33,6 @@ from bench.workloads import run_round
 RESULTS = Path(__file__).parent / "results"
 STARTUP = "startup"
 BUSY_PERCENT = 10.0
-NO_GPU = (
-    "the llama.cpp that Puna runs on finds no GPU: `make setup BACKEND=cuda` (or vulkan, rocm, metal) compiles one "
-    "for the GPU of this machine; without one, `--gpu --quick` tries out the cases"
-)
 
 
 def run_case(case: Case, n_rounds: int, folder: Path, peer_server: Path | None) -> list[tuple[Round, Round]]:
@@ -107,7 +103,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped, too
     has_gpu = args.gpu and machine.ask_native().has_gpu
     if args.gpu and not has_gpu and not args.quick:
-        raise SystemExit(NO_GPU)
+        raise SystemExit(machine.NO_GPU)
     table = GPU_CASES if args.gpu else CASES
     cases = [table[name].quick() if args.quick else table[name] for name in args.cases if name != STARTUP]
     needs_peer = any(case.against is Against.PEER for case in cases)

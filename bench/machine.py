@@ -22,6 +22,10 @@ import psutil
 ROOT = Path(__file__).parent.parent
 BUILT = Path(sys.prefix) / "puna-build"
 """Written by tools/setup.sh: backend, options and flags; C flags; C++ flags."""
+NO_GPU = (
+    "the llama.cpp that Puna runs on finds no GPU: `make setup BACKEND=cuda` (or vulkan, rocm, metal) compiles one "
+    "for the GPU of this machine; without one, `--gpu --quick` tries out the cases"
+)
 PACKAGES = ("puna", "llama-cpp-python", "numpy", "uvicorn", "starlette")
 
 
