@@ -10,7 +10,9 @@ import pytest
 from models.errors import RunnerCrashed
 from models.parsers.events import Delta, DoneReason, Finished, Usage
 from server.routes.events import Event
-from server.routes.openai.choices import Choice, ChoiceEvent, by_choice, serve_choices, total_usage
+from server.routes.openai.choices import Choice, ChoiceEvent, by_choice, places, serve_choices, total_usage
+from server.sequences import MOST
+from server.settings import Settings
 
 STOP = Finished(DoneReason.STOP)
 
@@ -83,3 +85,9 @@ def test_a_prompt_that_choices_share_counts_once() -> None:
     ends = [end(7, 0), end(7, 6), end(9, 1), end(9, 8)]
     assert total_usage(ends[:2]) == Usage(n_prompt=7, n_generated=6, n_thinking=2)
     assert total_usage(ends, 2) == Usage(n_prompt=16, n_cached=1, n_generated=12, n_thinking=4)
+
+
+@pytest.mark.parametrize(("n_parallel", "n_places"), [("3", 3), ("1", 1), ("0", MOST), ("", MOST)])
+def test_as_many_choices_at_a_time_as_a_model_may_compute(n_parallel: str, n_places: int) -> None:
+    environment = {"HOME": "/home/me", "OLLAMA_NUM_PARALLEL": n_parallel}
+    assert places(Settings.from_env(environment)) == n_places
