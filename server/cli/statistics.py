@@ -20,8 +20,20 @@ def format_statistics(last: Json) -> str:
         ("eval count", _count(last, "eval_count")),
         ("eval duration", _duration(last, "eval_duration")),
         ("eval rate", _rate(last, "eval_count", "eval_duration")),
+        *_cuts(last),
     ]
     return "".join(f"{title + ':':<22}{value}\n" for title, value in rows if value)
+
+
+def _cuts(last: Json) -> list[tuple[str, str]]:
+    """What the context had no room for."""
+    n_dropped = int(last.get("dropped_messages_count") or 0)
+    return [
+        ("prompt before cut", _count(last, "prompt_original_count")),
+        ("messages dropped", f"{n_dropped} message(s)" if n_dropped > 0 else ""),
+        ("shifted out", _count(last, "shifted_count")),
+        ("ended by", "the full context" if last.get("done_detail") == "context" else ""),
+    ]
 
 
 def _duration(last: Json, key: str) -> str:

@@ -188,6 +188,19 @@ def test_verbose_prints_counts_and_rates(fake: FakeServer, puna: Puna) -> None:
     )
 
 
+def test_verbose_prints_what_the_context_had_no_room_for(fake: FakeServer, puna: Puna) -> None:
+    last = {"done": True, "eval_count": 2, "truncated": True, "prompt_original_count": 900, "prompt_kept_count": 60}
+    last |= {"dropped_messages_count": 4, "shifted_count": 30, "done_detail": "context"}
+    fake.answers |= {"POST /api/show": COMPLETION, "POST /api/generate": Reply(lines=[last])}
+    assert puna("run", "m", "x", "--verbose").stderr.endswith(
+        "eval count:           2 token(s)\n"
+        "prompt before cut:    900 token(s)\n"
+        "messages dropped:     4 message(s)\n"
+        "shifted out:          30 token(s)\n"
+        "ended by:             the full context\n"
+    )
+
+
 def test_verbose_leaves_out_what_is_zero(fake: FakeServer, puna: Puna) -> None:
     fake.answers |= {"POST /api/show": COMPLETION, "POST /api/generate": Reply(lines=[{"done": True, "eval_count": 2}])}
     assert puna("run", "m", "x", "--verbose").shown.strip("⠋ ") == "eval count:           2 token(s)\n"
