@@ -24,7 +24,9 @@ LoraScales = tuple[tuple[int, float], ...]
 
 SAMPLERS: Final = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
 """What `samplers` may name, in the usual order."""
-_LETTERS: Final = dict(zip("edskypmxt", SAMPLERS, strict=True))
+ADAPTIVE_P: Final = "adaptive_p"
+"""What it may name besides: it chooses in the end, wherever it stands."""
+_LETTERS: Final = dict(zip("edskypmxta", (*SAMPLERS, ADAPTIVE_P), strict=True))
 _ALIASES: Final = {"nucleus": "top_p", "temp": "temperature", "typ": "typ_p", "typical_p": "typ_p"}
 
 _WRITTEN_SCALE = re.compile(r"(\d{1,10})=([+-]?\d{1,10}(?:\.\d{1,10})?)")
@@ -115,7 +117,7 @@ def _scale(name: str, item: Any) -> tuple[int, float]:
 
 
 def sampler_names(name: str, value: Any) -> SamplerNames:
-    """Names of SAMPLERS, in the order of the list; or one text: names between semicolons, or a letter for each.
+    """Names of SAMPLERS or ADAPTIVE_P, in the order of the list; or one text: names between semicolons, or a letter for each.
 
     Names are read as llama-server reads them, and unknown ones left out with a log line.
     """
@@ -135,4 +137,4 @@ def _known_sampler(text: str) -> str | None:
     plain = text.lower()
     if plain in _ALIASES:
         return _ALIASES[plain]
-    return next((s for s in SAMPLERS if plain in (s, s.replace("_", "-"), s.replace("_", ""))), None)
+    return next((s for s in (*SAMPLERS, ADAPTIVE_P) if plain in (s, s.replace("_", "-"), s.replace("_", ""))), None)

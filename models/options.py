@@ -71,6 +71,10 @@ class Options:
     dynatemp_exponent: float | None = None
     logit_bias: LogitBias | None = None
     samplers: SamplerNames | None = None
+    min_keep: int | None = None
+    adaptive_target: float | None = None
+    adaptive_decay: float | None = None
+    ignore_eos: bool | None = None
     lora: LoraScales | None = None
 
 

@@ -28,11 +28,13 @@ _MAX_BIASES = 100_000
 _MAX_BIASED_CHARS = 16 * 1024
 _MAX_SAMPLERS = 32
 _KEPT_BREAKERS = 64
+_MOST_DECAY = 0.9900000095367432
+"""0.99 in single precision."""
 
 _DEFAULTS = Sampling()
 _FINITE = (
     *("mirostat_tau", "mirostat_eta", "dry_multiplier", "dry_base", "xtc_probability", "xtc_threshold"),
-    *("top_n_sigma", "dynatemp_range", "dynatemp_exponent"),
+    *("top_n_sigma", "dynatemp_range", "dynatemp_exponent", "adaptive_target", "adaptive_decay"),
 )
 
 
@@ -84,7 +86,7 @@ class Samplers:
             prompt=prompt,
             suppressed=suppressed,
             matcher=matcher,
-            biases=self._biases(options),
+            biases=self._biases(options, may_end=not options.ignore_eos or matcher is not None),
             dry=self._dry(options, prompt),
             limit=limit,
         )
@@ -117,11 +119,15 @@ class Samplers:
         tokens = self._vocabulary.tokenize(text, add_special=False, parse_special=parse_special)
         return [int(token) for token in tokens]
 
-    def _biases(self, options: Sampling) -> Biases | None:
-        """Compat: llama.cpp's server: numbers that no token has are passed over, texts stand for all their tokens."""
-        if not options.logit_bias:
-            return None
+    def _biases(self, options: Sampling, *, may_end: bool) -> Biases | None:
+        """Compat: llama.cpp's server: numbers that no token has are passed over, texts stand for all their tokens.
+
+        Unlike there, a constraint decides alone when a reply ends: what it leaves no other choice than to end would
+        have no token at all.
+        """
         found: dict[int, float] = defaultdict(float)
+        if not may_end:
+            found.update(dict.fromkeys(self._vocabulary.end_tokens, -math.inf))
         for token, bias in options.logit_bias:
             for one in (token,) if isinstance(token, int) else self._tokens(token):
                 if 0 <= one < self._vocabulary.n_tokens:
@@ -152,8 +158,12 @@ class Samplers:
 def _is_usual(options: Sampling) -> bool:
     """Whether nothing is asked for that only our own sampler does."""
     return not (
-        options.mirostat or options.logit_bias or dry.is_active(options) or pipeline.is_needed(options)
-    )  # fmt: skip
+        options.mirostat
+        or options.logit_bias
+        or options.ignore_eos
+        or dry.is_active(options)
+        or pipeline.is_needed(options)
+    )
 
 
 def checked(options: Sampling) -> Sampling:
@@ -180,6 +190,11 @@ def _checked_further(options: Sampling) -> Sampling:
         raise refused(f"Field 'dry_allowed_length': {out_of_range(0, options.dry_allowed_length)}")
     if not -1 <= options.dry_penalty_last_n <= _MOST:
         raise refused(f"Field 'dry_penalty_last_n': {out_of_range(-1, options.dry_penalty_last_n)}")
+    if not 0 <= options.min_keep <= _MOST:
+        raise refused(f"Field 'min_keep': {out_of_range(0, options.min_keep)}")
+    if not 0 <= options.adaptive_decay <= _MOST_DECAY:
+        limits = f"0.000000 <= value <= 0.990000, but got {options.adaptive_decay:f}"
+        raise refused(f"Field 'adaptive_decay': Value must be between {limits}")
     _check_size("dry_sequence_breakers", options.dry_sequence_breakers, _MAX_BREAKERS)
     _check_size("samplers", options.samplers or (), _MAX_SAMPLERS)
     _check_size("logit_bias", options.logit_bias, _MAX_BIASES)

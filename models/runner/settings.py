@@ -91,7 +91,14 @@ class Sampling(msgspec.Struct, frozen=True):
     logit_bias: tuple[tuple[int | str, float], ...] = ()
     """What is added to the logit of a token, or of each token of a text; minus infinity bans it."""
     samplers: tuple[str, ...] | None = None
-    """Which of models.option_types.SAMPLERS are applied, in this order; None: all."""
+    """Which of models.option_types.SAMPLERS are applied, in this order; None: all. Adaptive-p only if it is named."""
+    min_keep: int = 0
+    """So many tokens every filter but top_k and top_n_sigma leaves."""
+    adaptive_target: float = -1.0
+    """The probability that adaptive-p prefers; negative: none."""
+    adaptive_decay: float = 0.9
+    ignore_eos: bool = False
+    """Whether tokens that end a reply are banned, where no constraint says when it ends."""
 
 
 class Adapter(msgspec.Struct, frozen=True, array_like=True):

@@ -6,6 +6,7 @@ typical.py    locally typical tokens
 shortlist.py  the few tokens that can be picked, found without sorting the vocabulary
 chain.py      the filters in llama.cpp's order, on a short list
 pipeline.py   filters in any order, the rarer ones among them        mirostat.py    choosing by surprise
+adaptive.py   choosing by nearness to a probability
 backend.py    what the backend can pick in the place of a sampler
 dry.py        against repeated sequences
 penalties.py  repetition, presence and frequency     rng.py        the random numbers of a seed

@@ -51,10 +51,10 @@ def top_k(candidates: Candidates, k: int) -> Candidates:
     return Candidates(ids[:k], logits[:k], True)
 
 
-def typical(candidates: Candidates, p: float) -> Candidates:
+def typical(candidates: Candidates, p: float, n_least: int = 0) -> Candidates:
     """Those whose surprise is nearest to the expected surprise, up to a probability mass of p; all for p ≥ 1.
 
-    The result is ordered by that distance.
+    `n_least` of them in any case. The result is ordered by that distance.
     """
     if p >= 1:
         return candidates
@@ -66,35 +66,40 @@ def typical(candidates: Candidates, p: float) -> Candidates:
     distance = np.abs(surprise - _sum(probs * surprise))
     if len(ids) > MANY:
         kept = take_mass(distance, probs, np.float32(p))
+        if len(kept) < n_least:
+            kept = distance.argsort(kind="stable")[:n_least]
     else:
         order = distance.argsort(kind="stable")
-        kept = order[: int(probs[order].cumsum().searchsorted(np.float32(p), side="right")) + 1]
+        n_kept = int(probs[order].cumsum().searchsorted(np.float32(p), side="right")) + 1
+        kept = order[: max(n_kept, n_least)]
     return Candidates(ids[kept], logits[kept], False)
 
 
-def top_p(candidates: Candidates, p: float) -> Candidates:
-    """The most likely ones that together have a probability of at least p; all for p ≥ 1."""
+def top_p(candidates: Candidates, p: float, n_least: int = 0) -> Candidates:
+    """The most likely ones that together have a probability of at least p, `n_least` in any case; all for p ≥ 1."""
     if p >= 1:
         return candidates
     ids, logits, is_sorted = candidates
     if len(ids) > MANY and not is_sorted:
         kept = take_mass(-logits, softmax(logits, logits.max()), np.float32(p))
-        return Candidates(ids[kept], logits[kept], False)
+        if len(kept) >= n_least:
+            return Candidates(ids[kept], logits[kept], False)
     ids, logits, _ = sort(candidates)
     n = int(softmax(logits, logits[0]).cumsum().searchsorted(np.float32(p))) + 1
+    n = max(n, n_least)
     return Candidates(ids[:n], logits[:n], True)
 
 
-def min_p(candidates: Candidates, p: float) -> Candidates:
-    """Those at least p times as likely as the most likely one; all for p ≤ 0."""
+def min_p(candidates: Candidates, p: float, n_least: int = 0) -> Candidates:
+    """Those at least p times as likely as the most likely one, `n_least` in any case; all for p ≤ 0."""
     if p <= 0:
         return candidates
     ids, logits, is_sorted = candidates
     kept = logits >= logits.max() + np.log(np.float32(p))
-    if kept.any():
-        return Candidates(ids[kept], logits[kept], is_sorted)
-    best = int(logits.argmax())  # p above 1
-    return Candidates(ids[best : best + 1], logits[best : best + 1], True)
+    n_least = max(n_least, 1)  # p may be above 1
+    if np.count_nonzero(kept) < n_least:
+        return top_k(candidates, n_least)
+    return Candidates(ids[kept], logits[kept], is_sorted)
 
 
 def choose(candidates: Candidates, temperature: float, u: float) -> int:

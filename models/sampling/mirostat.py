@@ -12,7 +12,7 @@ import numpy as np
 from models.runner.settings import Sampling
 from models.sampling import chain
 from models.sampling.chain import Floats, Ids
-from models.sampling.rng import draw
+from models.sampling.rng import draw_among
 from models.sampling.shortlist import Shortlist
 from models.sampling.whole import Scratch, Whole
 
@@ -35,7 +35,7 @@ class Mirostat:
         whole = Whole(self._scratch, logits, self._options.temperature)
         kept = self._by_estimate(logits, whole) if self._options.mirostat == 1 else self._by_surprise(logits, whole)
         weights = whole.weights[kept]
-        picked = chain.pick(weights, draw(self._random))
+        picked = chain.pick(weights, draw_among(len(weights), self._random))
         surprise = -np.log2(weights[picked] / weights.sum())
         error = surprise - np.float32(self._options.mirostat_tau)
         self._bound -= np.float32(self._options.mirostat_eta) * error

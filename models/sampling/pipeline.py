@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from models.option_types import SAMPLERS
+from models.option_types import ADAPTIVE_P, SAMPLERS
 from models.runner.settings import Sampling
 from models.sampling import chain
+from models.sampling.adaptive import Adaptive
 from models.sampling.broad import Broad
 from models.sampling.chain import Candidates, Floats
 from models.sampling.dry import Dry
@@ -28,6 +29,7 @@ def is_needed(options: Sampling) -> bool:
     """Whether these options ask for more than the usual filters in their usual order."""
     return (
         options.samplers is not None
+        or options.min_keep > 1
         or options.top_n_sigma > 0
         or options.dynatemp_range > 0
         or (options.xtc_probability > 0 and options.xtc_threshold <= 0.5)
@@ -65,7 +67,8 @@ class Pipeline:
             "temperature": self._temper,
         }
         order: Sequence[str] = SAMPLERS if options.samplers is None else options.samplers
-        self._steps = [steps[name] for name in order]
+        self._steps = [steps[name] for name in order if name != ADAPTIVE_P]
+        self._adaptive = Adaptive(options, source) if ADAPTIVE_P in order else None
         self._n_native = 0
         """How many candidates llama.cpp would count, impossible ones included."""
 
@@ -76,9 +79,16 @@ class Pipeline:
         found: Candidates | None = None
         for step in self._steps:
             found = step(logits, found)
+        if self._adaptive is not None:
+            return self._adaptive.choose(_possible(logits) if found is None else found)
         if found is None:
             return self._broad.any(logits, 1.0)
         return chain.choose(found, 1.0, draw(self._random))
+
+    def accept(self, token: int) -> None:
+        """What comes next in the sequence, chosen here or not; penalties and DRY follow it elsewhere."""
+        if self._adaptive is not None:
+            self._adaptive.accept(token)
 
     # ---- what changes logits ---------------------------------------------------------------------------------------
 
@@ -143,24 +153,31 @@ class Pipeline:
         return self._shortlist.top_k(logits, k) if found is None else chain.top_k(found, k)
 
     def _typical(self, logits: Floats, found: Candidates | None) -> Candidates | None:
-        p = self._options.typical_p
+        p, n_least = self._options.typical_p, self._options.min_keep
         if p >= 1:
             return found
-        return self._counted(self._shortlist.typical(logits, p) if found is None else chain.typical(found, p))
+        return self._counted(chain.typical(_possible(logits) if found is None else found, p, n_least))
 
     def _top_p(self, logits: Floats, found: Candidates | None) -> Candidates | None:
-        p = self._options.top_p
+        p, n_least = self._options.top_p, self._options.min_keep
         if p >= 1:
             return found
         if found is None:
-            return self._counted(self._shortlist.top_p(Whole(self._scratch, logits, 1.0), p))
-        return self._counted(chain.top_p(found, p))
+            nucleus = self._shortlist.top_p(Whole(self._scratch, logits, 1.0), p)
+            return self._counted(self._at_least(n_least, nucleus, logits))
+        return self._counted(chain.top_p(found, p, n_least))
 
     def _min_p(self, logits: Floats, found: Candidates | None) -> Candidates | None:
-        p = self._options.min_p
+        p, n_least = self._options.min_p, self._options.min_keep
         if p <= 0:
             return found
-        return self._counted(self._shortlist.min_p(logits, p) if found is None else chain.min_p(found, p))
+        if found is None:
+            return self._counted(self._at_least(n_least, self._shortlist.min_p(logits, p), logits))
+        return self._counted(chain.min_p(found, p, n_least))
+
+    def _at_least(self, n: int, found: Candidates, logits: Floats) -> Candidates:
+        """The n most likely tokens of all, where a filter that keeps the most likely ones left fewer."""
+        return found if len(found.ids) >= n else self._shortlist.top_k(logits, n)
 
     def _top_n_sigma(self, logits: Floats, found: Candidates | None) -> Candidates | None:
         """Those within n standard deviations of the best logit."""
@@ -187,7 +204,7 @@ class Pipeline:
             return None
         found = chain.sort(found)
         n_above = _count_above(chain.softmax(found.logits, found.logits[0]), options.xtc_threshold)
-        dropped = max(n_above - 1, 0)
+        dropped = self._droppable(n_above)
         self._n_native -= dropped
         return Candidates(found.ids[dropped:], found.logits[dropped:], True)
 
@@ -195,12 +212,23 @@ class Pipeline:
         whole = Whole(self._scratch, logits, 1.0)
         above = np.flatnonzero(whole.weights >= np.float32(self._options.xtc_threshold * whole.total))
         above = above[np.argsort(-logits[above], kind="stable")]
-        logits[above[:-1]] = -np.inf
-        self._n_native -= max(len(above) - 1, 0)
+        dropped = self._droppable(len(above))
+        logits[above[:dropped]] = -np.inf
+        self._n_native -= dropped
+
+    def _droppable(self, n_above: int) -> int:
+        """How many go of those likely enough: all but one, or none where too few tokens would be left."""
+        dropped = max(n_above - 1, 0)
+        return dropped if self._n_native - dropped >= self._options.min_keep else 0
 
     def _counted(self, found: Candidates) -> Candidates:
         self._n_native = len(found.ids)
         return found
+
+
+def _possible(logits: Floats) -> Candidates:
+    ids = np.flatnonzero(logits > -np.inf)
+    return Candidates(ids, logits[ids], False)
 
 
 def _deviation(values: Floats) -> np.float32:

@@ -34,6 +34,11 @@ def draw(source: random.Random) -> float:
     return source.getrandbits(64) * _SCALE
 
 
+def draw_among(n: int, source: random.Random) -> float:
+    """The same, to choose one of n. Source: std::discrete_distribution: nothing is drawn where there is no choice."""
+    return draw(source) if n > 1 else 0.0
+
+
 def draw_single(source: random.Random) -> float:
     """The same in single precision. Source: std::uniform_real_distribution<float>, one word."""
     return min(source.getrandbits(32), _BELOW_ONE) * _SINGLE_SCALE

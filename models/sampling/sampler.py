@@ -67,8 +67,10 @@ class Sampler:
         self._limit = limit
         self._suppressed = suppressed if suppressed is not None and len(suppressed) else None
         self._matcher = matcher
-        self._has_pipeline = is_plain and pipeline.is_needed(options)
-        self._is_usual = is_plain and not self._has_pipeline
+        self._pipeline: Pipeline | None = None
+        if is_plain and pipeline.is_needed(options):
+            self._pipeline = Pipeline(options, scratch, self._random, penalties=self._penalties, dry=self._dry)
+        self._is_usual = is_plain and self._pipeline is None
         self._choose = self._choosing(scratch)
 
     @property
@@ -84,7 +86,7 @@ class Sampler:
             logits[self._suppressed] = -np.inf
         if self._biases is not None:
             logits[self._biases.tokens] += self._biases.values
-        if not self._has_pipeline:
+        if self._pipeline is None:
             self._penalize(logits)
         matcher = self._matcher
         token = self._choose(logits) if matcher is None else self._choose_matching(logits, matcher)
@@ -108,6 +110,8 @@ class Sampler:
             self._penalties.accept(token)
         if self._dry is not None:
             self._dry.accept(token)
+        if self._pipeline is not None:
+            self._pipeline.accept(token)
         if self._limit is not None:
             self._limit.accept(token)
 
@@ -116,7 +120,7 @@ class Sampler:
 
         With most tokens already fitting, all that it allows is seldom asked for.
         """
-        untouched = logits.copy() if self._has_pipeline else logits
+        untouched = logits if self._pipeline is None else logits.copy()
         token = self._choose(logits)
         if not matcher.allows(token):
             token = self._choose_allowed(untouched, matcher.allowed())
@@ -143,8 +147,8 @@ class Sampler:
             return Mirostat(options, scratch, self._random).choose
         if options.mirostat in (1, 2):
             return greedy
-        if self._has_pipeline:
-            return Pipeline(options, scratch, self._random, penalties=self._penalties, dry=self._dry).choose
+        if self._pipeline is not None:
+            return self._pipeline.choose
         return self._choose_as_usual
 
     def _penalize(self, logits: Floats) -> None:

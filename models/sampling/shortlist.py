@@ -53,11 +53,6 @@ class Shortlist:
         bests = self._bests(logits)
         return _candidates(logits, self._above(logits, bests, best_of(bests) + np.log(np.float32(min(p, 1)))))
 
-    def typical(self, logits: Floats, p: float) -> Candidates:
-        """What `chain.typical` keeps of the whole vocabulary. Raises: UnusableOutput."""
-        possible = Whole(self._scratch, logits, 1.0).weights.nonzero()[0]
-        return chain.typical(_candidates(logits, possible), p)
-
     def most_likely(self, logits: Floats, k: int) -> Ids:
         """At least the k most likely of the possible tokens, in order of their ids. Raises: UnusableOutput."""
         n, n_columns = len(logits), self._scratch.n_columns

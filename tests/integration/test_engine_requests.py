@@ -75,6 +75,8 @@ def test_further_samplers_do_as_they_say(tiny_model: Model) -> None:
             Sampling(seed=1, dry_multiplier=1.0, dry_penalty_last_n=-1),
             Sampling(seed=1, samplers=("min_p", "temperature"), min_p=0.05),
             Sampling(seed=1, samplers=()),
+            Sampling(seed=1, samplers=("min_p", "adaptive_p"), min_p=0.01, adaptive_target=0.5),
+            Sampling(seed=1, top_p=0.1, min_keep=3, ignore_eos=True),
         ):
             said = [await say(runner, PROMPT, sampling=options, n_predict=30) for _ in range(2)]
             assert said[0][0] == said[1][0], options

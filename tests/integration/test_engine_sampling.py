@@ -16,7 +16,7 @@ from models.builtin.install import WEIGHTS
 from models.llama.binding import lib, start_backends
 from models.llama.logs import native_log
 from models.llama.model import Model
-from models.option_types import SAMPLERS
+from models.option_types import ADAPTIVE_P, SAMPLERS
 from models.runner.settings import Sampling
 from models.sampling.chain import Floats
 from models.sampling.dry import Dry, find_breakers
@@ -85,14 +85,17 @@ def _native_samplers(o: Sampling, n_vocab: int) -> list[Any]:
         ),
         "top_n_sigma": lambda: lib.llama_sampler_init_top_n_sigma(o.top_n_sigma),
         "top_k": lambda: lib.llama_sampler_init_top_k(o.top_k),
-        "typ_p": lambda: lib.llama_sampler_init_typical(o.typical_p, 0),
-        "top_p": lambda: lib.llama_sampler_init_top_p(o.top_p, 0),
-        "min_p": lambda: lib.llama_sampler_init_min_p(o.min_p, 0),
-        "xtc": lambda: lib.llama_sampler_init_xtc(o.xtc_probability, o.xtc_threshold, 0, seed),
+        "typ_p": lambda: lib.llama_sampler_init_typical(o.typical_p, o.min_keep),
+        "top_p": lambda: lib.llama_sampler_init_top_p(o.top_p, o.min_keep),
+        "min_p": lambda: lib.llama_sampler_init_min_p(o.min_p, o.min_keep),
+        "xtc": lambda: lib.llama_sampler_init_xtc(o.xtc_probability, o.xtc_threshold, o.min_keep, seed),
         "temperature": lambda: lib.llama_sampler_init_temp_ext(o.temperature, o.dynatemp_range, o.dynatemp_exponent),
     }
     order = [name for name in SAMPLERS if name != "dry"] if o.samplers is None else o.samplers
-    return [*head, *(make[name]() for name in order), lib.llama_sampler_init_dist(seed)]
+    last = lib.llama_sampler_init_dist(seed)
+    if ADAPTIVE_P in order:
+        last = lib.llama_sampler_init_adaptive_p(o.adaptive_target, o.adaptive_decay, seed)
+    return [*head, *(make[name]() for name in order if name != ADAPTIVE_P), last]
 
 
 def steps(n_vocab: int, n_steps: int) -> Iterator[Floats]:
@@ -130,11 +133,25 @@ OPTIONS = {
     "dynatemp and top_n_sigma": Sampling(dynatemp_range=0.7, top_n_sigma=1.0, top_p=1.0),
     "mirostat 1": Sampling(mirostat=1, mirostat_tau=4.0),
     "mirostat 2": Sampling(mirostat=2, mirostat_tau=3.0, mirostat_eta=0.2, temperature=1.1),
+    "mirostat, often without a choice": Sampling(mirostat=2, mirostat_tau=0.3),
     "mirostat and greedy": Sampling(mirostat=2, temperature=0),
     "temperature first": Sampling(samplers=("temperature", "top_k", "top_p", "min_p"), temperature=0.6, min_p=0.01),
     "penalties last": Sampling(samplers=("top_k", "penalties", "temperature"), repeat_penalty=1.5, presence_penalty=1),
     "min_p first": Sampling(samplers=("min_p", "xtc", "top_k"), min_p=0.05, xtc_probability=0.5, xtc_threshold=0.1),
     "typical twice": Sampling(samplers=("top_k", "typ_p", "typ_p", "temperature"), typical_p=0.8),
+    "min_keep": Sampling(min_keep=5, top_p=0.1, min_p=0.9, temperature=2.0),
+    "min_keep and typical": Sampling(min_keep=7, top_k=30, typical_p=0.01, top_p=1.0, temperature=2.0),
+    "min_keep without top_k": Sampling(min_keep=9, top_k=0, top_p=0.02, temperature=2.0),
+    "min_keep, min_p alone": Sampling(min_keep=9, top_k=0, top_p=1.0, min_p=0.99, temperature=2.0),
+    "min_keep, typical alone": Sampling(min_keep=9, top_k=0, top_p=1.0, typical_p=0.0001, temperature=2.0),
+    "min_keep and xtc": Sampling(min_keep=38, xtc_probability=1.0, xtc_threshold=0.05, top_p=1.0),
+    "min_keep and xtc, not too many": Sampling(min_keep=39, xtc_probability=1.0, xtc_threshold=0.01, top_p=1.0),
+    "adaptive_p": Sampling(samplers=("adaptive_p", "top_k", "min_p"), min_p=0.01, adaptive_target=0.3),
+    "adaptive_p, quick": Sampling(
+        samplers=("top_k", "temperature", "adaptive_p"), adaptive_target=0.05, adaptive_decay=0.5, temperature=1.5
+    ),
+    "adaptive_p without a target": Sampling(samplers=("top_k", "adaptive_p")),
+    "adaptive_p above 1": Sampling(samplers=("top_k", "adaptive_p"), adaptive_target=1.0, adaptive_decay=0.99),
     "top_k alone": Sampling(samplers=("top_k",), top_k=5),
     "everything": Sampling(
         top_k=60,
@@ -186,6 +203,10 @@ FLAT = {
     "temperature first": Sampling(
         samplers=("temperature", "top_p", "typ_p"), top_p=0.95, typical_p=0.9, temperature=1.4
     ),
+    "min_keep": Sampling(top_k=0, top_p=0.5, min_keep=4000),
+    "min_keep and typical": Sampling(top_k=0, top_p=1.0, typical_p=0.5, min_keep=4000),
+    "min_keep and a floor": Sampling(top_k=0, top_p=1.0, min_p=0.1, min_keep=3000),
+    "adaptive_p": Sampling(samplers=("adaptive_p",), adaptive_target=0.001),
     "mirostat": Sampling(mirostat=2, mirostat_tau=8.0, mirostat_eta=0.0),
 }
 

@@ -166,6 +166,8 @@ def test_other_forms_of_scales_are_refused(said: Any) -> None:
         ),
         ("kpt", ("top_k", "top_p", "temperature")),
         ("edskypmxt", SAMPLERS),
+        ("mta", ("min_p", "temperature", "adaptive_p")),
+        (["adaptive-p", "Adaptivep"], ("adaptive_p", "adaptive_p")),
         ("top_k;dry; xtc", ("top_k", "dry", "xtc")),
         (["min_p;temperature"], ("min_p", "temperature")),
         ("top_k", ("top_k",)),
@@ -182,6 +184,7 @@ def test_the_further_samplers_are_options_and_parameters() -> None:
         "mirostat": 2, "mirostat_tau": 4.0, "mirostat_eta": 0.5, "dry_multiplier": 0.5, "dry_base": 2.0,
         "dry_allowed_length": 3, "dry_penalty_last_n": 10, "dry_sequence_breakers": ("x",), "xtc_probability": 0.5,
         "xtc_threshold": 0.25, "top_n_sigma": 1.5, "dynatemp_range": 0.5, "dynatemp_exponent": 2.0,
+        "min_keep": 3, "adaptive_target": 0.5, "adaptive_decay": 0.75, "ignore_eos": True,
     }  # fmt: skip
     sampling = sampling_of(parse_options(further))
     assert {name: getattr(sampling, name) for name in further} == further

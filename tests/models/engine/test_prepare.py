@@ -10,7 +10,7 @@ from models.engine.prepare import Preparer
 from models.errors import BadRequest, ContextExceeded, InvalidConstraint, InvalidToken
 from models.runner.messages import Generate
 from models.runner.settings import Constraint, Sampling
-from tests.fakes.context import BOS, CALL, N_VOCAB, ByteVocabulary
+from tests.fakes.context import BOS, CALL, END, N_VOCAB, ByteVocabulary
 
 RULES = ContextRules(n_ctx=16, n_ctx_seq=256, shift=True, adds_bos=True)
 
@@ -35,6 +35,26 @@ def test_penalties_see_the_prompt(preparer: Preparer) -> None:
     logits = np.zeros(N_VOCAB, dtype=np.float32)
     logits[[ord("a"), ord("c")]] = [5, 1]
     assert task.sampler.sample(logits) == ord("c")
+
+
+@pytest.mark.parametrize(("ignores", "token"), [(True, ord("b")), (False, END)])
+def test_tokens_that_end_a_reply_can_be_ignored(preparer: Preparer, ignores: bool, token: int) -> None:
+    task = preparer.prepare(Generate(1, "a", Sampling(temperature=0, ignore_eos=ignores)))
+    logits = np.zeros(N_VOCAB, dtype=np.float32)
+    logits[[END, ord("b")]] = [5, 1]
+    assert task.sampler.sample(logits) == token
+
+
+def test_a_constraint_says_when_a_reply_ends_even_if_the_end_is_ignored(preparer: Preparer) -> None:
+    constraint = Constraint("json_schema", '{"enum": ["y"]}')
+    task = preparer.prepare(Generate(1, "a", Sampling(temperature=0, ignore_eos=True), constraint=constraint))
+    said = list[int]()
+    while END not in said:
+        forced = list(task.sampler.forced())
+        for token in forced:
+            task.sampler.force(token)
+        said += forced or [task.sampler.sample(np.zeros(N_VOCAB, dtype=np.float32))]
+    assert bytes(said[:-1]) == b'"y"'
 
 
 def test_only_texts_that_are_one_token_can_be_shown(preparer: Preparer) -> None:
@@ -128,6 +148,13 @@ def test_long_prompts_and_first_constraints_take_longer(preparer: Preparer) -> N
             "Field 'dry_allowed_length': Value must be between 0 <= value <= 2147483647, but got -1",
         ),
         (Sampling(dry_penalty_last_n=-2), 0, None),
+        (Sampling(min_keep=-1), 0, "Field 'min_keep': Value must be between 0 <= value <= 2147483647, but got -1"),
+        (Sampling(adaptive_target=float("nan")), 0, "Field 'adaptive_target': Value must be finite"),
+        (
+            Sampling(adaptive_decay=1.0),
+            0,
+            "Field 'adaptive_decay': Value must be between 0.000000 <= value <= 0.990000, but got 1.000000",
+        ),
         (
             Sampling(dry_multiplier=1, dry_sequence_breakers=()),
             0,

@@ -38,6 +38,26 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_best(p: float, expected: l
     assert chain.min_p(candidates(0.1, 0.4, 0.2, 0.3), p).ids.tolist() == expected
 
 
+@pytest.mark.parametrize(("n_least", "expected"), [(0, [1]), (1, [1]), (3, [1, 3, 2]), (9, [1, 3, 2, 0])])
+def test_so_many_are_kept_in_any_case(n_least: int, expected: list[int]) -> None:
+    found = candidates(0.1, 0.4, 0.2, 0.3)
+    assert chain.top_p(found, 0.1, n_least).ids.tolist() == expected
+    assert chain.min_p(found, 0.99, n_least).ids.tolist() == expected
+
+
+@pytest.mark.parametrize(("n_least", "expected"), [(0, [1]), (3, [1, 0, 2]), (9, [1, 0, 2, 3])])
+def test_so_many_typical_ones_are_kept_in_any_case(n_least: int, expected: list[int]) -> None:
+    assert chain.typical(candidates(0.6, 0.2, 0.1, 0.1), 0.1, n_least).ids.tolist() == expected
+
+
+def test_of_many_as_many_are_kept_in_any_case() -> None:
+    logits = np.random.default_rng(0).normal(0, 0.01, 3000).astype(np.float32)
+    found = Candidates(np.arange(3000), logits, False)
+    assert len(chain.top_p(found, 0.01, 500).ids) == len(chain.typical(found, 0.01, 500).ids) == 500
+    best = np.argsort(-logits, kind="stable")[:500]
+    assert chain.top_p(found, 0.01, 500).ids.tolist() == chain.min_p(found, 1.0, 500).ids.tolist() == best.tolist()
+
+
 def test_typical_prefers_what_surprises_as_much_as_expected() -> None:
     # surprise: 0.51, 1.61, 2.30, 2.30; expected 1.09: nearest is 0.51 away (1.61), then 0.58 (0.51)
     kept = chain.typical(candidates(0.6, 0.2, 0.1, 0.1), 0.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.sampling.rng import draw, random_source
+from models.sampling.rng import draw, draw_among, random_source
 
 
 def test_the_words_are_those_of_std_mt19937() -> None:
@@ -25,6 +25,12 @@ def test_a_draw_uses_two_words_the_low_one_first() -> None:
     words, draws = random_source(1), random_source(1)
     low, high = words.getrandbits(32), words.getrandbits(32)
     assert draw(draws) == (low + high * 2**32) / 2**64
+
+
+def test_where_there_is_no_choice_nothing_is_drawn() -> None:
+    source, other = random_source(1), random_source(1)
+    assert draw_among(1, source) == 0
+    assert draw_among(2, source) == draw(other)
 
 
 def test_without_a_seed_runs_differ() -> None:

@@ -61,17 +61,6 @@ def test_min_p(kind: str, p: float) -> None:
         assert shortlist.min_p(logits, p).ids.tolist() == chain.min_p(everything(logits), p).ids.tolist()
 
 
-@pytest.mark.parametrize("kind", ["usual", "changing"])
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.95])
-def test_typical(kind: str, p: float) -> None:
-    shortlist = Shortlist(Scratch(N))
-    for logits in steps(kind):
-        found, wanted = shortlist.typical(logits, p).ids, chain.typical(everything(logits), p).ids
-        assert abs(len(found) - len(wanted)) <= max(2, len(wanted) // 20)
-        both = set(found.tolist()) & set(wanted.tolist())
-        assert len(both) >= 0.95 * min(len(found), len(wanted))
-
-
 def test_forbidden_tokens_are_not_among_the_candidates_that_count() -> None:
     logits = np.full(N, -np.inf, dtype=np.float32)
     logits[[3, 17]] = [1.0, 2.0]
@@ -80,7 +69,6 @@ def test_forbidden_tokens_are_not_among_the_candidates_that_count() -> None:
         Shortlist(Scratch(N)).top_p(Whole(Scratch(N), logits, 1.0), 0.99),
     ):
         assert {chain.choose(candidates, 1.0, u) for u in (0.0, 0.3, 0.9, 0.99999)} == {3, 17}
-    assert set(Shortlist(Scratch(N)).typical(logits, 0.99).ids.tolist()) == {3, 17}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -90,7 +78,6 @@ def test_logits_that_are_not_numbers_are_refused(bad: float) -> None:
     searches = [
         lambda: shortlist.top_k(logits, 40),
         lambda: shortlist.min_p(logits, 0.1),
-        lambda: shortlist.typical(logits, 0.5),
         lambda: greedy(logits),
     ]
     for search in searches:
