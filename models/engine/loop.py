@@ -60,6 +60,7 @@ class Engine:
         self._waiting: deque[Sequence] = deque()
         self._pace = Pace()
         saved = SavedStates(prompt_cache_bytes, token_s=lambda: self._pace.token_s, clock_ns=clock_ns)
+        self._computes_apart = not context.shares_cells or context.n_swa > 0
         self._slots = Slots(context, n_slots, rules.n_ctx_seq, saved)
         self._events: list[Event] = []
         self._n_steps = 0
@@ -167,7 +168,7 @@ class Engine:
             n_left=prompts[0].n_pending if prompts else 0,
             beside_decoding=beside_decoding,
         )
-        return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill, apart=not self._context.shares_cells)
+        return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill, apart=self._computes_apart)
 
     def _holds_up(self, prompt: Slot, decoding: Slot) -> bool:
         """Whether to compute a prompt keeps somebody waiting who was here before.
@@ -236,8 +237,13 @@ class Engine:
         Where each sequence has cells of its own, llama.cpp takes as many tokens of each as all have, then of those that
         are left, and so on, and only in the order of their ids. So those who decode come first, and of the prompts
         those are computed together that are equally long.
+
+        The same where attention has a window: what llama.cpp cannot place at once it computes in parts, and then what
+        a later part overwrites is lost to the earlier ones, with all before it that another sequence has, too. Equal
+        numbers of tokens are one part, or there is no room.
+        Source: llama-kv-cache.cpp, prepare: it tries all parts first, and does not take back what `apply_ubatch` purges.
         """
-        apart = not self._context.shares_cells
+        apart = self._computes_apart
         if apart:
             plan = sorted(plan, key=lambda part: part.slot.seq_id)
         turns = {self._context.adapters: 0}

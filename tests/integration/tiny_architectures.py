@@ -17,6 +17,8 @@ WIDTH, FF, HEADS, LAYERS = 64, 64, 2, 4
 INNER, STATE, CONV, RANK = 2 * WIDTH, 8, 4, 4
 LORA_RANK = 2
 WINDOW = 8
+SHARP = 2.0
+"""Gain of normalized queries and keys: with less, attention looks at everything alike, and so at nothing."""
 Tensors = dict[str, np.ndarray]
 
 
@@ -35,7 +37,7 @@ def write(name: str, path: Path, *, pre_tokenizer: str = "gpt-2") -> Path:
     gain = WIDTH**-0.5 if architecture == "gemma3" else 1.0  # which scales its embeddings itself
     embedding = noise(1, 260, WIDTH) * np.float32(gain)
     last_norm = "token_embd_norm.weight" if architecture == "lfm2" else "output_norm.weight"
-    tensors: Tensors = {"token_embd.weight": embedding, last_norm: ones}
+    tensors: Tensors = {"token_embd.weight": embedding, last_norm: ones / np.float32(gain)}
     for i in range(LAYERS):
         tensors |= {f"blk.{i}.{key}": value for key, value in layer(i).items()}
     for key, value in tensors.items():
@@ -129,14 +131,16 @@ def _heads(w: gguf.GGUFWriter) -> None:
 
 
 def _gemma3(w: gguf.GGUFWriter) -> None:
+    """Every other layer has a window, the others see everything."""
     _heads(w)
     w.add_key_length(WIDTH // HEADS)
     w.add_value_length(WIDTH // HEADS)
     w.add_sliding_window(WINDOW)
+    w.add_sliding_window_pattern(2)
 
 
 def _gemma3_layer(i: int) -> Tensors:
-    head = np.ones(WIDTH // HEADS, np.float32)
+    head = np.full(WIDTH // HEADS, SHARP, np.float32)
     norms = {f"{name}.weight": np.ones(WIDTH, np.float32) for name in ("post_attention_norm", "post_ffw_norm")}
     heads = {"attn_q_norm.weight": head, "attn_k_norm.weight": head}
     return _attention(100 * i + 10) | _feed_forward(100 * i + 20) | norms | heads
@@ -201,7 +205,7 @@ def _lfm2(w: gguf.GGUFWriter) -> None:
 def _lfm2_layer(i: int) -> Tensors:
     feed_forward = _feed_forward(100 * i + 20)
     if i % 2:
-        head = np.ones(WIDTH // HEADS, np.float32)
+        head = np.full(WIDTH // HEADS, SHARP, np.float32)
         return _attention(100 * i + 10) | feed_forward | {"attn_q_norm.weight": head, "attn_k_norm.weight": head}
     convolution = {
         "attn_norm.weight": np.ones(WIDTH, np.float32),
