@@ -9,6 +9,7 @@ startup.py      process start to first answer, memory of an idle server
 pull.py         pulls from a registry on this machine: `python -m bench.pull --help`; file_registry.py is that registry
 streams.py      the path from engine to client alone: `python -m bench.streams --help`; scripted.py is engine and server
 peer.py         builds llama-server once, from the sources that llama-cpp-python carries
+offline.py      carries it all to a machine without a network: `python -m bench.offline --help`
 machine.py      what figures belong to: machine, checkout, how llama.cpp was compiled
 profile.py      where the time of a burst goes: `python -m bench.profile --help`
 steps.py        llama.cpp's own part of the work: `python -m bench.steps --help`; decodes.py measures it

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -107,9 +107,17 @@ def describe_machine() -> dict[str, object]:
 def describe_checkout() -> dict[str, object]:
     """`commit` is None outside a git checkout; `is_dirty`: files that git follows were changed since."""
     commit = _output("git", "rev-parse", "HEAD")
-    versions = {name: version(name) for name in PACKAGES}
+    versions = {name: _version(name) for name in PACKAGES}
     is_dirty = bool(_output("git", "status", "--porcelain", "--untracked-files=no"))
     return {"commit": commit, "is_dirty": is_dirty, "versions": {"python": platform.python_version()} | versions}
+
+
+def _version(package: str) -> str | None:
+    """None: it is not installed, but found in some other way."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _cpu() -> str:

@@ -111,7 +111,7 @@ def find_or_build(flags: Flags, *, on_gpu: bool) -> Path:
         return Path(other)
     wanted = choose(flags, installed(), on_gpu=on_gpu)
     if not wanted.is_there:
-        build(wanted, _sources(pinned_version()), n_jobs=os.cpu_count() or 1)
+        build(wanted, sources(pinned_version()), n_jobs=os.cpu_count() or 1)
     return wanted.server
 
 
@@ -155,7 +155,7 @@ def pinned_version() -> str:
     return found[1]
 
 
-def _sources(version: str) -> Path:
+def sources(version: str) -> Path:
     """vendor/llama.cpp of the source distribution, fetched from the package index and unpacked."""
     folder = WORK / f"llama_cpp_python-{version}"
     if not folder.exists():
@@ -168,14 +168,13 @@ def _sources(version: str) -> Path:
 
 def _fetch(version: str) -> Path:
     WORK.mkdir(parents=True, exist_ok=True)
-    pip = _pip()
     package = f"llama-cpp-python=={version}"
     wanted = ["--no-deps", "--no-binary", "llama-cpp-python", "--quiet", "--dest", str(WORK)]
-    subprocess.run([*pip, "download", *wanted, package], check=True)
+    subprocess.run([*pip(), "download", *wanted, package], check=True)
     return next(WORK.glob(f"llama_cpp_python-{version}*.tar.gz"))
 
 
-def _pip() -> list[str]:
+def pip() -> list[str]:
     """uv's environments have no pip; the one that holds uv does."""
     tools = ROOT / ".cache" / "tools" / "bin" / "python"
     return [str(tools if tools.exists() else sys.executable), "-m", "pip", "--disable-pip-version-check"]
