@@ -1,41 +1,94 @@
-"""Compile a grammar in a process of its own first, if doing so might take all time and memory.
+"""Compile a grammar in a process of its own first, if doing so might take all time and memory, or crash.
 
     python -m models.sampling.trial < GRAMMAR        exits with 0, whether the grammar is good or not, or is killed
 
-llguidance bounds most of its work, but not the question whether a regular expression that is the intersection of many
-others matches anything at all: the time doubles with each of them (14: 8 s; 18: minutes, and gigabytes of memory).
+llguidance bounds some of its work, but not the question whether a regular expression that is the intersection of others
+matches anything at all (two `multipleOf` in 90 characters: minutes, and gigabytes of memory), not a text that repeats
+itself (`(x{1000}){1000}`), and not how deep rules refer to others: 3000 of them overflow the stack.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 log = logging.getLogger(__name__)
 
-FEW = 8
-"""So many regular expressions at once are compiled in a tenth of a second, whatever they are."""
+SMALL_CHARS = 4096
+"""What is no longer is quick and harmless, but for what is looked for here."""
+FEW = 1000
+"""So many times may an expression repeat what is repeated in it."""
 MAX_CPU_S = 2
 MAX_BYTES = 1 << 30
 """Of address space; an interpreter with llguidance takes a small part of it."""
+STACK_BYTES = 4 << 20
+"""Half of what threads usually have."""
+MAX_FORCED = 1 << 16
+"""Bytes of a text that must come as it is: to find out what it is takes time that grows with its square."""
+_N_STEPS = 4
 _MAX_S = 20.0
-_EXPRESSION = re.compile(r'"(pattern|patternProperties|format)"')
+
+_COUNT = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
+_HARMLESS_BESIDE = frozenset(
+    {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
+    | {"$schema", "$id", "$anchor", "$comment", "$defs", "definitions"}
+)
+"""Keywords that say nothing of what a value looks like."""
+_CHOICES = ("$ref", "anyOf", "oneOf")
 
 
-def is_needed(text: str, *, is_schema: bool) -> bool:
-    """Whether a JSON schema, or a grammar, which may have some in it, intersects more than a few expressions."""
-    if not is_schema and text.count("&") > FEW:
+def is_needed(kind: str, text: str) -> bool:
+    """Whether a constraint might do harm, so far as its text tells. Raises: ValueError, RecursionError.
+
+    Of those that are not long these are harmless: schemas that never ask for several things of one value, expressions
+    that repeat little, `json`. Rules of a grammar may double each other, so of grammars nothing can be told.
+    """
+    if kind == "json":
+        return False
+    if len(text) > SMALL_CHARS or kind not in ("json_schema", "regex"):
         return True
-    return ('"allOf"' in text or '"$ref"' in text) and len(_EXPRESSION.findall(text)) > FEW
+    return _repeats_much(text) if kind == "regex" else _intersects(json.loads(text))
+
+
+def _repeats_much(regex: str) -> bool:
+    counts = (max((int(n) for n in found.groups() if n), default=1) for found in _COUNT.finditer(regex))
+    return math.prod(max(count, 1) for count in counts) > FEW
+
+
+def _intersects(schema: Any) -> bool:
+    """Whether it has a value match several descriptions at once, or one that is as hard to match."""
+    return any(map(_is_hard, _objects(schema)))
+
+
+def _is_hard(node: dict[str, Any]) -> bool:
+    if node.keys() & {"allOf", "multipleOf", "patternProperties"}:
+        return True
+    if isinstance(pattern := node.get("pattern"), str) and ("format" in node or _repeats_much(pattern)):
+        return True
+    return any(choice in node for choice in _CHOICES) and len(node.keys() - _HARMLESS_BESIDE) > 1
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects in it; some are no schemas, and taken for one all the same."""
+    if isinstance(value, dict):
+        yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inner:
+        yield from _objects(item)
 
 
 def ends(lark: str) -> bool:
     """Whether compiling comes to an end within the limits."""
     command = [sys.executable, "-m", "models.sampling.trial"]
     try:
-        done = subprocess.run(command, input=lark.encode(), timeout=_MAX_S, capture_output=True)
+        done = subprocess.run(command, input=lark.encode("utf-8", "replace"), timeout=_MAX_S, capture_output=True)
     except (OSError, subprocess.TimeoutExpired) as error:
         log.warning("a grammar was not tried: %s", error)
         return False
@@ -44,12 +97,30 @@ def ends(lark: str) -> bool:
 
 def main() -> int:
     """The exit status."""
+    lark = sys.stdin.buffer.read().decode()
+    threading.stack_size(STACK_BYTES)
+    _limit_resources()
+    ended: list[bool] = []
+    work = threading.Thread(target=lambda: ended.append(_begin(lark)))
+    work.start()
+    work.join()
+    return 0 if ended == [True] else 1
+
+
+def _begin(lark: str) -> bool:
+    """Compile, and follow the grammar through a few bytes; False if it does not let a reply choose for too long."""
     from llguidance import LLMatcher, LLTokenizer
 
-    lark = sys.stdin.read()
-    _limit_resources()
-    LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(lark), log_level=0)
-    return 0
+    matcher = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(lark), log_level=0)
+    for _ in range(_N_STEPS):
+        if matcher.is_error() or matcher.is_stopped():
+            break
+        allowed = int.from_bytes(matcher.compute_bitmask(), "little") & (1 << 256) - 1
+        if len(matcher.compute_ff_tokens()) > MAX_FORCED:
+            return False
+        if allowed:
+            matcher.consume_token((allowed & -allowed).bit_length() - 1)
+    return True
 
 
 def _limit_resources() -> None:

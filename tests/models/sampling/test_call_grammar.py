@@ -19,6 +19,7 @@ from models.parsers.steps import Expectations
 from models.parsers.syntax import CallForm, CallSyntax, JsonCalls, tags_of
 from models.parsers.table import PARSERS, find_parser
 from models.runner.settings import Constraint
+from models.sampling import trial
 from models.sampling.grammar import Grammars, Matcher
 from models.templates.chat import Message, Tool
 from tests.fakes.context import END, N_VOCAB, ByteVocabulary
@@ -87,6 +88,13 @@ class TaggedVocabulary(ByteVocabulary):
             tokens += [N_VOCAB + self.tags.index(tag)] if tag else text[0].encode()
             text = text[len(tag) or 1 :]
         return np.array(tokens, dtype=np.int32)
+
+
+@pytest.fixture(autouse=True)
+def without_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These grammars are small, and a process for each of them takes long."""
+    monkeypatch.setattr(trial, "ends", lambda lark: True)
+
 
 
 def passes(matcher: Matcher, tokens: npt.NDArray[np.int32]) -> bool:

@@ -164,6 +164,54 @@ def test_what_cannot_be_followed_is_refused_with_the_reason(
     assert len(str(raised.value)) < 600 and "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "constraint", "place"),
+    [
+        ("json_schema", '{"type": "banana"}', "at #: "),
+        ("json_schema", '{"$ref": "#"}', "at #: "),
+        ("json_schema", "[]", "at #: "),
+        ("json_schema", '{"a":\n}', "at #: line 2, column 1: "),
+        ("json_schema", '{"type": "integer", "minimum": 5, "maximum": 1}', "at #: "),
+        ("json_schema", '{"properties": {"properties": {"type": "banana"}}}', "at #/properties/properties: "),
+        ("json_schema", '{"properties": {"a/b": {"type": "banana"}}}', "at #/properties/a~1b: "),
+        ("json_schema", '{"$defs": {"x": {"type": "banana"}}, "$ref": "#/$defs/x"}', "at #/$defs/x: "),
+        (
+            "json_schema",
+            '{"type": "object", "properties": {"a": {"allOf": [{"type": "null"}, {"enum": ["x"]}]}}, "required": ["a"]}',
+            "at #/properties/a: ",
+        ),
+        ("json_schema", '{"title": "' + "x" * 5000 + '", "items": {"type": "banana"}}', "at #/items: "),
+        ("gbnf", 'root ::= "a"\nx ::= b', "line 2, column 7: "),
+        ("gbnf", "root ::= root", "rule root: "),
+        ("lark", "", "rule start: "),
+        ("lark", 'x: "a"', "rule start: "),
+        ("lark", "start: x\nx: x x", "rule start: "),
+        ("lark", 'start: "a"\n  | @b', "line 2, column 5: "),
+        ("lark", 'start: "a"\n  | %json {', "line 2, column 5: "),
+        ("lark", "start: T\nT: /ab(c/", "line 2, column 4: unclosed group at character 3 of the expression"),
+        ("lark", "start: T\nT: /a\\bc/", "line 2, column 4: assertions "),
+        ("regex", "a/b\nc(d", "at character 6"),
+        ("regex", "\\d\\q", "at character 3"),
+        ("regex", "[$^]a\\$b^c", "at character 9"),
+        ("regex", "^ab\\bc$", "at character 4"),
+        ("regex", "^ab$", None),
+        ("regex", "[^\\x00-\\x{10FFFF}]", "at characters 1 to 18: "),
+        ("regex", "(x{1000}){1000}", "at characters 1 to 15: it takes too much time"),
+    ],
+)
+def test_every_refusal_says_where(grammars: Grammars, kind: str, constraint: str, place: str | None) -> None:
+    asked = Constraint(kind, constraint)
+    if place is None:
+        assert grammars.matcher(asked)
+        return
+    with pytest.raises(InvalidConstraint) as raised:
+        grammars.matcher(asked)
+    said = str(raised.value)
+    assert place in said
+    assert said.startswith(f"invalid {kind}")
+    assert not place.startswith(("line", "rule")) or said.startswith(f"invalid {kind}: {place}")
+
+
 def test_the_vocabulary_is_prepared_once() -> None:
     grammars, constraint = Grammars(ByteVocabulary()), Constraint("json", "")
     assert not grammars.is_quick(constraint)

@@ -27,10 +27,30 @@ def lark(n: int) -> str:
     return "start: TEXT\nTEXT: " + " & ".join(f"/{pattern}/" for pattern in patterns(n))
 
 
-EXPLODING = [Constraint("json_schema", schema(18)), Constraint("lark", lark(14))]
+def multiples(*factors: int) -> str:
+    return json.dumps({"allOf": [{"type": "integer", "multipleOf": factor} for factor in factors]})
 
 
-@pytest.mark.parametrize("constraint", EXPLODING, ids=lambda constraint: constraint.kind)
+def chain(n: int, rule: str) -> str:
+    """Rules of which each needs the next."""
+    return "\n".join(rule.format(i, i + 1) for i in range(n))
+
+
+EXPLODING = [
+    Constraint("json_schema", schema(18)),
+    Constraint("lark", lark(14)),
+    Constraint("json_schema", multiples(9973, 9967)),
+    Constraint("json_schema", json.dumps({"properties": {f"p{i}": {"type": "string"} for i in range(10_000)}})),
+    Constraint("lark", "start: r0\n" + chain(5000, 'r{}: "a" r{} "b"') + '\nr5000: "z"'),
+    Constraint("gbnf", "root ::= r0\n" + chain(5000, 'r{} ::= "a" r{} root?') + '\nr5000 ::= "z"'),
+    Constraint("regex", "(x{1000}){1000}"),
+    Constraint("regex", "y?(x{500}){500}"),
+    Constraint("gbnf", 'root ::= "' + "a" * 400_000 + '"'),
+    Constraint("lark", "start: T0\n" + chain(18, "T{0}: T{1} T{1}") + '\nT18: "z"'),
+]
+
+
+@pytest.mark.parametrize("constraint", EXPLODING, ids=lambda constraint: constraint.text[:20])
 def test_what_would_never_compile_is_refused(constraint: Constraint) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with pytest.raises(InvalidConstraint, match="too much time or memory"):
@@ -41,7 +61,7 @@ def test_what_would_never_compile_is_refused(constraint: Constraint) -> None:
 
 def test_what_would_never_compile_is_not_looked_at_for_the_place_of_another_mistake() -> None:
     wrong = {"type": "object", "properties": {"b": json.loads(schema(18))}, "minProperties": "x"}
-    with pytest.raises(InvalidConstraint, match=r"invalid json_schema: .*minProperties"):
+    with pytest.raises(InvalidConstraint, match=r"invalid json_schema at #: .*minProperties"):
         Grammars(ByteVocabulary()).matcher(Constraint("json_schema", json.dumps(wrong)))
 
 
@@ -61,20 +81,64 @@ def test_many_expressions_that_are_easy_to_combine_compile() -> None:
     assert matcher.allows(ord('"'))
 
 
+NODE = {"type": "object", "properties": {"left": {"$ref": "#/$defs/node"}, "n": {"type": "integer", "minimum": 1}}}
+TYPICAL = {
+    "$defs": {"node": NODE},
+    "title": "Answer",
+    "properties": {
+        "root": {"$ref": "#/$defs/node", "description": "where it begins"},
+        "name": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None, "title": "Name"},
+        "kind": {"enum": ["a", "b"]},
+        "codes": {"type": "array", "items": {"type": "string", "pattern": "^[A-Z]{3}-[0-9]{1,6}$"}, "maxItems": 5},
+        "day": {"type": "string", "format": "date"},
+    },
+    "required": ["root", "kind"],
+}
+
+
 @pytest.mark.parametrize(
-    ("text", "is_needed"),
+    ("kind", "text", "is_needed"),
     [
-        (schema(18), True),
-        (schema(4), False),
-        (lark(14), True),
-        (lark(4), False),
-        (json.dumps({"properties": {f"p{i}": {"pattern": "a"} for i in range(99)}}), False),
-        (json.dumps({"description": "Q & A " * 20}), False),
-        ("start: /a+/", False),
+        ("json", "", False),
+        ("json_schema", json.dumps(TYPICAL), False),
+        ("json_schema", json.dumps({"description": "x" * 5000}), True),
+        ("json_schema", schema(4), True),
+        ("json_schema", multiples(2), True),
+        ("json_schema", json.dumps({"type": "integer", "multipleOf": 9973}), True),
+        ("json_schema", json.dumps({"$defs": {"a": {"pattern": "a"}}, "$ref": "#/$defs/a", "pattern": "b"}), True),
+        ("json_schema", json.dumps({"anyOf": [{"pattern": "a"}], "oneOf": [{"pattern": "b"}]}), True),
+        ("json_schema", json.dumps({"type": "string", "pattern": "(x{99}){99}"}), True),
+        ("json_schema", json.dumps({"type": "string", "pattern": "a", "format": "date"}), True),
+        ("json_schema", json.dumps({"patternProperties": {"a": {}, "b": {}}}), True),
+        ("json_schema", json.dumps({"properties": {"b": json.loads(schema(4))}}), True),
+        ("regex", "a+", False),
+        ("regex", "[a-z]{1,20} [0-9]{4}", False),
+        ("regex", "(x{1000}){1000}", True),
+        ("regex", "x{ 5, 2000 }", True),
+        ("regex", "a" * 5000, True),
+        ("gbnf", 'root ::= "a"', True),
+        ("lark", 'start: "a"', True),
     ],
 )
-def test_only_what_combines_many_expressions_is_tried(text: str, is_needed: bool) -> None:
-    assert trial.is_needed(text, is_schema=text.startswith("{")) is is_needed
+def test_what_cannot_be_known_to_be_harmless_is_tried(kind: str, text: str, is_needed: bool) -> None:
+    assert trial.is_needed(kind, text) is is_needed
+
+
+LARGE_BUT_HARMLESS = [
+    Constraint("json_schema", json.dumps({"enum": [f"value {i}" for i in range(5000)]})),
+    Constraint("json_schema", json.dumps({"type": "array", "items": {"type": "integer"}, "minItems": 10**6})),
+    Constraint("json_schema", json.dumps({"const": "a" * 500_000})),
+    Constraint("regex", ".{100000}"),
+    Constraint("regex", "|".join(f"word{i}" for i in range(20_000))),
+    Constraint("gbnf", 'root ::= "a"{0,100000}'),
+    Constraint("gbnf", "root ::= " + " | ".join(f'"w{i}"' for i in range(20_000))),
+    Constraint("gbnf", 'root ::= "a"\n# ' + "c" * 900_000),
+]
+
+
+@pytest.mark.parametrize("constraint", LARGE_BUT_HARMLESS, ids=lambda constraint: constraint.text[:20])
+def test_what_only_looks_large_is_followed(constraint: Constraint) -> None:
+    assert len(Grammars(ByteVocabulary()).matcher(constraint).allowed())
 
 
 def test_what_has_to_be_tried_or_is_long_is_not_quick() -> None:
@@ -84,3 +148,4 @@ def test_what_has_to_be_tried_or_is_long_is_not_quick() -> None:
     grammars.matcher(short)
     assert grammars.is_quick(short)
     assert not any(grammars.is_quick(one) for one in (*EXPLODING, Constraint("regex", "a" * 10_000)))
+    assert grammars.is_quick(Constraint("json_schema", "{"))

@@ -1,0 +1,146 @@
+"""GBNF: what a grammar lets through, and where it is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.runner.settings import Constraint
+from models.sampling import trial
+from models.sampling.gbnf import GbnfError, to_lark
+from models.sampling.grammar import Grammars
+from tests.fakes.context import END, ByteVocabulary
+
+
+@pytest.fixture(scope="module")
+def grammars() -> Grammars:
+    return Grammars(ByteVocabulary())
+
+
+@pytest.fixture(autouse=True)
+def without_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These grammars are small, and a process for each of them takes long."""
+    monkeypatch.setattr(trial, "ends", lambda lark: True)
+
+
+def accepts(grammars: Grammars, grammar: str, text: str) -> bool:
+    matcher = grammars.matcher(Constraint("gbnf", grammar))
+    for byte in text.encode():
+        if not matcher.allows(byte):
+            return False
+        matcher.accept(byte)
+    return matcher.allows(END)
+
+
+TREE = 'root ::= "(" root* ")" | leaf\nleaf ::= [a-z0-9]+ " "?'
+LIST = 'root ::= item+\n\n# a list\nitem ::= "- " [^\\r\\n]+ "\\n" # one line'
+
+
+@pytest.mark.parametrize(
+    ("grammar", "text", "expected"),
+    [
+        ('root ::= "a"', "a", True),
+        ('root ::= "a"', "b", False),
+        ('root ::= ""', "", True),
+        ('root ::= "a" |', "", True),
+        ('root ::= "a" "b" | "c"', "ab", True),
+        ('root ::= "a" "b" | "c"', "ac", False),
+        ('root ::= ("a" |\n  "b" # or this\n) "c"', "bc", True),
+        ('root ::=\n  x\nx ::= y\ny ::= "q"\r\n', "q", True),
+        (TREE, "((a b )c)", True),
+        (TREE, "((a b )c", False),
+        (LIST, '- milk\n- eggs, "big"\n', True),
+        (LIST, "- milk", False),
+        # classes
+        ("root ::= [a-cx_]", "b", True),
+        ("root ::= [a-cx_]", "-", False),
+        ("root ::= [a-]+", "-a", True),
+        ("root ::= [-a]+", "-a", True),
+        ("root ::= [a\\-c]+", "-", True),
+        ("root ::= [a\\-c]+", "b", False),
+        ('root ::= [\\]\\[/\\\\^"&]+', '][/\\^"&', True),
+        ("root ::= [^a-c]", "\n", True),
+        ("root ::= [^a-c]", "b", False),
+        ("root ::= [\\x41-\\x43\\t]+", "B\t", True),
+        ("root ::= [à-ü]+", "éâ", True),
+        ("root ::= [\\U0001F600-\\U0001F64F]", "😀", True),
+        ("root ::= .", "\n", True),
+        ("root ::= .", "漢", True),
+        # literals
+        ('root ::= "\\"\\\\\\n\\t\\r\\x41\\u00e9\\U0001F600"', '"\\\n\t\rAé😀', True),
+        ('root ::= "/&{|}" "é"', "/&{|}é", True),
+        ('root ::= "\\x07\\x7f"', "\x07\x7f", True),
+        # repetitions
+        ('root ::= "a"* "b"+ "c"?', "bb", True),
+        ('root ::= "ab"{2}', "abab", True),
+        ('root ::= "ab"{2}', "ab", False),
+        ('root ::= "ab"{ 2 , }', "ababab", True),
+        ('root ::= "a"{1,2}', "aaa", False),
+        ('root ::= ("a"{2} "b"){2}', "aabaab", True),
+        ('root ::= ("a"{2}){2} root?', "aaaa", True),
+        ('root ::= "a"{2}{2}', "aaaa", True),
+        ('root ::= "a"+ "ab"', "aaab", True),
+        # names
+        ('root ::= Item item\nItem ::= "A" root?\nitem ::= "b" root?', "Ab", True),
+        ('root ::= x-y x_y\nx-y ::= "a"\nx_y ::= "b"', "ab", True),
+        ('root ::= start 1st\nstart ::= "a"\n1st ::= "b"', "ab", True),
+        ('root ::= "old"\nroot ::= "new"', "new", True),
+        ('root ::= "old"\nroot ::= "new"', "old", False),
+    ],
+)
+def test_a_grammar_lets_through_what_it_describes(grammars: Grammars, grammar: str, text: str, expected: bool) -> None:
+    assert accepts(grammars, grammar, text) is expected
+
+
+@pytest.mark.parametrize(
+    ("grammar", "said"),
+    [
+        ("", "line 1, column 1: there is no rule 'root'"),
+        ('item ::= "a"\n', "line 2, column 1: there is no rule 'root'"),
+        ('root ::= "a" | b', "line 1, column 16: there is no rule 'b'"),
+        ('root ::= x\nx ::= "a"\n  | y', "line 3, column 3: the name of a rule is expected, not '|'"),
+        ('root ::= (x |\n  y)\nx ::= "a"', "line 2, column 3: there is no rule 'y'"),
+        ('root ::= ("a"', "line 1, column 10: this '(' is not closed"),
+        ('root ::= "a" )', "line 1, column 14: ')' cannot stand here"),
+        ('root ::= ("a" ]', "line 1, column 15: ')' is expected after a group, not ']'"),
+        ('root ::= "a"\nx ::= "b', "line 2, column 7: this quote is not closed"),
+        ('root ::= "a"\nx ::= [b', "line 2, column 7: this '[' is not closed"),
+        ("root ::= []", "line 1, column 10: these brackets are empty"),
+        ("root ::= [z-a]", "line 1, column 10: the range z-a ends before it begins"),
+        ('root ::= "a\\qb"', "line 1, column 12: unknown escape '\\q'"),
+        ('root ::= "\\x4"', "line 1, column 11: unknown escape '\\x'"),
+        ("root ::= [\\ud800]", "line 1, column 11: unknown escape '\\u'"),
+        ('root = "a"', "line 1, column 6: '::=' is expected after the name of a rule: 'root', not '='"),
+        ("root", "line 1, column 5: '::=' is expected after the name of a rule: 'root', not the end"),
+        ("root ::= 'a'", 'line 1, column 10: "\'" cannot stand here'),
+        ("root ::= *", "line 1, column 10: nothing stands before this '*'"),
+        ('root ::= "a"{,3}', "line 1, column 13: a repetition is written as {2}, {2,} or {2,5}"),
+        ('root ::= "a"{5,2}', "line 1, column 13: {5,2} ends before it begins"),
+        ("root ::= <think>", "line 1, column 10: a token is written as <[number]>"),
+        ("root ::= " + "(" * 5000 + '"a"' + ")" * 5000, "line 1, column 110: too deep a recursion of groups"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(grammar: str, said: str) -> None:
+    with pytest.raises(GbnfError) as raised:
+        to_lark(grammar)
+    assert str(raised.value) == said
+
+
+def test_a_rule_that_nothing_refers_back_to_is_matched_like_an_expression() -> None:
+    lark = to_lark('root ::= list\nlist ::= item list | item\nitem ::= "a" tail\ntail ::= [0-9]+')
+    assert lark.splitlines()[0] == "start: r_root_0"
+    assert [line.partition(":")[0] for line in lark.splitlines()[1:]] == [
+        "r_root_0",
+        "r_list_1",
+        "R_ITEM_2",
+        "R_TAIL_3",
+    ]
+
+
+def test_tokens_are_named_by_their_numbers_and_are_no_part_of_an_expression() -> None:
+    lark = to_lark('root ::= <[7]> "a" !<[8]>')
+    assert lark == 'start: r_root_0\nr_root_0: <[7]> "a" <[^8]>'
+
+
+def test_long_grammars_are_read_in_one_go() -> None:
+    chain = "\n".join(f"r{i} ::= r{i + 1}" for i in range(10_000))
+    assert len(to_lark(f'root ::= r0\n{chain}\nr10000 ::= "a"').splitlines()) == 10_003
