@@ -12,7 +12,6 @@ from models.errors import (
     LoadError,
     ModelError,
     RefusedByEngine,
-    RunnerCrashed,
     RunnerError,
     UnusableOutput,
 )
@@ -22,6 +21,12 @@ JOIN_ABOVE = 512
 """Chunks that may wait before they are joined."""
 JOINED_CHARS = 16 * 1024
 """A chunk of so much text is not joined any further, or each new token would copy all that waits."""
+UNREAD_BYTES = 32 * 1024 * 1024
+"""What may wait for a reader: millions of tokens of text, or 13,000 with 20 log-probabilities each. A generation whose
+context shifts has no end, and a reader that does not read would let it take all memory."""
+_MESSAGE_BYTES = 100
+_PROB_BYTES = 120
+"""About what a message, and a token with its log-probability, take besides their text."""
 
 Reply = Chunk | Finished | Embedded | Tokens | Text | AdaptersHeld | Failed
 
@@ -38,25 +43,34 @@ class Mailbox:
     """Has one reader. A reader that is slow makes chunks join; whoever puts something in never waits."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Reply | RunnerCrashed] = deque()
+        self._waiting: deque[Reply | RunnerError] = deque()
         self._reader: asyncio.Future[None] | None = None
+        self._n_bytes = 0
 
-    def put(self, item: Reply | RunnerCrashed) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that its reader cannot be taken for a slow one."""
+        return self._n_bytes > UNREAD_BYTES
+
+    def put(self, item: Reply | RunnerError) -> None:
+        self._n_bytes += _size_bytes(item)
         last = self._waiting[-1] if len(self._waiting) >= JOIN_ABOVE else None
         if isinstance(item, Chunk) and isinstance(last, Chunk) and len(last.text) < JOINED_CHARS:
             self._waiting[-1] = _joined(last, item)
+            self._n_bytes -= _MESSAGE_BYTES
         else:
             self._waiting.append(item)
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
     async def get(self) -> Reply:
-        """The next message. Raises: RunnerCrashed, and what a `Failed` stands for."""
+        """The next message. Raises: RunnerError, where one was put in, and what a `Failed` stands for."""
         while not self._waiting:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
         item = self._waiting.popleft()
-        if isinstance(item, RunnerCrashed):
+        self._n_bytes -= _size_bytes(item)
+        if isinstance(item, RunnerError):
             raise item
         if isinstance(item, Failed):
             raise _error_of(item)
@@ -65,6 +79,14 @@ class Mailbox:
 
 def _joined(one: Chunk, two: Chunk) -> Chunk:
     return Chunk(one.request_id, one.text + two.text, one.logprobs + two.logprobs, one.n_tokens + two.n_tokens)
+
+
+def _size_bytes(item: Reply | RunnerError) -> int:
+    """About what a chunk takes; of other messages there is one at the end."""
+    if not isinstance(item, Chunk):
+        return 0
+    n_probs = sum(1 + len(token.top) for token in item.logprobs)
+    return _MESSAGE_BYTES + len(item.text) + _PROB_BYTES * n_probs
 
 
 def _error_of(failed: Failed) -> ModelError:

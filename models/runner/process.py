@@ -1,7 +1,8 @@
 """The server's side of a runner: start the child, speak with it, notice when it dies.
 
 Messages of one request arrive through its mailbox. A reader that is slow makes its own mailbox join chunks; nobody else
-waits. When the child is gone, every open request hears it once, as `RunnerCrashed`.
+waits. One that does not read loses its request when the mailbox is full. When the child is gone, every open request
+hears it once, as `RunnerCrashed`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Self
 
 import msgspec
 
-from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed
+from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed, RunnerError
 from models.runner.link import Link
 from models.runner.mailbox import Mailbox
 from models.runner.messages import (
@@ -60,6 +61,7 @@ WORTH_TELLING = ("failed to mlock",)
 EMBED_INPUTS = 2048
 """Inputs whose vectors fit a frame, whatever the model."""
 
+UNREAD = "the reply was not read while it was generated, and became too long to wait"
 CRASHED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
     "check ollama server logs for details"
@@ -287,8 +289,17 @@ class RunnerProcess:
             mailbox = self._mailboxes.get(message.request_id)
         else:
             mailbox = self._mailboxes.pop(message.request_id, None)
-        if mailbox is not None:
-            mailbox.put(message)
+        if mailbox is None:
+            return
+        mailbox.put(message)
+        if isinstance(message, Chunk) and mailbox.is_full:
+            self._give_up(message.request_id)
+
+    def _give_up(self, request_id: int) -> None:
+        """Cancel a request whose reply nobody reads; what waits can still be read, then it hears why no more came."""
+        logger.warning("runner %d: nobody reads the reply to request %d, it is cancelled", self.pid, request_id)
+        self._mailboxes.pop(request_id).put(RunnerError(UNREAD))
+        self._send(Cancel(request_id))
 
     def _abandon(self, log: _LogTail) -> None:
         waiting, self._mailboxes = self._mailboxes, {}

@@ -1,13 +1,15 @@
 """A runner without a model: `python -m tests.fakes.worker FD` speaks the protocol and does what the words ask for.
 
 Model path: `bad` fails to load, `large` is out of memory, `die` ends with a line on stderr, `stall` never answers.
-Prompt: every word comes back as a chunk; `crash` ends the process, `hang` never answers, `refuse` is a bad request.
+Prompt: every word comes back as a chunk; `crash` ends the process, `hang` never answers, `refuse` is a bad request,
+`flood` is answered with chunks for as long as it is not cancelled.
 Input: one of `long` is cut.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
 import time
@@ -44,8 +46,18 @@ def main() -> None:
     stream = connection.makefile("rb")
     while (head := stream.read(4)) and len(head) == 4:
         message = decode_to_runner(stream.read(int.from_bytes(head, "big")))
+        if isinstance(message, Generate) and message.prompt == "flood":
+            flood(connection, message.request_id)
         for answer in answers(message):
             connection.sendall(encode_frame(answer))
+
+
+def flood(connection: socket.socket, request_id: int) -> None:
+    """Chunks, each numbered, until the server has something to say."""
+    number = 0
+    while not select.select([connection], [], [], 0)[0]:
+        connection.sendall(encode_frame(Chunk(request_id, f"{number:09} " * 1000)))
+        number += 1
 
 
 def answers(message: ToRunner) -> list[FromRunner]:
@@ -85,6 +97,8 @@ def generate(message: Generate) -> list[FromRunner]:
     if "crash" in message.prompt:
         print("GGML_ASSERT failed", file=sys.stderr, flush=True)
         os._exit(134)
+    if message.prompt == "flood":
+        return []
     if "hang" in message.prompt:
         return [Chunk(message.request_id, "wait")]
     if "refuse" in message.prompt:

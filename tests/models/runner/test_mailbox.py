@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from models.errors import BadRequest, ContextExceeded, RunnerCrashed
-from models.runner.mailbox import JOIN_ABOVE, JOINED_CHARS, Mailbox
-from models.runner.messages import Chunk, Failed, FailureKind, Finished, Reason
+from models.errors import BadRequest, ContextExceeded, RunnerCrashed, RunnerError
+from models.runner.mailbox import JOIN_ABOVE, JOINED_CHARS, UNREAD_BYTES, Mailbox
+from models.runner.messages import Chunk, Failed, FailureKind, Finished, Reason, TokenLogprob, TokenProb
 
 FINISHED = Finished(1, Reason.STOP, n_prompt=1, n_cached=0, prompt_ns=1, n_generated=1, decode_ns=1)
 
@@ -52,6 +52,54 @@ def test_joining_does_not_copy_the_same_text_over_and_over() -> None:
         mailbox.put(Chunk(1, "x" * 1000))
     mailbox.put(FINISHED)
     assert max(len(chunk.text) for chunk in read(mailbox)) <= JOINED_CHARS + 1000
+
+
+def wait_until_full(chunk: Chunk) -> tuple[Mailbox, int]:
+    """A mailbox that nobody reads, and how many chunks were put in."""
+    mailbox, n = Mailbox(), 0
+    while not mailbox.is_full:
+        mailbox.put(chunk)
+        n += 1
+    return mailbox, n
+
+
+TOKEN = TokenLogprob(b"x", -1.0, (TokenProb(b"y", -1.0),) * 20)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [Chunk(1, "x" * 1000), Chunk(1, "x" * 1000, (TOKEN,)), Chunk(1, "x" * 40_000)],
+    ids=["text", "log-probabilities", "text too long to be joined"],
+)
+def test_what_waits_is_bounded_and_can_all_be_read(chunk: Chunk) -> None:
+    mailbox, n = wait_until_full(chunk)
+    assert n * len(chunk.text) <= UNREAD_BYTES + len(chunk.text)
+    mailbox.put(RunnerError("nobody reads"))
+    texts: list[str] = []
+
+    async def work() -> None:
+        while True:
+            message = await mailbox.get()
+            assert isinstance(message, Chunk)
+            texts.append(message.text)
+
+    with pytest.raises(RunnerError, match="nobody reads"):
+        asyncio.run(asyncio.wait_for(work(), 10))
+    assert sum(map(len, texts)) == n * len(chunk.text)
+    assert not mailbox.is_full and mailbox._n_bytes == 0
+
+
+def test_a_reader_that_is_always_behind_but_reads_is_never_given_up() -> None:
+    async def work() -> None:
+        mailbox = Mailbox()
+        for _ in range(JOIN_ABOVE + 10):
+            mailbox.put(Chunk(1, "x"))
+        for _ in range(UNREAD_BYTES // 10_000):
+            mailbox.put(Chunk(1, "x" * JOINED_CHARS))
+            await mailbox.get()
+            assert not mailbox.is_full
+
+    asyncio.run(asyncio.wait_for(work(), 30))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed
-from models.runner import process
+from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed, RunnerError
+from models.runner import mailbox, process
 from models.runner.messages import Chunk, Finished, InputCut
 from models.runner.process import RunnerProcess
 from models.runner.settings import RunnerConfig, Sampling
@@ -178,6 +178,37 @@ def test_chunks_for_a_slow_reader_are_joined_in_order() -> None:
                 await asyncio.sleep(0.3)
         assert "".join(texts) == "".join(w.strip() for w in words)
         assert len(texts) < 2500
+        await runner.stop()
+
+    run(work())
+
+
+def test_a_reply_that_nobody_reads_is_cancelled_and_the_rest_of_it_can_be_read(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mailbox, "UNREAD_BYTES", 2_000_000)
+
+    async def work() -> None:
+        runner, given_up = await start(), asyncio.Event()
+        give_up = runner._give_up
+
+        def give_up_and_tell(request_id: int) -> None:
+            give_up(request_id)
+            given_up.set()
+
+        monkeypatch.setattr(runner, "_give_up", give_up_and_tell)
+        reply: Any = runner.generate("flood", sampling=Sampling())
+        texts = [(await anext(reply)).text]
+        await given_up.wait()
+        assert await say(runner, "a b") == ["a", "b", None]  # it has stopped, or it would not hear of this
+        with pytest.raises(RunnerError, match="the reply was not read"):
+            async for message in reply:
+                texts.append(message.text)
+        numbers = [int(number) for number in "".join(texts).split()[::1000]]
+        assert numbers == list(range(len(numbers))) and len(numbers) > 150
+        assert sum(map(len, texts)) < 3_000_000
+        assert runner._mailboxes == {}
+        assert "nobody reads the reply to request 1" in caplog.text
         await runner.stop()
 
     run(work())
