@@ -119,6 +119,7 @@ def keep(
         "cases": [
             {
                 "name": v.case.name,
+                "asked": _asked(v.case),
                 "unit": v.case.measure.value,
                 "puna": v.puna,
                 "against": v.case.against.value,
@@ -133,3 +134,14 @@ def keep(
     }
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _asked(case: Case) -> dict[str, object]:
+    """A case may be another one later."""
+    return {
+        "model": case.shape.file_name,
+        "streams": case.n_streams,
+        "prompt_tokens": case.n_prompt,
+        "predicted_tokens": case.n_predict,
+        "loading": asdict(case.loading),
+    }

@@ -42,6 +42,7 @@ def test_a_run_on_a_gpu_is_tried_out_without_one_and_its_record_says_what_was_me
     record = json.loads(path.read_text())
     assert [case["name"] for case in record["cases"]] == names
     for case in record["cases"]:
+        assert case["asked"]["model"] == "tiny-8b.Q4_K_M.gguf" and case["asked"]["loading"]["on_gpu"] is True
         assert [entry["tokens_per_s"] > 0 for entry in case["rounds"]] == [True] * 2
     check_description(record)
 
