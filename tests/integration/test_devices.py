@@ -7,6 +7,7 @@ there. What is expected is what the processor computes for one request alone.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from bench import random_model
 from models.builtin.install import WEIGHTS
@@ -23,9 +25,12 @@ from models.llama.binding import start_backends
 from models.llama.context import Context, ContextParams
 from models.llama.logs import native_log
 from models.llama.model import Model
+from models.llama.outcome import Outcome
+from models.runner.messages import MixedPrompt
 from models.runner.process import RunnerProcess
-from models.runner.settings import BackendSampling, KvType
+from models.runner.settings import Adapter, BackendSampling, Constraint, KvType
 from tests.conftest import StartServer
+from tests.integration import tiny_architectures
 from tests.integration.test_engine_worker import chat, rows, say, with_runner
 
 pytestmark = pytest.mark.model
@@ -45,6 +50,12 @@ on_devices = pytest.mark.parametrize("n_gpu_layers", DEVICES)
 QUESTIONS = [chat(text) for text in ("How do I pull a model?", "How do I list my models?", "What is Puna?")]
 """The built-in model was trained on their answers: no two tokens are nearly as likely."""
 N_TOKENS = 24
+
+
+@pytest.fixture(scope="module", autouse=True)
+def backends() -> None:
+    native_log.install()
+    start_backends()
 
 
 async def texts_of(runner: RunnerProcess, prompts: list[str]) -> list[str]:
@@ -123,21 +134,39 @@ def test_a_reply_goes_on_when_the_context_is_full(tiny_model: TinyModel, n_gpu_l
     assert said[0] == said[1]
 
 
+@on_devices
+def test_adapters_constraints_and_images_have_their_effects(tiny_model: TinyModel, n_gpu_layers: int) -> None:
+    image = io.BytesIO()
+    Image.new("RGB", (28, 28), "green").save(image, "PNG")
+    before, after = chat("IMAGE").split("IMAGE")
+    picture = MixedPrompt((before, after), (image.getvalue(),))
+    adapter = (Adapter(str(tiny_model("lora"))),)
+    schema = Constraint("json_schema", '{"enum": ["yes"]}')
+
+    async def work(runner: RunnerProcess) -> None:
+        plain, _ = await say(runner, chat("hi"))
+        assert (await say(runner, "hi", adapters=adapter))[0] == "Adapted reply."
+        assert (await say(runner, chat("hi"), constraint=schema))[0] == '"yes"'
+        assert (await say(runner, "", mixed=picture))[0] == "A tiny picture."
+        assert (await say(runner, chat("hi")))[0] == plain
+
+    projectors = (str(tiny_model("eye")),)
+    with_runner(tiny_model("agent"), work, n_gpu_layers=n_gpu_layers, n_parallel=2, projectors=projectors)
+
+
 # ---- numbers -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def quantised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of the types that large models have."""
-    native_log.install()
-    start_backends()
     return random_model.make(random_model.TINY_8B, tmp_path_factory.mktemp("quantised"))
 
 
 def logits_after(context: Context, tokens: Any, position: int = 0) -> Logits:
     context.batch.clear()
     context.batch.add(0, np.asarray(tokens, dtype=np.int32), position, output=True)
-    context.decode()
+    assert context.decode() is Outcome.DONE
     logits: Logits = context.logits()[0].copy()
     return logits
 
@@ -154,13 +183,29 @@ PROMPT = np.random.default_rng(1).integers(1, 2000, 200)
 
 
 def test_quantised_weights_give_the_same_logits(context: Context, quantised: Path) -> None:
-    with Model(str(quantised), n_gpu_layers=0) as model:
-        alone = Context(model, ContextParams(n_ctx=512, n_batch=256, n_seq_max=1, n_threads=1))
-        wanted = [logits_after(alone, PROMPT), logits_after(alone, [7], len(PROMPT))]
-        alone.close()
+    wanted = logits_with(quantised, 0)
     found = [logits_after(context, PROMPT), logits_after(context, [7], len(PROMPT))]
     for ours, theirs in zip(found, wanted, strict=True):
         assert np.corrcoef(ours, theirs)[0, 1] > 0.99
+
+
+@on_devices
+@pytest.mark.parametrize("architecture", tiny_architectures.ARCHITECTURES)
+def test_every_kind_of_memory_gives_the_same_logits(tmp_path: Path, architecture: str, n_gpu_layers: int) -> None:
+    path = tiny_architectures.write(architecture, tmp_path / "model.gguf")
+    found = [logits_with(path, layers) for layers in (n_gpu_layers, 0)]
+    for ours, theirs in zip(*found, strict=True):
+        assert np.corrcoef(ours, theirs)[0, 1] > 0.99
+
+
+def logits_with(path: Path, n_gpu_layers: int) -> list[Logits]:
+    """After a prompt, and after one more token."""
+    with Model(str(path), n_gpu_layers=n_gpu_layers) as model:
+        context = Context(model, ContextParams(n_ctx=512, n_batch=256, n_seq_max=1, n_threads=1))
+        tokens = PROMPT % model.vocab.n_tokens
+        found = [logits_after(context, tokens), logits_after(context, [7], len(tokens))]
+        context.close()
+    return found
 
 
 def test_a_saved_state_is_the_same_when_it_is_back(context: Context) -> None:
