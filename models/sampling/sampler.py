@@ -82,16 +82,19 @@ class Sampler:
         if self._limit is not None and (ending := self._limit.forced()):
             self.force(ending[0])
             return ending[0]
+        token = self.pick(logits)
+        self.force(token)
+        return token
+
+    def pick(self, logits: Floats) -> int:
+        """A token that may come next, not accepted. Changes `logits`. Raises: UnusableOutput, InvalidConstraint."""
         if self._suppressed is not None:
             logits[self._suppressed] = -np.inf
         if self._biases is not None:
             logits[self._biases.tokens] += self._biases.values
         if self._pipeline is None:
             self._penalize(logits)
-        matcher = self._matcher
-        token = self._choose(logits) if matcher is None else self._choose_matching(logits, matcher)
-        self._follow(token)
-        return token
+        return self._choose(logits) if self._matcher is None else self._choose_matching(logits, self._matcher)
 
     def forced(self) -> Sequence[int]:
         """The tokens that must come next, if there is no choice: `force` them, and do not `sample`."""
@@ -100,12 +103,9 @@ class Sampler:
         return () if self._matcher is None else self._matcher.forced()
 
     def force(self, token: int) -> None:
-        """Accept a token that nobody chose."""
+        """Accept a token, whoever chose it."""
         if self._matcher is not None:
             self._matcher.accept(token)
-        self._follow(token)
-
-    def _follow(self, token: int) -> None:
         if self._penalties is not None:
             self._penalties.accept(token)
         if self._dry is not None:
@@ -124,7 +124,6 @@ class Sampler:
         token = self._choose(logits)
         if not matcher.allows(token):
             token = self._choose_allowed(untouched, matcher.allowed())
-        matcher.accept(token)
         return token
 
     def _choose_allowed(self, logits: Floats, allowed: Ids) -> int:

@@ -1,4 +1,4 @@
-"""Our sampler against llama.cpp's own chain: the same token for the same seed, the same chances for every token."""
+"""Our sampler against llama.cpp's own chain: the same token for the same seed. The chances: test_chances.py."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from bench.llama_chain import LlamaChain
 from models.builtin.install import WEIGHTS
 from models.llama.binding import lib, start_backends
 from models.llama.logs import native_log
 from models.llama.model import Model
-from models.option_types import ADAPTIVE_P, SAMPLERS
 from models.runner.settings import Sampling
 from models.sampling.chain import Floats
 from models.sampling.dry import Dry, find_breakers
@@ -33,69 +33,6 @@ def pico() -> Model:
     native_log.install()
     start_backends()
     return Model(str(WEIGHTS), n_gpu_layers=0, main_gpu=None, use_mmap=True)
-
-
-class NativeChain:
-    """The chain that llama.cpp's server makes for these options."""
-
-    def __init__(self, options: Sampling, n_vocab: int) -> None:
-        self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        self._data = (lib.llama_token_data * n_vocab)()
-        view = np.frombuffer(self._data, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
-        self._ids, self._logits, self._probs = view["id"], view["logit"], view["p"]
-        for sampler in _native_samplers(options, n_vocab):
-            lib.llama_sampler_chain_add(self._chain, sampler)
-        for token in PROMPT:
-            lib.llama_sampler_accept(self._chain, token)
-
-    def apply(self, logits: Floats) -> tuple[int, dict[int, float]]:
-        """The token it picks, and the chances of all that it could have picked."""
-        self._ids[:] = np.arange(len(logits))
-        self._logits[:] = logits
-        array = lib.llama_token_data_array(
-            data=ctypes.cast(self._data, lib.llama_token_data_p), size=len(logits), selected=-1, sorted=False
-        )
-        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
-        left = [array.data[i] for i in range(array.size)]  # XTC moves the beginning
-        return int(left[array.selected].id), {int(item.id): float(item.p) for item in left}
-
-    def sample(self, logits: Floats) -> int:
-        token, _ = self.apply(logits)
-        lib.llama_sampler_accept(self._chain, token)
-        return token
-
-    def close(self) -> None:
-        lib.llama_sampler_free(self._chain)
-
-
-def _native_samplers(o: Sampling, n_vocab: int) -> list[Any]:
-    """The members of the chain, in order."""
-    biases = (lib.llama_logit_bias * len(o.logit_bias))(*o.logit_bias)
-    head = [lib.llama_sampler_init_logit_bias(n_vocab, len(o.logit_bias), biases)]
-    seed = o.seed or 0
-    if o.mirostat == 1:
-        last = lib.llama_sampler_init_mirostat(n_vocab, seed, o.mirostat_tau, o.mirostat_eta, 100)
-        return [*head, lib.llama_sampler_init_temp(o.temperature), last]
-    if o.mirostat == 2:
-        last = lib.llama_sampler_init_mirostat_v2(seed, o.mirostat_tau, o.mirostat_eta)
-        return [*head, lib.llama_sampler_init_temp(o.temperature), last]
-    make = {
-        "penalties": lambda: lib.llama_sampler_init_penalties(
-            n_vocab, o.repeat_last_n, o.repeat_penalty, o.frequency_penalty, o.presence_penalty
-        ),
-        "top_n_sigma": lambda: lib.llama_sampler_init_top_n_sigma(o.top_n_sigma),
-        "top_k": lambda: lib.llama_sampler_init_top_k(o.top_k),
-        "typ_p": lambda: lib.llama_sampler_init_typical(o.typical_p, o.min_keep),
-        "top_p": lambda: lib.llama_sampler_init_top_p(o.top_p, o.min_keep),
-        "min_p": lambda: lib.llama_sampler_init_min_p(o.min_p, o.min_keep),
-        "xtc": lambda: lib.llama_sampler_init_xtc(o.xtc_probability, o.xtc_threshold, o.min_keep, seed),
-        "temperature": lambda: lib.llama_sampler_init_temp_ext(o.temperature, o.dynatemp_range, o.dynatemp_exponent),
-    }
-    order = [name for name in SAMPLERS if name != "dry"] if o.samplers is None else o.samplers
-    last = lib.llama_sampler_init_dist(seed)
-    if ADAPTIVE_P in order:
-        last = lib.llama_sampler_init_adaptive_p(o.adaptive_target, o.adaptive_decay, seed)
-    return [*head, *(make[name]() for name in order if name != ADAPTIVE_P), last]
 
 
 def steps(n_vocab: int, n_steps: int) -> Iterator[Floats]:
@@ -176,64 +113,11 @@ BROAD = {("top_p alone", 20_000), ("typical alone", 20_000), ("top_n_sigma witho
 def test_the_same_seed_picks_the_same_tokens(name: str, n_vocab: int) -> None:
     options = _with_seed(OPTIONS[name], 42)
     n_steps = 60 if options.mirostat == 1 else 150  # its estimate feeds on itself, so it doubles what rounding does
-    native = NativeChain(options, n_vocab)
     ours = Sampler(options, Scratch(n_vocab), prompt=PROMPT, biases=_biases(options))
-    picked = [(native.sample(logits), ours.sample(logits.copy())) for logits in steps(n_vocab, n_steps)]
-    native.close()
+    with LlamaChain(options, n_vocab, prompt=PROMPT) as theirs:
+        picked = [(theirs.sample(logits), ours.sample(logits.copy())) for logits in steps(n_vocab, n_steps)]
     # a random number that falls on the edge between two tokens may fall to either side, once in a very long while
     assert sum(a != b for a, b in picked) <= (1 if options.top_k == 0 else 0)
-
-
-FLAT = {
-    "defaults": Sampling(),
-    "a broad nucleus": Sampling(top_k=0, top_p=0.9),
-    "a broad nucleus at 1": Sampling(top_k=0, top_p=0.9, temperature=1.0),
-    "a broad nucleus, hot": Sampling(top_k=0, top_p=0.9, temperature=1.5),
-    "a broad nucleus, cold": Sampling(top_k=0, top_p=0.9, temperature=0.3),
-    "a broad nucleus with a floor": Sampling(top_k=0, top_p=0.9, min_p=0.05),
-    "typical": Sampling(top_k=0, top_p=1.0, typical_p=0.6, temperature=1.0),
-    "typical, hot": Sampling(top_k=0, top_p=1.0, typical_p=0.9, temperature=1.5),
-    "typical with a floor": Sampling(top_k=0, top_p=1.0, typical_p=0.9, min_p=0.05),
-    "typical and a nucleus": Sampling(top_k=0, top_p=0.9, typical_p=0.9),
-    "nothing": Sampling(top_k=0, top_p=1.0, temperature=0.7),
-    "penalties": Sampling(top_k=0, top_p=0.95, repeat_penalty=1.3, presence_penalty=0.5),
-    "top_n_sigma": Sampling(top_k=0, top_p=1.0, top_n_sigma=4.0),
-    "xtc": Sampling(top_k=0, top_p=1.0, xtc_probability=1.0, xtc_threshold=0.002),
-    "dynatemp": Sampling(top_k=0, top_p=1.0, dynatemp_range=0.4),
-    "temperature first": Sampling(
-        samplers=("temperature", "top_p", "typ_p"), top_p=0.95, typical_p=0.9, temperature=1.4
-    ),
-    "min_keep": Sampling(top_k=0, top_p=0.5, min_keep=4000),
-    "min_keep and typical": Sampling(top_k=0, top_p=1.0, typical_p=0.5, min_keep=4000),
-    "min_keep and a floor": Sampling(top_k=0, top_p=1.0, min_p=0.1, min_keep=3000),
-    "adaptive_p": Sampling(samplers=("adaptive_p",), adaptive_target=0.001),
-    "mirostat": Sampling(mirostat=2, mirostat_tau=8.0, mirostat_eta=0.0),
-}
-
-
-@pytest.mark.parametrize("options", FLAT.values(), ids=FLAT)
-def test_every_token_has_the_chance_that_llama_cpp_gives_it(options: Sampling) -> None:
-    """Chi-square over many draws from one broad distribution, far too broad to be sorted."""
-    n_vocab, n_draws = 6000, 9_000
-    logits = np.random.default_rng(2).normal(0, 1.0, n_vocab).astype(np.float32)
-    native = NativeChain(options, n_vocab)
-    _, chances = native.apply(logits)
-    native.close()
-    counts = np.zeros(n_vocab)
-    for seed in range(4):
-        sampler = Sampler(_with_seed(options, seed), Scratch(n_vocab), prompt=PROMPT)
-        for _ in range(n_draws // 4):
-            token = sampler._choose(_penalized(sampler, logits))
-            counts[token] += 1
-    probs = np.zeros(n_vocab)
-    probs[list(chances)] = list(chances.values())
-    assert counts[probs == 0].sum() <= n_draws * 2e-3, "tokens were picked that the chain rules out"
-    groups = np.array_split(np.argsort(-probs, kind="stable"), 60)
-    expected = np.array([probs[group].sum() for group in groups]) * n_draws
-    observed = np.array([counts[group].sum() for group in groups])
-    kept = expected > 5
-    chi_square = (((observed - expected) ** 2)[kept] / expected[kept]).sum()
-    assert chi_square < kept.sum() + 5 * np.sqrt(2 * kept.sum()), "the chances differ"
 
 
 @pytest.mark.parametrize("breakers", [(), ("\n", ":"), ("\n", ".", " the", "and so")])
@@ -291,11 +175,3 @@ def _biases(options: Sampling) -> Biases | None:
 
 def _with_seed(options: Sampling, seed: int) -> Sampling:
     return msgspec.structs.replace(options, seed=seed)
-
-
-def _penalized(sampler: Sampler, logits: Floats) -> Floats:
-    """The logits as the chain sees them in every draw: what was drawn before does not count."""
-    changed = logits.copy()
-    if sampler._penalties is not None:
-        sampler._penalties.apply(changed)
-    return changed
