@@ -106,14 +106,17 @@ def test_so_they_are_with_every_kind_of_attention(
 
 
 @on_devices
-def test_a_common_prefix_is_computed_once(expected: list[str], n_gpu_layers: int) -> None:
-    """On a GPU sequences share the cells of what they have in common, elsewhere they copy them."""
+def test_what_is_computed_serves_whoever_begins_alike(expected: list[str], n_gpu_layers: int) -> None:
+    """On a GPU sequences share the cells of what they have in common; elsewhere one takes them, and the others get
+    copies where that seems faster.
+    """
+    n_served = 4 if n_gpu_layers else 1
 
     async def work(runner: RunnerProcess) -> None:
         await say(runner, QUESTIONS[0], n_predict=N_TOKENS)
         said = await asyncio.gather(*(say(runner, QUESTIONS[0], n_predict=N_TOKENS) for _ in range(4)))
         assert [text for text, _ in said] == expected[:1] * 4
-        assert all(end.n_cached > end.n_prompt // 2 for _, end in said)
+        assert sum(end.n_cached > end.n_prompt // 2 for _, end in said) >= n_served
 
     with_runner(WEIGHTS, work, n_gpu_layers=n_gpu_layers, n_parallel=4)
 
