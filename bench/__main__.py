@@ -101,13 +101,13 @@ def describe(args: argparse.Namespace, peer_server: Path | None) -> dict[str, ob
 def main(argv: list[str]) -> int:
     args = parse_arguments(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped, too
-    has_gpu = args.gpu and machine.ask_native().has_gpu
-    if args.gpu and not has_gpu and not args.quick:
-        raise SystemExit(machine.NO_GPU)
+    if args.gpu and not args.quick:
+        machine.require_gpu()
     table = GPU_CASES if args.gpu else CASES
     cases = [table[name].quick() if args.quick else table[name] for name in args.cases if name != STARTUP]
     needs_peer = any(case.against is Against.PEER for case in cases)
-    peer_server = peer.find_or_build(Flags(args.peer_flags), on_gpu=has_gpu) if needs_peer else None
+    on_gpu = args.gpu and machine.ask_native().has_gpu
+    peer_server = peer.find_or_build(Flags(args.peer_flags), on_gpu=on_gpu) if needs_peer else None
     measured = describe(args, peer_server)
     warn_when_busy()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as scratch:

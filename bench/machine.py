@@ -24,7 +24,7 @@ BUILT = Path(sys.prefix) / "puna-build"
 """Written by tools/setup.sh: backend, options and flags; C flags; C++ flags."""
 NO_GPU = (
     "the llama.cpp that Puna runs on finds no GPU: `make setup BACKEND=cuda` (or vulkan, rocm, metal) compiles one "
-    "for the GPU of this machine; without one, `--gpu --quick` tries out the cases"
+    "for the GPU of this machine; without one, `--gpu --quick` tries out what would be measured"
 )
 PACKAGES = ("puna", "llama-cpp-python", "numpy", "uvicorn", "starlette")
 
@@ -73,6 +73,12 @@ def ask_native() -> Native:
     command = [sys.executable, "-m", "bench.machine", "--native"]
     answer = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     return Native(**json.loads(answer))
+
+
+def require_gpu() -> None:
+    """Raises: SystemExit, which says what to do."""
+    if not ask_native().has_gpu:
+        raise SystemExit(NO_GPU)
 
 
 def _load_native() -> Native:

@@ -117,7 +117,7 @@ class TimedSampler:
 
 
 def load_engine(case: Case, model: Path) -> Service:
-    """As a runner does, but for the context."""
+    """As a runner does, but for the class of the context."""
     config = RunnerConfig(
         str(model),
         n_ctx=case.n_ctx,
@@ -237,8 +237,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--gpu", action="store_true", help="the case's version for GPUs")
     parser.add_argument("--quick", action="store_true", help="small versions of the cases, to see that they work")
     args = parser.parse_args(argv)
-    if args.gpu and not args.quick and not machine.ask_native().has_gpu:
-        raise SystemExit(machine.NO_GPU)
+    if args.gpu and not args.quick:
+        machine.require_gpu()
     table = GPU_CASES if args.gpu else CASES
     if args.case not in table:
         parser.error(f"{args.case} is measured {'without' if args.gpu else 'with'} --gpu only")

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import random_model
+from bench import machine, random_model
 from bench.machine import ROOT
 from bench.peer import WORK
 
@@ -161,6 +161,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     args = parse_arguments(argv)
     sizes = QUICK if args.quick else Sizes()
+    if args.gpu and not args.quick:
+        machine.require_gpu()
     run = Run(args.quick, args.gpu)
     if args.table == "flags":
         print(flags_table(run, args.models or FLAGS_MODELS, args.against))
