@@ -353,7 +353,8 @@ def _thought_budget(request: TextRequest, prompt: Prompt) -> ThoughtBudget | Non
 def _constraint(request: TextRequest, prompt: Prompt) -> Constraint | None:
     """What the reply must look like: a call, if the request demands one, else the format. Raises: Unsupported.
 
-    # Compat: http-api 4.6: a chat may think before it answers in the format, a completion may not.
+    # Compat: http-api 4.6: a chat may think before it answers in the format, a completion may not. The format holds
+    # for the whole reply also where tools are offered, as in llama.cpp: a call is not made then.
     """
     if isinstance(request, ChatRequest) and request.tool_choice.use is ToolUse.REQUIRED:
         return required_call(request, prompt)

@@ -13,7 +13,10 @@ from server.requests import ChatRequest, ToolUse
 
 
 def check_tool_choice(request: ChatRequest) -> None:
-    """Raises: BadRequest for a demand that no reply could meet."""
+    """Raises: BadRequest for a demand that no reply could meet.
+
+    A format is that of an answer, and a call is none; a grammar or an expression is that of the whole reply.
+    """
     choice = request.tool_choice
     if choice.use is not ToolUse.REQUIRED:
         return
@@ -21,6 +24,9 @@ def check_tool_choice(request: ChatRequest) -> None:
         raise BadRequest("tool_choice demands a tool call, but the request declares no tools")
     if not _wanted_tools(request):
         raise BadRequest(f"tool_choice demands the tool '{choice.name}', which the request does not declare")
+    if request.grammar or request.regex:
+        other = "grammar" if request.grammar else "regex"
+        raise BadRequest(f"tool_choice demands a tool call, which cannot be combined with {other}")
 
 
 def offered_tools(request: ChatRequest) -> tuple[Tool, ...]:

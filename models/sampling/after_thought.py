@@ -28,8 +28,8 @@ class AfterThought:
     """Lets a thought pass, then follows `inner`.
 
     The first tokens may begin the opening tag or the constrained text; so the text is constrained even if the model
-    does not think. Once it thinks, everything is allowed until the closing tag, but for ending the reply: what is
-    demanded has yet to come.
+    does not think. Once it thinks, everything is allowed until the closing tag, but for ending the reply, as what is
+    demanded has yet to come, and for tokens that have text behind the closing tag, as that would be free.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class AfterThought:
         self._start = thought.start.encode()
         self._n_vocab = n_vocab
         self._pieces = pieces
-        closing = thought.end.encode()  # some models close their thoughts with what ends replies elsewhere
-        self._ends = np.array(sorted(token for token in ends if pieces[token] not in closing), dtype=np.intp)
+        self._end = thought.end.encode()  # some models close their thoughts with what ends replies elsewhere
+        self._ends = np.array(sorted(token for token in ends if pieces[token] not in self._end), dtype=np.intp)
 
     @property
     def is_complete(self) -> bool:
@@ -52,7 +52,7 @@ class AfterThought:
         """Whether this token may come next."""
         stage = self._reader.stage
         if stage is Stage.THINKING:
-            return token not in self._ends
+            return token not in self._ends and not self._reader.ends_in_text(self._pieces[token])
         if stage is Stage.OPENING and self._reader.can_open(self._pieces[token]):
             return True
         return self._inner.allows(token)
@@ -61,7 +61,7 @@ class AfterThought:
         """All tokens that may come next."""
         stage = self._reader.stage
         if stage is Stage.THINKING:
-            return np.delete(np.arange(self._n_vocab), self._ends)
+            return np.delete(np.arange(self._n_vocab), np.concatenate((self._ends, self._ending_in_text())))
         inner = self._inner.allowed()
         return inner if stage is Stage.DONE else np.union1d(inner, self._opening())
 
@@ -78,6 +78,12 @@ class AfterThought:
     def forced(self) -> Sequence[int]:
         """The tokens that must come next, if there is no choice."""
         return self._inner.forced() if self._reader.stage is Stage.DONE else ()
+
+    def _ending_in_text(self) -> npt.NDArray[np.intp]:
+        """The tokens with which the thought would end too late: after its closing tag."""
+        last = self._end[-1:]
+        ending = (t for t, piece in enumerate(self._pieces.all) if last in piece and self._reader.ends_in_text(piece))
+        return np.fromiter(ending, dtype=np.intp)
 
     def _opening(self) -> npt.NDArray[np.intp]:
         """The tokens with which the opening tag may begin, or go on."""

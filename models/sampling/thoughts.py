@@ -40,6 +40,13 @@ class ThoughtReader:
         text = (self._seen + piece).lstrip()
         return bool(piece) and (text.startswith(self._start) or self._start.startswith(text))
 
+    def ends_in_text(self, piece: bytes) -> bool:
+        """Whether this ends the thought, and has more than white space behind its end."""
+        if self.stage is not Stage.THINKING:
+            return False
+        _, tag, rest = (self._seen + piece).partition(self._end)
+        return bool(tag and rest.strip())
+
     def read(self, piece: bytes) -> None:
         """Move on past a token."""
         if self.stage is Stage.OPENING:

@@ -29,7 +29,7 @@ def test_a_grammar_forces_text_that_is_computed_at_once_and_counted(tiny_model: 
         expression = Constraint("regex", "[0-9]{3}-[0-9]{4}")
         text, _ = await say(runner, PROMPT, constraint=expression)
         assert len(text) == 8 and text[3] == "-" and text.replace("-", "").isdigit()
-        with pytest.raises(BadRequest, match="'b' not found"):
+        with pytest.raises(BadRequest, match="line 1, column 10: there is no rule 'b'"):
             await say(runner, PROMPT, constraint=Constraint("gbnf", "root ::= b"))
 
     with_runner(tiny_model("chatml"), work)

@@ -47,6 +47,27 @@ def test_a_client_that_says_nothing_gets_calls_and_no_constraint() -> None:
     assert asked["shown"] == ("<tool_call>", "</tool_call>")
 
 
+SCHEMA = b'{"type": "object"}'
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind"),
+    [(ToolChoice(), "json_schema"), (NONE, "json_schema"), (REQUIRED, "lark"), (named("add"), "lark")],
+)
+def test_a_format_is_that_of_an_answer_so_a_call_that_is_demanded_goes_before_it(choice: ToolChoice, kind: str) -> None:
+    asked, _ = ask(choice, format=SCHEMA)
+    assert asked["constraint"].kind == kind
+
+
+@pytest.mark.parametrize("choice", [REQUIRED, named("add")])
+@pytest.mark.parametrize("field", ["grammar", "regex"])
+def test_a_reply_cannot_be_a_call_and_match_a_grammar(choice: ToolChoice, field: str) -> None:
+    with pytest.raises(BadRequest, match=f"demands a tool call, which cannot be combined with {field}"):
+        ask(choice, **{field: "a"})
+    asked, _ = ask(ToolChoice(), **{field: "a"})
+    assert asked["constraint"].text == "a"
+
+
 def test_none_offers_no_tools_and_reads_no_calls() -> None:
     asked, told = ask(NONE)
     assert "get_weather" not in asked["prompt"] and asked["constraint"] is None

@@ -10,7 +10,7 @@ from models.runner.settings import Thought
 from models.sampling.after_thought import AfterThought
 from models.sampling.pieces import Pieces
 
-PIECES = [b"<", b"t", b">", b"</", b"<t>", b"</t>", b" ", b"x", b"y", b"", b"</t>\n", b"<t>y"]
+PIECES = [b"<", b"t", b">", b"</", b"<t>", b"</t>", b" ", b"x", b"y", b"", b"</t>\n", b"<t>y", b"y</t>x", b">y", b">\n"]
 ID = {piece: token for token, piece in enumerate(PIECES)}
 
 
@@ -91,17 +91,27 @@ def test_a_reply_does_not_end_within_its_thought() -> None:
     feed(constraint, b"<t>")
     assert not constraint.allows(ID[b"y"])
     assert constraint.allows(ID[b">"]), "it is a part of the closing tag"
-    assert len(constraint.allowed()) == len(PIECES) - 1
-    assert ID[b"y"] not in constraint.allowed()
+    assert ID[b">"] in constraint.allowed() and ID[b"y"] not in constraint.allowed()
 
 
 def test_all_that_is_allowed_is_known_in_every_stage() -> None:
     constraint, _ = after()
     assert {PIECES[i] for i in constraint.allowed()} == {b"<", b"<t>", b" ", b"x", b"<t>y"}
     feed(constraint, b"<t>")
-    assert len(constraint.allowed()) == len(PIECES)
-    feed(constraint, b"</t>")
+    assert {PIECES[i] for i in constraint.allowed()} == {*PIECES} - {b"y</t>x"}
+    feed(constraint, b"</", b"t")
+    assert {PIECES[i] for i in constraint.allowed()} == {*PIECES} - {b"y</t>x", b">y"}
+    feed(constraint, b">\n")
     assert constraint.allowed().tolist() == [ID[b"x"]]
+
+
+def test_no_token_ends_a_thought_and_says_what_would_not_be_constrained() -> None:
+    constraint, inner = after(is_open=True)
+    assert not constraint.allows(ID[b"y</t>x"]), "not even if that would fit"
+    feed(constraint, b">y", b"</", b"t")
+    assert not constraint.allows(ID[b">y"])
+    feed(constraint, b">\n", b"x")
+    assert inner.accepted == [ID[b"x"]]
 
 
 def test_white_space_before_a_thought_is_bounded() -> None:
