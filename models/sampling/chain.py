@@ -7,6 +7,8 @@ instead, which changes nothing about their chances.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,7 @@ MANY = 2048
 """Candidates that are not worth sorting."""
 LEAST_TEMPERATURE = 1e-6
 
+_FEW = 100
 _BLOCK = 512
 _ONES = np.ones(_BLOCK, dtype=np.float32)
 _BISECTIONS = 30
@@ -61,7 +64,8 @@ def typical(candidates: Candidates, p: float, n_least: int = 0) -> Candidates:
     ids, logits, _ = candidates if len(candidates.ids) > MANY else sort(candidates)
     probs = softmax(logits, logits.max())
     possible = probs > 0
-    ids, logits, probs = ids[possible], logits[possible], probs[possible]
+    if not possible.all():
+        ids, logits, probs = ids[possible], logits[possible], probs[possible]
     surprise = -np.log(probs)
     distance = np.abs(surprise - _sum(probs * surprise))
     if len(ids) > MANY:
@@ -95,10 +99,13 @@ def min_p(candidates: Candidates, p: float, n_least: int = 0) -> Candidates:
     if p <= 0:
         return candidates
     ids, logits, is_sorted = candidates
-    kept = logits >= logits.max() + np.log(np.float32(p))
+    kept = logits >= (logits[0] if is_sorted else logits.max()) + np.log(np.float32(p))
     n_least = max(n_least, 1)  # p may be above 1
-    if np.count_nonzero(kept) < n_least:
+    n = np.count_nonzero(kept)
+    if n < n_least:
         return top_k(candidates, n_least)
+    if is_sorted:
+        return Candidates(ids[:n], logits[:n], True)
     return Candidates(ids[kept], logits[kept], is_sorted)
 
 
@@ -109,7 +116,7 @@ def choose(candidates: Candidates, temperature: float, u: float) -> int:
         return int(ids[logits.argmax()])
     if len(ids) == 1:
         return int(ids[0])
-    scaled = logits / np.float32(max(temperature, LEAST_TEMPERATURE))
+    scaled = logits if temperature == 1 else logits / np.float32(max(temperature, LEAST_TEMPERATURE))
     best = scaled[0] if is_sorted else scaled.max()
     return int(ids[pick(np.exp(scaled - best), u)])
 
@@ -118,6 +125,9 @@ def pick(weights: Floats, u: float) -> int:
     """The index at the point u (0 to 1) of a distribution given by weights. Many are summed in blocks first."""
     if len(weights) > MANY:
         return pick_by_blocks(weights, block_sums(weights), u)
+    if len(weights) <= _FEW:  # lists are quicker
+        sums = list(itertools.accumulate(weights.tolist()))
+        return min(bisect.bisect_left(sums, sums[-1] * u), len(sums) - 1)
     running = weights.cumsum(dtype=np.float64)
     return min(int(running.searchsorted(running[-1] * u)), len(weights) - 1)
 
