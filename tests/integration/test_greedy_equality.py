@@ -39,13 +39,15 @@ TIE = 0.05
 MOST_TIES = N_REQUESTS // 20
 TICK_NS = 1_000_000
 """What an engine thinks that passes between two looks at the clock: what it decides does not depend on the machine."""
+N_KEEP = 8
 BYTES = range(2, 256)
 """Tokens that are text, and if their last bit is another, too."""
 
 
 KINDS = ("new", "new", "long", "on", "cut", "edited", "again")
-"""Prompts: a beginning that others have, too, with an end of its own; the same for a long reply; a chat that goes on;
-one cut off somewhere; one with another token near its end; an earlier prompt. The last four are given new ends."""
+"""Prompts: a beginning that others have, too, with an end of its own; the same for a long reply; a chat that goes on, with
+what a shift has left of it; one cut off somewhere; one with another token near its end; an earlier prompt. The last
+four are given new ends."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,8 @@ class Clients:
             prompt = [*before.prompt]
             if kind != "again":
                 prompt += before.recorder.tokens
+            if kind == "on" and before.end is not None:
+                del prompt[N_KEEP : N_KEEP + before.end.n_shifted]
             if kind == "cut":
                 prompt = prompt[: source.randint(len(prompt) // 2, len(prompt))]
             if kind == "edited":
@@ -221,7 +225,7 @@ class Clients:
             prompt += self._text(source.randint(1, 20))
             prompt = prompt[: n_ctx - 60]
         return Generate(
-            request_id, "", Sampling(temperature=0), n_predict=n_predict, tokens=tuple(map(int, prompt)), n_keep=8
+            request_id, "", Sampling(temperature=0), n_predict=n_predict, tokens=tuple(map(int, prompt)), n_keep=N_KEEP
         )
 
     def _text(self, n: int) -> list[int]:
