@@ -12,7 +12,7 @@ dry.py        against repeated sequences
 penalties.py  repetition, presence and frequency     rng.py        the random numbers of a seed
 logprobs.py   log-probabilities for clients          grammar.py    what constrained output may continue with
 constraint_errors.py  what is wrong with a schema or a grammar       pieces.py      the bytes of tokens
-trial.py      whether a grammar compiles within limits
+trial.py      whether a grammar compiles within limits    gbnf.py    grammars in llama.cpp's form
 thoughts.py   where a thought ends, and how long it may become
 closed.py     schemas whose objects have no properties but those named
 after_thought.py  a constraint that waits until the model has thought

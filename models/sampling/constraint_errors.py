@@ -22,7 +22,7 @@ _ELEMENT = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 _CHAR = re.compile(r"\\.|.", re.DOTALL)
 _CIRCULAR = "NoExtensionBias"
 ENDLESS = "it refers to itself without end, or nothing can satisfy it"
-TOO_COSTLY = "it takes too much time or memory to compile"
+TOO_COSTLY = "it takes too much time or memory"
 
 _WHOLE = {"json_schema": "#", "gbnf": "rule root", "lark": "rule start"}
 """Where a mistake is that no smaller part is to blame for."""

@@ -167,7 +167,7 @@ class Grammars:
         if self._tokenizer is None:
             self._tokenizer = _prepare(self._vocabulary)
         grammar = LLMatcher.grammar_from_lark(lark)
-        return LLMatcher(self._tokenizer, grammar, log_level=0, limits=LLParserLimits(verbose_errors=False))
+        return LLMatcher(self._tokenizer, grammar, log_level=0, limits=LLParserLimits(**trial.LIMITS))
 
     def _place(self, schema: str) -> str:
         """Which part of a schema that does not compile is to blame."""

@@ -30,6 +30,10 @@ MAX_BYTES = 1 << 30
 """Of address space; an interpreter with llguidance takes a small part of it."""
 STACK_BYTES = 4 << 20
 """Half of what threads usually have."""
+LIMITS: dict[str, Any] = {"verbose_errors": False, "max_items_in_row": 6000, "step_max_items": 500_000}
+"""Where llguidance's own are not kept. With these an object may have 1,000 optional properties, and a token of it takes
+25 to 55 ms at worst; with its own, one of 200 fails in the middle of a reply."""
+
 MAX_FORCED = 1 << 16
 """Bytes of a text that must come as it is: to find out what it is takes time that grows with its square."""
 _N_STEPS = 4
@@ -108,19 +112,23 @@ def main() -> int:
 
 
 def _begin(lark: str) -> bool:
-    """Compile, and follow the grammar through a few bytes; False if it does not let a reply choose for too long."""
-    from llguidance import LLMatcher, LLTokenizer
+    """Compile, and follow the grammar through a few bytes; False if that fails, or a reply has no choice for too long.
 
-    matcher = LLMatcher(LLTokenizer("byte"), LLMatcher.grammar_from_lark(lark), log_level=0)
+    A grammar that is wrong is no failure: somebody else says what is wrong with it.
+    """
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+    grammar = LLMatcher.grammar_from_lark(lark)
+    matcher = LLMatcher(LLTokenizer("byte"), grammar, log_level=0, limits=LLParserLimits(**LIMITS))
+    if matcher.is_error():
+        return True
     for _ in range(_N_STEPS):
-        if matcher.is_error() or matcher.is_stopped():
-            break
         allowed = int.from_bytes(matcher.compute_bitmask(), "little") & (1 << 256) - 1
         if len(matcher.compute_ff_tokens()) > MAX_FORCED:
             return False
-        if allowed:
+        if allowed and not matcher.is_stopped():
             matcher.consume_token((allowed & -allowed).bit_length() - 1)
-    return True
+    return not matcher.is_error()
 
 
 def _limit_resources() -> None:

@@ -104,6 +104,12 @@ def test_other_kinds_of_constraints(grammars: Grammars, kind: str, constraint: s
     assert accepts(grammars, kind, constraint, text) is expected
 
 
+def test_an_object_may_have_a_thousand_optional_properties(grammars: Grammars) -> None:
+    schema = {"type": "object", "properties": {f"property_{i}": {"type": "integer"} for i in range(1000)}}
+    text = '{"property_5":1,"property_77":2,"property_999":3}'
+    assert accepts(grammars, "json_schema", json.dumps(schema), text)
+
+
 def walk(matcher: Matcher, text: str) -> Matcher:
     for byte in text.encode():
         matcher.accept(byte)
