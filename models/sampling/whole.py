@@ -215,7 +215,7 @@ class Whole:
         """The lightest of the tokens that weigh more; None: there are none."""
         blocks = (self._table.sums > weight).nonzero()[0]
         if _FEW * len(blocks) < len(self._table.sums):
-            rows, places = (self._table.blocks[blocks] > np.float32(weight)).nonzero()
+            rows, places = (self._table.blocks.take(blocks, axis=0) > np.float32(weight)).nonzero()
             ids = blocks[rows] * BLOCK + places
         else:
             ids = np.flatnonzero(self.weights > np.float32(min(weight, HIGHEST)))
@@ -235,11 +235,11 @@ class Whole:
             return False  # even without those of its own weight
         if self._is_less(low, high, mass):
             return True
-        n_equal = np.count_nonzero(self.weights == np.float32(weight))
-        if n_equal == 1:
+        equal = self._of_weight(np.float32(weight))
+        if len(equal) == 1:
             return False
-        n_after = n_equal - 1 - np.count_nonzero(self.weights[:token] == np.float32(weight))
-        return self._mass(slice(None), low, high) - weight * float(n_after) < mass
+        n_after = float(np.count_nonzero(equal > token))
+        return self._mass(slice(None), low, high) - weight * n_after < mass
 
     def is_less(self, low: float, high: float, mass: float) -> bool:
         """Whether the tokens that weigh from `low` to `high` weigh together less than `mass`."""
@@ -248,7 +248,7 @@ class Whole:
     def _is_less(self, low: float, high: float, mass: float) -> bool:
         sums = self._table.sums
         blocks = (sums >= low).nonzero()[0]
-        if len(blocks) < len(sums) and float(sums[blocks].sum()) < mass:
+        if len(blocks) < len(sums) and float(sums.take(blocks).sum()) < mass:
             return True  # there are none in the other blocks
         if _FEW * len(blocks) < len(sums):
             return self._mass(blocks, low, high) < mass
@@ -271,13 +271,22 @@ class Whole:
             sums = sums[sums < high]
         return float(np.maximum(sums - np.float32(BLOCK * low), 0).sum()) > _SLACK * mass
 
+    def _of_weight(self, weight: np.float32) -> Ids:
+        """The tokens that weigh just that."""
+        blocks = (self._table.sums >= weight).nonzero()[0]
+        if _FEW * len(blocks) >= len(self._table.sums):
+            return np.flatnonzero(self.weights == weight)
+        rows, places = (self._table.blocks.take(blocks, axis=0) == weight).nonzero()
+        ids: Ids = blocks[rows] * BLOCK + places
+        return ids
+
     def _mass(self, blocks: Ids | slice, low: float, high: float) -> float:
         """What the tokens from `low` to `high` weigh that are in these blocks."""
-        rows = self._table.blocks[blocks]
+        rows = self._table.blocks[blocks].ravel()
         marks = rows >= np.float32(low)
         if high < HIGHEST:
             marks &= rows <= np.float32(high)
-        return float(rows.ravel().dot(marks.ravel().astype(np.float32)))
+        return float(rows.dot(marks))
 
     def _outside(self, part: slice, low: float, high: float) -> float:
         """What the other tokens weigh that are in a part."""
