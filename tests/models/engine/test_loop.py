@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from models.runner.messages import Reason
 from models.runner.settings import Sampling
 from tests.fakes.context import FakeContext, counts, hashes
@@ -38,8 +42,9 @@ def test_more_requests_than_slots_are_served_in_their_order() -> None:
     assert list(case.heard) == [0, 1, 2, 3, 4, 5]
 
 
-def test_with_cells_of_their_own_those_who_decode_come_first_and_prompts_apart() -> None:
-    case = EngineCase(counts, context=FakeContext(counts, shares_cells=False))
+@pytest.mark.parametrize("kind", [{"shares_cells": False}, {"n_swa": 8}], ids=["cells of their own", "windows"])
+def test_where_unequal_parts_do_harm_those_who_decode_come_first_and_prompts_apart(kind: dict[str, Any]) -> None:
+    case = EngineCase(counts, context=FakeContext(counts, **kind))
     case.submit(1, "a", n_predict=9)
     case.submit(2, "b", n_predict=9)
     case.step()
@@ -48,6 +53,16 @@ def test_with_cells_of_their_own_those_who_decode_come_first_and_prompts_apart()
     n_before = len(case.fake.steps)
     case.step()
     assert case.fake.steps[n_before:] == [{0: 1, 1: 1}, {2: 20, 3: 20}]
+
+
+def test_prompts_of_different_lengths_with_windows_are_computed_one_after_the_other() -> None:
+    """Else llama.cpp may cut the batch, and lose what its first part needs (see `Engine._groups`)."""
+    case = EngineCase(counts, context=FakeContext(counts, n_swa=8))
+    for request_id, n in enumerate((20, 30, 20)):
+        case.submit(request_id, "xyz"[request_id] * n, n_predict=2)
+    case.run()
+    assert all(len(set(step.values())) == 1 for step in case.fake.steps)
+    assert [case.text(request_id) for request_id in range(3)] == ["yz", "za", "ab"]
 
 
 def test_a_long_prompt_does_not_hold_up_those_who_decode() -> None:
