@@ -45,9 +45,9 @@ BYTES = range(2, 256)
 
 
 KINDS = ("new", "new", "long", "on", "cut", "edited", "again")
-"""Prompts: a beginning that others have, too, with an end of its own; the same for a long reply; a chat that goes on, with
-what a shift has left of it; one cut off somewhere; one with another token near its end; an earlier prompt. The last
-four are given new ends."""
+"""Prompts: a beginning that others have, too, with an end of its own; the same for a long reply; a chat that goes on,
+with what a shift has left of it; one cut off somewhere; one with another token near its end; an earlier prompt. The
+last four are given new ends."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,13 @@ class Reply:
     def prompt(self) -> tuple[int, ...]:
         assert self.request.tokens is not None
         return self.request.tokens
+
+    @property
+    def left(self) -> list[int]:
+        """What the context has of prompt and reply at the end."""
+        assert self.end is not None
+        tokens = [*self.prompt, *self.recorder.tokens]
+        return tokens[:N_KEEP] + tokens[N_KEEP + self.end.n_shifted :]
 
 
 class Talk:
@@ -216,20 +223,23 @@ class Clients:
             prompt = [*before.prompt]
             if kind != "again":
                 prompt += before.recorder.tokens
-            if kind == "on" and before.end is not None:
-                del prompt[N_KEEP : N_KEEP + before.end.n_shifted]
+            if kind == "on":
+                prompt = before.left
             if kind == "cut":
                 prompt = prompt[: source.randint(len(prompt) // 2, len(prompt))]
             if kind == "edited":
                 prompt[-source.randint(1, 10)] ^= 1
             prompt += self._text(source.randint(1, 20))
             prompt = prompt[: n_ctx - 60]
-        return Generate(
-            request_id, "", Sampling(temperature=0), n_predict=n_predict, tokens=tuple(map(int, prompt)), n_keep=N_KEEP
-        )
+        return greedily(request_id, prompt, n_predict)
 
     def _text(self, n: int) -> list[int]:
         return self.source.choices(BYTES, k=n)
+
+
+def greedily(request_id: int, prompt: Sequence[int], n_predict: int) -> Generate:
+    greedy = Sampling(temperature=0)
+    return Generate(request_id, "", greedy, n_predict=n_predict, n_keep=N_KEEP, tokens=tuple(map(int, prompt)))
 
 
 Lonely = Callable[[Generate], Reply]
@@ -311,6 +321,29 @@ def test_greedy_replies_are_those_of_a_lonely_request(
     assert context.n_copied or not (context.can_trim and layout.shares_cells)
     assert context.n_restored or not prompt_cache_bytes
     assert any(end.n_shifted for end in ends) == (layout.shift and context.can_shift)
+
+
+@pytest.mark.parametrize("prompt_cache_bytes", [0, 10**8], ids=["no host memory", "host memory"])
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if LAYOUTS[name].shift], indirect=True)
+def test_a_chat_goes_on_where_its_context_has_shifted(
+    model: Model, context: CountingContext, lonely: Lonely, layout: Layout, prompt_cache_bytes: int
+) -> None:
+    """Cells that have moved are those of tokens that saw others, which are gone."""
+    if not context.can_shift:
+        pytest.skip("the reply ends with its context")
+    talk = Talk(model, context, layout.rules, n_slots=N_SLOTS, prompt_cache_bytes=prompt_cache_bytes)
+    source, n_shifted = random.Random(0), 0
+    for number in range(4):
+        prompt = tuple(source.choices(BYTES, k=100))
+        first = talk.ask(greedily(2 * number, prompt, layout.n_ctx - 70))
+        talk.finish()
+        assert first.end is not None
+        n_shifted += first.end.n_shifted
+        talk.ask(greedily(2 * number + 1, [*first.left, *prompt[:5]], 20))
+        talk.finish()
+    n_ties, wrong = compare(list(talk.replies.values()), lonely)
+    assert not wrong, "\n".join(wrong)
+    assert n_ties <= 1 and n_shifted > 0
 
 
 @pytest.mark.parametrize("layout", ["shared cells"], indirect=True)
