@@ -42,7 +42,7 @@ def required_call(request: ChatRequest, prompt: Prompt) -> Constraint:
     tools = [_told(tool, prompt.told_names) for tool in _wanted_tools(request)]
     grammar = call_grammar(prompt.calls, tools, many=many, thinks=thinks)
     thought = None if grammar.has_thoughts else prompt.thought
-    return Constraint("lark", grammar.text, thought, grammar.tags)
+    return Constraint("calls", grammar.text, thought, grammar.tags)
 
 
 def _wanted_tools(request: ChatRequest) -> Sequence[Tool]:

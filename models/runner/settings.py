@@ -139,10 +139,10 @@ class Constraint(msgspec.Struct, frozen=True):
     """What the generated text must match: a JSON Schema (as JSON text), or a grammar."""
 
     kind: str
-    """`json` (any object; `text` is not looked at), `json_schema`, `gbnf`, `lark` or `regex`."""
+    """`json` (any object; `text` is not looked at), `json_schema`, `gbnf`, `lark`, `regex`, `calls` (Lark of ours)."""
     text: str
     thought: Thought | None = None
     """Text that may come first and is free."""
     tags: tuple[str, ...] = ()
-    """Texts, each perhaps a control token, that a `lark` grammar calls `tag_0`, `tag_1`, … (and `until_tag_0`, … any
-    text up to and including the tag)."""
+    """Texts, each perhaps a control token, that a grammar of `calls` names `tag_0`, `tag_1`, … (and `until_tag_0`, …
+    any text up to and including the tag)."""

@@ -33,6 +33,8 @@ def refusal(kind: str, text: str, error: str, *, place: str = "") -> InvalidCons
     said = explain(kind, error)
     if kind == "json_schema":
         return InvalidConstraint(f"invalid {kind} at {place or _WHOLE[kind]}: {said}")
+    if kind == "calls":  # what is wrong in it is what a client wrote, but its lines are ours
+        return InvalidConstraint(f"a tool's parameters cannot be enforced: {said}")
     if kind == "regex":
         at = _character(text, error)
         found = f"invalid {kind}: {said} at character {at}"

@@ -200,7 +200,7 @@ def _to_lark(constraint: Constraint) -> str:
                 return _JSON_OBJECT
             case "json_schema":
                 return _lark_of_schema(_schema(text))
-            case "lark":
+            case "lark" | "calls":
                 return text
             case "gbnf":
                 return gbnf.to_lark(text)

@@ -186,6 +186,17 @@ def test_a_call_that_is_demanded_goes_before_a_format_and_beside_no_grammar(
             assert error_of(answer) == f"tool_choice demands a tool call, which cannot be combined with {field}"
 
 
+def test_a_tool_whose_parameters_cannot_be_enforced_is_a_400(server: httpx.Client) -> None:
+    function = {
+        "name": "f",
+        "parameters": {"properties": {"a": {"type": "array", "items": {"$ref": "#/nope"}}}, "required": ["a"]},
+    }
+    body = {"model": "agent", "messages": said("hi"), "tools": [{"type": "function", "function": function}]}
+    answer = post(server, "/v1/chat/completions", **body, tool_choice="required")
+    assert answer.status_code == 400
+    assert error_of(answer) == "a tool's parameters cannot be enforced: Pointer '/nope' does not exist"
+
+
 @pytest.mark.parametrize(("field", "value"), [("grammar", 'root ::= "yes!"'), ("regex", "yes!")])
 def test_a_grammar_holds_where_tools_are_offered(server: httpx.Client, field: str, value: str) -> None:
     for path in (*CHATS, "/v1/messages"):
@@ -213,6 +224,8 @@ def test_without_thoughts_a_format_begins_at_the_first_token(server: httpx.Clien
         body = {"model": "agent", "messages": said(prompt), "think": think, "stream": False, "options": GREEDY}
         message = post(server, "/api/chat", **body, format=YES).json()["message"]
         assert (message.get("thinking", ""), json.loads(message["content"])) == ("", SAID_YES)
+    body = {"model": "agent", "prompt": "ponder", "stream": False, "options": GREEDY, "format": YES}
+    assert json.loads(post(server, "/api/generate", **body).json()["response"]) == SAID_YES
 
 
 def test_a_demanded_call_comes_after_the_thought(server: httpx.Client) -> None:

@@ -52,7 +52,7 @@ SCHEMA = b'{"type": "object"}'
 
 @pytest.mark.parametrize(
     ("choice", "kind"),
-    [(ToolChoice(), "json_schema"), (NONE, "json_schema"), (REQUIRED, "lark"), (named("add"), "lark")],
+    [(ToolChoice(), "json_schema"), (NONE, "json_schema"), (REQUIRED, "calls"), (named("add"), "calls")],
 )
 def test_a_format_is_that_of_an_answer_so_a_call_that_is_demanded_goes_before_it(choice: ToolChoice, kind: str) -> None:
     asked, _ = ask(choice, format=SCHEMA)
@@ -81,7 +81,7 @@ def test_none_asks_nothing_of_a_model_without_tools() -> None:
 
 def test_a_call_can_be_demanded_of_any_tool_or_of_one() -> None:
     asked, told = ask(REQUIRED)
-    assert asked["constraint"].kind == "lark"
+    assert asked["constraint"].kind == "calls"
     assert asked["constraint"].tags == ("<tool_call>", "</tool_call>")
     assert "get_weather" in asked["constraint"].text and "add" in asked["constraint"].text
     assert told[-1].delta.tool_calls[0].arguments == {"city": "Rome"}

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from models.errors import InvalidConstraint
 from models.parsers import known_calls as known
 from models.parsers.call_grammar import call_grammar
 from models.parsers.native import native_parser
@@ -96,7 +97,6 @@ def without_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "ends", lambda lark: True)
 
 
-
 def passes(matcher: Matcher, tokens: npt.NDArray[np.int32]) -> bool:
     for token in tokens:
         if not matcher.allows(int(token)):
@@ -110,7 +110,7 @@ def accepts(
 ) -> bool:
     vocabulary = TaggedVocabulary(tags_of(syntax) if has_tokens else ())
     grammar = call_grammar(syntax, tools, many=many)
-    matcher = Grammars(vocabulary).matcher(Constraint("lark", grammar.text, None, grammar.tags))
+    matcher = Grammars(vocabulary).matcher(Constraint("calls", grammar.text, None, grammar.tags))
     return passes(matcher, vocabulary.tokenize(text, add_special=False))
 
 
@@ -187,7 +187,7 @@ def test_what_a_grammar_demands_a_built_in_parser_reads_as_calls(
 @pytest.mark.parametrize("name", sorted(name for name, kind in PARSERS.items() if kind.has_tools))
 def test_a_call_can_be_demanded_of_every_model_that_a_built_in_parser_reads(name: str) -> None:
     grammar = call_grammar(known.BUILT_IN[name], TOOLS, many=True)
-    Grammars(TaggedVocabulary(())).matcher(Constraint("lark", grammar.text, None, grammar.tags))
+    Grammars(TaggedVocabulary(())).matcher(Constraint("calls", grammar.text, None, grammar.tags))
 
 
 def test_arguments_of_which_none_is_required_may_all_be_left_out_or_given() -> None:
@@ -236,3 +236,16 @@ def test_a_tool_without_parameters_and_one_with_references_can_be_demanded() -> 
     assert accepts(HERMES, '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>', tools=tools)
     assert accepts(HERMES, '<tool_call>\n{"name": "ref", "arguments": {"p": "x"}}\n</tool_call>', tools=tools)
     assert not accepts(HERMES, '<tool_call>\n{"name": "ref", "arguments": {"p": 1}}\n</tool_call>', tools=tools)
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [({"$ref": "#/nope"}, "Pointer '/nope' does not exist"), ({"type": "string", "pattern": "("}, "unclosed group")],
+)
+def test_parameters_that_cannot_be_enforced_are_refused_without_lines_that_nobody_wrote(
+    schema: dict[str, Any], said: str
+) -> None:
+    grammar = call_grammar(HERMES, [tool("f", "a", a={"type": "array", "items": schema})], many=True)
+    with pytest.raises(InvalidConstraint) as raised:
+        Grammars(ByteVocabulary()).matcher(Constraint("calls", grammar.text, None, grammar.tags))
+    assert str(raised.value) == f"a tool's parameters cannot be enforced: {said}"
