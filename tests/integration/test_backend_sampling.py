@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from bench.llama_chain import chances
 from models.builtin.install import WEIGHTS
 from models.llama import backend_sampler
 from models.llama.backend_trial import backend_should_pick
@@ -29,7 +30,6 @@ from models.runner.settings import Adapter, AdapterSet, BackendSampling, Constra
 from models.sampling.backend import GREEDY, BackendChain, chain_for
 from models.sampling.chain import Floats
 from tests.integration import tiny_architectures
-from tests.integration.test_engine_sampling import NativeChain
 from tests.integration.test_engine_state import CLOSE, N_CTX, N_SLOTS, CheckedContext, Driver, converse_at_random
 from tests.integration.test_engine_worker import GREEDY as GREEDILY
 from tests.integration.test_engine_worker import Model as TinyModel
@@ -186,12 +186,8 @@ def test_every_token_has_the_chance_that_llama_cpp_gives_it_here(pico: Model, op
             token = context.picked(row)
             assert token is not None
             counts[token] += 1
-    native = NativeChain(options, pico.vocab.n_tokens)
-    _, chances = native.apply(context.logits()[N_SEQUENCES])  # of the one without a chain
-    native.close()
+    probs = chances(context.logits()[N_SEQUENCES], options)  # of the one without a chain
     context.close()
-    probs = np.zeros(len(counts))
-    probs[list(chances)] = list(chances.values())
     assert counts[probs == 0].sum() == 0, "tokens were picked that the chain rules out"
     expected = probs * N_SEQUENCES * N_STEPS
     rare = (expected > 0) & (expected <= 5)
