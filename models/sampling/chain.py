@@ -71,7 +71,7 @@ def typical(candidates: Candidates, p: float, n_least: int = 0) -> Candidates:
     if len(ids) > MANY:
         kept = take_mass(distance, probs, np.float32(p))
         if len(kept) < n_least:
-            kept = distance.argsort(kind="stable")[:n_least]
+            kept = _smallest(distance, n_least)
     else:
         order = distance.argsort(kind="stable")
         n_kept = int(probs[order].cumsum().searchsorted(np.float32(p), side="right")) + 1
@@ -155,6 +155,16 @@ def take_mass(keys: Floats, weights: Floats, wanted: np.float32) -> Ids:
     found = find_smallest(keys, weights, wanted)
     taken = keys <= found.low
     taken[found.ids] = True
+    return np.flatnonzero(taken)
+
+
+def _smallest(keys: Floats, n: int) -> Ids:
+    """The indices of the n smallest keys, in their order; of equal ones the first."""
+    if n >= len(keys):
+        return np.arange(len(keys))
+    last = np.partition(keys, n - 1)[n - 1]
+    taken = keys < last
+    taken[np.flatnonzero(keys == last)[: n - np.count_nonzero(taken)]] = True
     return np.flatnonzero(taken)
 
 
