@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("json", "json_schema")
 MAX_CONSTRAINT_CHARS = 1024 * 1024
-_MOST_HARMLESS = 256
+_MOST_TRIED = 256
 """Grammars that were tried and are remembered."""
 
 _NO_FORCING = '\n%llguidance {"no_forcing": true}'
@@ -118,7 +117,7 @@ class Grammars:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._tokenizer: LLTokenizer | None = None
-        self._harmless: deque[bytes] = deque(maxlen=_MOST_HARMLESS)
+        self._tried: dict[bytes, bool] = {}
 
     def is_quick(self, constraint: Constraint) -> bool:
         """Whether `matcher` will take about a millisecond."""
@@ -154,12 +153,12 @@ class Grammars:
     def _ends(self, lark: str) -> bool:
         """Whether compiling comes to an end; a grammar for which that is known is not tried again."""
         key = hashlib.sha256(lark.encode("utf-8", "replace")).digest()
-        if key in self._harmless:
-            return True
-        if not trial.ends(lark):
-            return False
-        self._harmless.append(key)
-        return True
+        ends = self._tried.get(key)
+        if ends is None and (ends := trial.ends(lark)) is not None:
+            if len(self._tried) == _MOST_TRIED:
+                del self._tried[next(iter(self._tried))]
+            self._tried[key] = ends
+        return ends is True
 
     def _compile(self, lark: str) -> LLMatcher:
         from llguidance import LLMatcher, LLParserLimits  # here, since most runners never constrain anything
@@ -212,6 +211,8 @@ def _to_lark(constraint: Constraint) -> str:
         raise refusal(kind, text, f"line {error.lineno}, column {error.colno}: {error.msg}") from error
     except gbnf.GbnfError as error:
         raise refusal(kind, text, str(error)) from error
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        raise refusal(kind, text, "a number has too many digits") from error
     raise InvalidConstraint(f"unknown kind of constraint: {kind}")
 
 

@@ -88,14 +88,14 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
         yield from _objects(item)
 
 
-def ends(lark: str) -> bool:
-    """Whether compiling comes to an end within the limits."""
+def ends(lark: str) -> bool | None:
+    """Whether compiling comes to an end within the limits; None: the machine had no time or room to find out."""
     command = [sys.executable, "-m", "models.sampling.trial"]
     try:
         done = subprocess.run(command, input=lark.encode("utf-8", "replace"), timeout=_MAX_S, capture_output=True)
     except (OSError, subprocess.TimeoutExpired) as error:
         log.warning("a grammar was not tried: %s", error)
-        return False
+        return None
     return done.returncode == 0
 
 

@@ -75,6 +75,29 @@ def test_a_grammar_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(tried) == 1
 
 
+@pytest.mark.parametrize(("found", "n_tried"), [(False, 1), (None, 3)])
+def test_one_that_was_refused_is_tried_again_if_the_machine_had_no_time(
+    monkeypatch: pytest.MonkeyPatch, found: bool | None, n_tried: int
+) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(trial, "ends", lambda lark: (tried.append(lark), found)[1])
+    grammars = Grammars(ByteVocabulary())
+    for _ in range(3):
+        with pytest.raises(InvalidConstraint, match="too much time"):
+            grammars.matcher(Constraint("regex", "(a{100}){100}"))
+    assert len(tried) == n_tried
+
+
+def test_no_more_grammars_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(trial, "ends", lambda lark: not tried.append(lark))
+    monkeypatch.setattr("models.sampling.grammar._MOST_TRIED", 2)
+    grammars = Grammars(ByteVocabulary())
+    for name in "aabcba":
+        grammars.matcher(Constraint("gbnf", f'root ::= "{name}"'))
+    assert [text[-3:] for text in tried] == ['"a"', '"b"', '"c"', '"a"']
+
+
 def test_many_expressions_that_are_easy_to_combine_compile() -> None:
     easy = json.dumps({"allOf": [{"type": "string", "pattern": f"^{'a' * n}"} for n in range(1, 12)]})
     matcher = Grammars(ByteVocabulary()).matcher(Constraint("json_schema", easy))
