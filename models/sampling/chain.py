@@ -159,13 +159,14 @@ def take_mass(keys: Floats, weights: Floats, wanted: np.float32) -> Ids:
 
 
 def _smallest(keys: Floats, n: int) -> Ids:
-    """The indices of the n smallest keys, in their order; of equal ones the first."""
+    """The indices of the n smallest keys, smallest first unless there are many; of equal ones the first."""
     if n >= len(keys):
         return np.arange(len(keys))
     last = np.partition(keys, n - 1)[n - 1]
     taken = keys < last
     taken[np.flatnonzero(keys == last)[: n - np.count_nonzero(taken)]] = True
-    return np.flatnonzero(taken)
+    found = np.flatnonzero(taken)
+    return found if n > MANY else found[keys[found].argsort(kind="stable")]
 
 
 class Smallest(NamedTuple):
