@@ -137,6 +137,7 @@ def prompts(model: Model, sizes: Sizes) -> Figures:
     """One prompt, in steps of different sizes."""
     found = {}
     with steps(model, n_sequences=1, n_ctx=sizes.n_prompt) as at:
+        at.fill(0, sizes.n_prompt)  # not counted: the weights are read, the buffers made
         for chunk in sizes.chunks:
             seconds = []
             for _ in range(max(2, sizes.repeats // 10)):
@@ -182,6 +183,7 @@ def embeddings(model: Model, sizes: Sizes) -> Figures:
     for n_step in sizes.embedded:
         n_inputs = max(1, n_step // sizes.n_input)
         embedder = Embedder(model, ContextParams(n_step, n_step, n_inputs, default_threads(), embeddings=True))
+        embedder.embed(list(inputs[:n_inputs]))  # not counted, as with prompts
         started = time.process_time()
         for i in range(0, len(inputs), n_inputs):
             embedder.embed(list(inputs[i : i + n_inputs]))

@@ -8,6 +8,7 @@ need not be carried: `--without numpy pillow`, and `venv --system-site-packages`
     python3 -m venv .venv && .venv/bin/pip install --no-index --find-links carried -r carried/requirements.txt
     .venv/bin/python -m bench.offline build carried cuda -DCMAKE_CUDA_ARCHITECTURES=90
     .venv/bin/python -m bench --gpu
+    .venv/bin/pytest -m gpu tests/integration/test_devices.py
 
 llama.cpp is compiled once for both servers, as its authors build it, for the given GPUs only.
 """
@@ -144,6 +145,9 @@ def main(argv: Sequence[str]) -> int:
     building.add_argument("folder", type=Path)
     building.add_argument("backend", choices=BACKENDS)
     args, options = parser.parse_known_args(argv)
+    unknown = options if args.command == "pack" else [word for word in options if not definitions([word])]
+    if unknown:
+        parser.error(f"not understood: {' '.join(unknown)} (an option of CMake is one word, -DNAME=VALUE)")
     if args.command == "pack":
         pack(args.folder, python=args.python, machine=args.machine, glibc=args.glibc, without=args.without)
     else:

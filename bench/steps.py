@@ -1,4 +1,4 @@
-"""What llama.cpp's own part of the work takes: the tables of docs/benchmarks.md, printed as they stand there.
+"""What llama.cpp's own part of the work takes: the tables of docs/benchmarks.md that no server is needed for.
 
     python -m bench.steps flags                          how it is compiled: steps of 1 to 32 sequences, eight models
     python -m bench.steps flags --against FOLDER         the same with another build's libraries beside it
@@ -155,6 +155,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     args = parser.parse_intermixed_args(argv)
     if args.table == "choices" and len(args.models) > 2:
         parser.error("choices are measured with one model, and one for embeddings")
+    if args.table == "choices" and args.against:
+        parser.error("only flags are measured against another build")
     return args
 
 

@@ -104,3 +104,14 @@ for one; do case $one in -D*) echo "${{one#-D}}" | sed "s/=/:STRING=/"; esac; do
     code = f"import site; site.addsitedir({str(site)!r}); import llama_cpp.llama_cpp, server, sys; print(sys.path[-1])"
     found = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == str(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unknown"), [("pack folder --pythn 3.12", "--pythn 3.12"), ("build folder cuda -G Ninja", "-G Ninja")]
+)
+def test_what_neither_command_knows_is_refused(
+    arguments: str, unknown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        offline.main(arguments.split())
+    assert f"not understood: {unknown}" in capsys.readouterr().err

@@ -63,3 +63,10 @@ def test_another_build_is_loaded_where_it_is_named(models: Path, tmp_path: Path)
 def test_what_is_no_model_is_refused(models: Path) -> None:
     with pytest.raises(SystemExit, match="neither a file nor a shape"):
         steps.find_model("smol-135m.Q3_K")
+
+
+@pytest.mark.parametrize("arguments", [["a", "b", "c"], ["--against", "folder"]])
+def test_choices_are_not_compared(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        steps.main(["choices", *arguments])
+    assert "measured" in capsys.readouterr().err
