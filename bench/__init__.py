@@ -14,6 +14,7 @@ machine.py      what figures belong to: machine, checkout, how llama.cpp was com
 profile.py      where the time of a burst goes: `python -m bench.profile --help`
 steps.py        llama.cpp's own part of the work: `python -m bench.steps --help`; decodes.py measures it
 sampling.py     what choosing a token costs: `python -m bench.sampling`; chances.py: whether each has its chance
+llama_chain.py  llama.cpp's own sampler chain, what chances.py compares with
 llama_chain.py  llama.cpp's own samplers, which ours are compared with
 random_model.py writes models of real shapes with random weights (speed does not depend on their values)
 report.py       medians, ratios, the table, the JSON file
