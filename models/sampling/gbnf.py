@@ -7,6 +7,7 @@ Source: llama.cpp, llama_grammar_parser, which says nothing of where a grammar i
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -133,13 +134,13 @@ class _Reader:
 
     def _sequence(self, depth: int) -> _Parts:
         parts: _Parts = []
-        item: _Parts = []
+        item = deque[str | _Ref]()
         while self._at < len(self._text):
             if self._text[self._at] in "*+?{":
-                item = self._repeated(item)
+                self._repeat(item)
             elif (found := self._item(depth)) is not None:
                 parts += item
-                item = found
+                item = deque(found)
             else:
                 break
             self._skip(over_lines=depth > 0)
@@ -227,7 +228,8 @@ class _Reader:
         self._rule.has_tokens = True
         return f"<[^{found[2]}]>" if found[1] else f"<[{found[2]}]>"
 
-    def _repeated(self, item: _Parts) -> _Parts:
+    def _repeat(self, item: deque[str | _Ref]) -> None:
+        """Put a group around an item, with the repetition that stands behind it."""
         found = _REPETITION.match(self._text, self._at)
         if found is None:
             raise self._wrong("a repetition is written as {2}, {2,} or {2,5}")
@@ -237,7 +239,8 @@ class _Reader:
         if most and int(most) < int(least):
             raise self._wrong(f"{found[0]} ends before it begins")
         self._at = found.end()
-        return ["(", *item, ")" + (sign or f"{{{least},{most if comma else least}}}")]
+        item.appendleft("(")
+        item.append(")" + (sign or f"{{{least},{most if comma else least}}}"))
 
     def _name(self) -> str:
         found = _NAME.match(self._text, self._at)

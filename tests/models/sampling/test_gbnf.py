@@ -144,3 +144,9 @@ def test_tokens_are_named_by_their_numbers_and_are_no_part_of_an_expression() ->
 def test_long_grammars_are_read_in_one_go() -> None:
     chain = "\n".join(f"r{i} ::= r{i + 1}" for i in range(10_000))
     assert len(to_lark(f'root ::= r0\n{chain}\nr10000 ::= "a"').splitlines()) == 10_003
+
+
+def test_an_item_with_a_million_repetitions_is_read_at_once() -> None:
+    # where each of them copied what it repeats, this took an hour
+    lark = to_lark('root ::= "a"' + "*" * 1_000_000)
+    assert lark.count("(") == lark.count(")*") == 1_000_000
