@@ -14,7 +14,7 @@ from models.runner.settings import Sampling
 
 pytestmark = pytest.mark.model
 
-N_DRAWS = 1_000
+N_DRAWS = 700
 LOGITS = fixed_logits()
 RARE = 1e-5
 """With fixed seeds the draws are always the same; once they pass, they do so until something changes."""
