@@ -236,11 +236,16 @@ class _Reader:
         if not item:
             raise self._wrong(f"nothing stands before this '{found[0]}'")
         sign, least, comma, most = found.groups()
+        most = most if comma else least
         if most and int(most) < int(least):
             raise self._wrong(f"{found[0]} ends before it begins")
         self._at = found.end()
-        item.appendleft("(")
-        item.append(")" + (sign or f"{{{least},{most if comma else least}}}"))
+        if most and int(most) == 0:  # which Lark does not know
+            item.clear()
+            item.append('""')
+        else:
+            item.appendleft("(")
+            item.append(")" + (sign or f"{{{least},{most}}}"))
 
     def _name(self) -> str:
         found = _NAME.match(self._text, self._at)

@@ -78,6 +78,8 @@ LIST = 'root ::= item+\n\n# a list\nitem ::= "- " [^\\r\\n]+ "\\n" # one line'
         ('root ::= ("a"{2} "b"){2}', "aabaab", True),
         ('root ::= ("a"{2}){2} root?', "aaaa", True),
         ('root ::= "a"{2}{2}', "aaaa", True),
+        ('root ::= "a"{0} "b" "c"{0,0}', "b", True),
+        ('root ::= "a"{0} "b" "c"{0,0}', "ab", False),
         ('root ::= "a"+ "ab"', "aaab", True),
         # names
         ('root ::= Item item\nItem ::= "A" root?\nitem ::= "b" root?', "Ab", True),
