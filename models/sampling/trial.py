@@ -114,7 +114,7 @@ def main() -> int:
 def _begin(lark: str) -> bool:
     """Compile, and follow the grammar through a few bytes; False if that fails, or a reply has no choice for too long.
 
-    A grammar that is wrong is no failure: somebody else says what is wrong with it.
+    A grammar that is wrong, or lets nothing begin, is no failure: somebody else says what is wrong with it.
     """
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
@@ -122,8 +122,10 @@ def _begin(lark: str) -> bool:
     matcher = LLMatcher(LLTokenizer("byte"), grammar, log_level=0, limits=LLParserLimits(**LIMITS))
     if matcher.is_error():
         return True
-    for _ in range(_N_STEPS):
+    for step in range(_N_STEPS):
         allowed = int.from_bytes(matcher.compute_bitmask(), "little") & (1 << 256) - 1
+        if step == 0 and matcher.is_error():
+            return True
         if len(matcher.compute_ff_tokens()) > MAX_FORCED:
             return False
         if allowed and not matcher.is_stopped():
