@@ -20,7 +20,7 @@ from server.requests import EmbedRequest
 from server.sequences import choose_sequences
 from server.settings import Settings
 from tests.server.generation_case import ScriptedRunner, chat, events, run, serving, spec
-from tests.server.test_scheduler import Starter, scheduler
+from tests.server.scheduler_case import Starter, scheduler
 
 
 def loaded(environment: dict[str, str], **options: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from server.placement import Devices, Need
 from server.runner_plan import Evict, Load, Reuse, RunnerState, Trim, Wait, plan
-from tests.server.test_scheduler import config
+from tests.server.scheduler_case import config
 
 GIB = 1024**3
 DEVICES = Devices(host_free_bytes=8 * GIB)

@@ -1,117 +1,16 @@
-"""The scheduler, with runners that are not processes."""
+"""Which runner serves, and when: the scheduler, with runners that are not processes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from models.errors import LoadError, OutOfMemory
-from models.gguf.facts import GGUFFacts
-from models.gguf.layers import LayerFacts
-from models.runner.messages import Ready
-from models.runner.settings import HeldAdapters, RunnerConfig
-from server.placement import Devices, Need
+from models.errors import LoadError
+from server.placement import Devices
 from server.requests import FOREVER_NS
-from server.scheduler import QueueFull, Scheduler, Wanted
-from server.sequences import SequencesWanted
-
-GIB = 1024**3
-DEVICES = Devices(host_free_bytes=8 * GIB)
-SMALL = Need(weights_bytes=GIB, cache_bytes=0)
-SECOND_NS = 1_000_000_000
-
-
-def config(key: str, **changes: Any) -> RunnerConfig:
-    settings: dict[str, Any] = {"n_ctx": 4096, "n_parallel": 1, "n_batch": 512, "n_gpu_layers": -1, "n_threads": 0}
-    return RunnerConfig(model_path=key, **(settings | changes))
-
-
-class FakeProcess:
-    """What the scheduler sees of a runner; `stop` and `die` end it."""
-
-    def __init__(self, loaded: RunnerConfig) -> None:
-        self.config = loaded
-        self.ready = Ready(loaded.n_ctx, loaded.n_ctx, 10, size_bytes=1000, vram_bytes=0, adds_bos=False)
-        self.adapters = HeldAdapters(loaded.adapters, 10 * len(loaded.adapters))
-        self._gone = asyncio.Event()
-        self.n_stops = 0
-
-    @property
-    def is_alive(self) -> bool:
-        return not self._gone.is_set()
-
-    async def load_adapters(self, paths: tuple[str, ...]) -> None:
-        if "bad" in paths:
-            raise LoadError("unable to load adapter")
-        held = tuple(dict.fromkeys((*self.adapters.paths, *paths)))
-        self.adapters = HeldAdapters(held, 10 * len(held))
-
-    async def free_adapters(self) -> None:
-        self.adapters = HeldAdapters()
-
-    async def wait_gone(self) -> None:
-        await self._gone.wait()
-
-    async def stop(self) -> None:
-        self.n_stops += 1
-        self._gone.set()
-
-    def die(self) -> None:
-        self._gone.set()
-
-
-class Starter:
-    """Starts fake processes; `failures` are raised first, `hold` keeps a load from finishing."""
-
-    def __init__(self) -> None:
-        self.started: list[FakeProcess] = []
-        self.failures: list[Exception] = []
-        self.hold: asyncio.Event | None = None
-
-    async def __call__(self, loaded: RunnerConfig, *, stall_timeout_s: float | None) -> FakeProcess:
-        if self.hold is not None:
-            await self.hold.wait()
-        if self.failures:
-            raise self.failures.pop(0)
-        self.started.append(FakeProcess(loaded))
-        return self.started[-1]
-
-
-def wanted(
-    key: str, *, name: str = "", keep_ns: int | None = None, automatic: bool = False,
-    sequences: SequencesWanted | None = None, **changes: Any,
-) -> Wanted:  # fmt: skip
-    spec: Any = SimpleNamespace(name=name or key)
-    asked = config(key, **changes)
-    asked = sequences.least(asked) if sequences else asked
-    return Wanted(spec, asked, SMALL, keep_ns, automatic, tuple(10 for _ in asked.adapters), sequences)
-
-
-def scheduler(
-    start: Starter, *, keep_ns: int = 300 * SECOND_NS, max_queue: int = 8, max_runners: int = 3,
-    devices: Devices | Callable[[], Devices] = DEVICES,
-) -> Scheduler:  # fmt: skip
-    begin: Any = start
-    now = (lambda: devices) if isinstance(devices, Devices) else devices
-    return Scheduler(keep_alive_ns=keep_ns, max_queue=max_queue, max_runners=max_runners, devices=now, start=begin)
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 10))
-
-
-async def use(s: Scheduler, w: Wanted) -> Any:
-    async with s.lease(w) as process:
-        return process
-
-
-async def settle() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
+from server.scheduler import QueueFull, Scheduler
+from tests.server.scheduler_case import GIB, Starter, run, scheduler, settle, use, wanted
 
 
 def test_names_with_the_same_weights_share_a_runner() -> None:
@@ -327,111 +226,6 @@ def test_a_failed_load_does_not_stop_the_next_one() -> None:
         with pytest.raises(LoadError, match="bad file"):
             await use(s, wanted("a"))
         assert (await use(s, wanted("a"))).is_alive
-
-    run(work())
-
-
-def test_out_of_memory_lowers_an_automatic_context() -> None:
-    async def work() -> None:
-        start = Starter()
-        start.failures = [OutOfMemory("too large"), OutOfMemory("too large")]
-        s = scheduler(start)
-        process = await use(s, wanted("a", automatic=True, n_ctx=262_144))
-        assert process.config.n_ctx == 4096
-        assert await use(s, wanted("a", automatic=True, n_ctx=262_144)) is process
-
-    run(work())
-
-
-def test_out_of_memory_with_a_given_context_evicts_the_others_once() -> None:
-    async def work() -> None:
-        start = Starter()
-        s = scheduler(start)
-        other = await use(s, wanted("b"))
-        start.failures = [OutOfMemory("too large")]
-        assert (await use(s, wanted("a"))).config.n_ctx == 4096
-        assert not other.is_alive
-        start.failures = [OutOfMemory("too large")] * 2
-        with pytest.raises(OutOfMemory):
-            await use(s, wanted("c"))
-
-    run(work())
-
-
-GIB_OF_WEIGHTS = GGUFFacts(n_vocab=1000, layers=(LayerFacts(weights_bytes=GIB, kv_elements=8192),))
-"""A context of 4,096 tokens takes 64 MiB, and a little for the pass through the layers."""
-
-
-def machine(free_gib: float) -> Devices:
-    return Devices(round(free_gib * GIB), 16 * GIB)
-
-
-@pytest.mark.parametrize(
-    ("asked", "free_gib", "n_parallel", "n_cells"),
-    [
-        pytest.param(None, 8, 4, 4 * 4096, id="plenty of memory"),
-        pytest.param(None, 1.15, 3, 4096 + 2560, id="little of it"),
-        pytest.param(None, 1.0, 1, 4096, id="none: it may try with one"),
-        pytest.param(2, 8, 2, 2 * 4096, id="two that were asked for"),
-        pytest.param(2, 1.0, 2, 4096, id="they share, if they must"),
-    ],
-)
-def test_sequences_are_counted_when_a_model_is_loaded(
-    asked: int | None, free_gib: float, n_parallel: int, n_cells: int
-) -> None:
-    async def work() -> None:
-        free = [free_gib]
-        start = Starter()
-        s = scheduler(start, devices=lambda: machine(free[0]))
-        model = wanted("a", sequences=SequencesWanted(GIB_OF_WEIGHTS, asked))
-        process = await use(s, model)
-        assert (process.config.n_parallel, process.config.n_cells) == (n_parallel, n_cells)
-        for free[0] in (16, 0.5):
-            assert await use(s, model) is process, "another number is no reason to load it again"
-        process.die()
-        free[0] = 8
-        assert (await use(s, model)).config.n_parallel == (asked or 4)
-
-    run(work())
-
-
-def test_no_model_goes_for_sequences_that_nobody_asked_for() -> None:
-    async def work() -> None:
-        start = Starter()
-        s = scheduler(start, devices=lambda: machine(8 if not start.started else 1.05))
-        first = await use(s, wanted("a", sequences=SequencesWanted(GIB_OF_WEIGHTS)))
-        second = await use(s, wanted("b", sequences=SequencesWanted(GIB_OF_WEIGHTS)))
-        assert first.is_alive and first.config.n_parallel == 4
-        assert second.config.n_parallel == 1
-
-    run(work())
-
-
-@pytest.mark.parametrize(
-    ("asked", "automatic", "tries"),
-    [
-        pytest.param(None, False, [(4, 32768, 131072), (1, 32768, 32768)], id="a given context"),
-        pytest.param(None, True, [(4, 32768, 131072), (1, 32768, 32768), (1, 4096, 4096)], id="an automatic one"),
-        pytest.param(2, False, [(2, 32768, 65536), (2, 32768, 32768)], id="a given number"),
-    ],
-)
-def test_out_of_memory_costs_the_further_sequences_first(
-    asked: int | None, automatic: bool, tries: list[tuple[int, int, int]]
-) -> None:
-    async def work() -> None:
-        tried: list[tuple[int, int, int]] = []
-
-        async def start(loaded: RunnerConfig, *, stall_timeout_s: float | None) -> FakeProcess:
-            tried.append((loaded.n_parallel, loaded.n_ctx, loaded.n_cells))
-            if len(tried) < len(tries):
-                raise OutOfMemory("too large")
-            return FakeProcess(loaded)
-
-        s = scheduler(start, devices=Devices(64 * GIB, 64 * GIB))  # type: ignore[arg-type]
-        model = wanted("a", automatic=automatic, n_ctx=32768, sequences=SequencesWanted(GIB_OF_WEIGHTS, asked))
-        process = await use(s, model)
-        assert tried == tries
-        assert await use(s, model) is process
 
     run(work())
 

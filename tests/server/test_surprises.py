@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.server.test_scheduler import SECOND_NS, Starter, run, scheduler, wanted
+from tests.server.scheduler_case import SECOND_NS, Starter, run, scheduler, wanted
 
 
 def test_a_client_that_leaves_during_the_load_aborts_it() -> None:
