@@ -112,21 +112,22 @@ async def _fitting(
     best: Prompt | None = None
     whole: Prompt | None = None
     while fewest < most:
-        n_dropped = fewest if fewest < DROPPED_IN_TURN else (fewest + most) // 2
-        kept = without_oldest(messages, n_dropped)
+        n_oldest = fewest if fewest < DROPPED_IN_TURN else (fewest + most) // 2
+        kept = without_oldest(messages, n_oldest)
         prompt = await asyncio.to_thread(writer.prompt, kept)
         whole = whole or prompt
         if await _fits(prompt, kept, spec, runner):
-            most, best = n_dropped, prompt
+            most, best = n_oldest, prompt
         else:
-            fewest = n_dropped + 1
+            fewest = n_oldest + 1
     kept = without_oldest(messages, most)
     if best is None:
         best = await asyncio.to_thread(writer.prompt, kept)
-    if most and whole:
-        logger.info("the oldest %d of %d messages do not fit the context", most, len(messages))
+    n_dropped = len(messages) - len(kept)
+    if n_dropped and whole:
+        logger.info("the oldest %d of %d messages do not fit the context", n_dropped, len(messages))
         n_lost = await _n_tokens(whole, messages, spec, runner) - await _n_tokens(best, kept, spec, runner)
-        best = replace(best, n_dropped=len(messages) - len(kept), n_dropped_tokens=max(n_lost, 0))
+        best = replace(best, n_dropped=n_dropped, n_dropped_tokens=max(n_lost, 0))
     if spec.prompt_source.is_native:  # Compat: what the original says of such a prompt counts all that it was given
         return replace(best, n_images=count_images(messages))
     return best

@@ -48,6 +48,16 @@ def test_old_messages_go_when_the_context_is_too_small() -> None:
     assert "x" * 40 in runner.asked[1]["prompt"]
 
 
+def test_where_only_system_messages_are_old_nothing_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "server.prompting")
+    runner = ScriptedRunner("x", n_ctx=20)
+    generation, _ = serving(runner)
+    usage = events(generation.chat(chat(messages=(Message("system", "S" * 40), Message("user", "hi")))))[-1].usage
+    assert runner.asked[0]["prompt"] == "[system]" + "S" * 40 + "[user]hi[assistant]"
+    assert (usage.n_dropped, runner.n_tokenized) == (0, 1)
+    assert "do not fit" not in caplog.text
+
+
 def test_images_that_go_with_old_messages_count_as_they_do_when_messages_are_chosen() -> None:
     generation, _ = serving(ScriptedRunner("x", n_ctx=1000), rendered(projectors=(Path("/eye"),)))
     history = (Message("user", "look", images=(b"png",)), Message("user", "again", images=(b"png",)))
