@@ -1,6 +1,6 @@
 """Compile a grammar in a process of its own first, if doing so might take all time and memory, or crash.
 
-    python -m models.sampling.trial < GRAMMAR        exits with 0, whether the grammar is good or not, or is killed
+    python -m models.sampling.trial < GRAMMAR        exits with 0 if that comes to an end, for a wrong grammar too
 
 llguidance bounds some of its work, but not the question whether a regular expression that is the intersection of others
 matches anything at all (two `multipleOf` in 90 characters: minutes, and gigabytes of memory), not a text that repeats
