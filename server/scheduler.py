@@ -254,15 +254,11 @@ class Scheduler:
             except OutOfMemory:
                 smaller = _smaller(config, wanted)
                 if smaller is not None:
-                    logger.warning(
-                        "out of memory with a context of %d and room for %d tokens in %d sequences; trying %d, %d, %d",
-                        *(config.n_ctx, config.n_cells, config.n_parallel),
-                        *(smaller.n_ctx, smaller.n_cells, smaller.n_parallel),
-                    )
+                    logger.warning("out of memory with %s; trying %s", _shape(config), _shape(smaller))
                     config = smaller
                 elif not await self._evict_all():
                     raise
-        logger.info("loaded: %d sequences of %d tokens, room for %d", config.n_parallel, config.n_ctx, config.n_cells)
+        logger.info("loaded %s: %s", wanted.spec.name, _shape(config))
         runner = _Runner(wanted, process, self._keep_alive_of(wanted))
         self._runners[runner.key] = runner
         self._spawn(self._watch(runner))
@@ -338,6 +334,11 @@ class Scheduler:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _shape(config: RunnerConfig) -> str:
+    """What is loaded, for the log."""
+    return f"{config.n_parallel} sequences of {config.n_ctx} tokens, room for {config.n_cells or config.n_ctx}"
 
 
 def _smaller(config: RunnerConfig, wanted: Wanted) -> RunnerConfig | None:
