@@ -18,8 +18,8 @@ from models.runner.layout import CELLS_STEP, whole_cells
 from models.runner.settings import RunnerConfig
 from server.placement import Room
 
-USUAL: Final = 4
-MOST: Final = 8
+USUAL_AUTOMATIC: Final = 4
+MOST_AUTOMATIC: Final = 8
 """Sequences where nobody said how many: up to four; up to eight where that costs next to nothing."""
 LITTLE_OF_ALL: Final = 1 / 200
 LITTLE_BYTES: Final = 256 * 1024**2
@@ -56,8 +56,9 @@ class Sequences:
 def choose_sequences(cost: SequenceCost, room: Room) -> Sequences:
     """As many as have useful room, where nobody said how many; one at least."""
     budget = AUTOMATIC.within(room, cost.one_bytes)
-    all_bytes = (MOST - 1) * (cost.own_bytes + cost.context_bytes)
-    most = MOST if all_bytes <= min(budget, LITTLE_OF_ALL * room.total_bytes, LITTLE_BYTES) else USUAL
+    all_bytes = (MOST_AUTOMATIC - 1) * (cost.own_bytes + cost.context_bytes)
+    little_bytes = min(budget, LITTLE_OF_ALL * room.total_bytes, LITTLE_BYTES)
+    most = MOST_AUTOMATIC if all_bytes <= little_bytes else USUAL_AUTOMATIC
     useful = min(whole_cells(cost.n_ctx), USEFUL_TOKENS)
     affordable = (_share_room(n, cost, budget) for n in range(most, 1, -1) if (n - 1) * cost.own_bytes <= budget)
     return next((s for s in affordable if s.n_cells >= s.n_parallel * useful), single_sequence(cost.n_ctx))

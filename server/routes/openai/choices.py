@@ -11,7 +11,7 @@ from typing import TypeVar
 from models.parsers.events import Finished, Usage
 from server.routes.events import Event
 from server.routes.v1 import Untranslatable
-from server.sequences import MOST
+from server.sequences import MOST_AUTOMATIC
 from server.settings import Settings
 
 R = TypeVar("R")
@@ -42,7 +42,7 @@ def count_choices(n: int | None, name: str = "n") -> int:
 
 def places(settings: Settings) -> int:
     """How many replies to one request are computed at a time: no more than a model may compute anyway."""
-    return settings.n_parallel or MOST
+    return settings.n_parallel or MOST_AUTOMATIC
 
 
 def serve_choices(serve: Serve[R], requests: Sequence[R], *, at_once: int) -> AsyncGenerator[ChoiceEvent, None]:

@@ -11,7 +11,7 @@ from models.errors import RunnerCrashed
 from models.parsers.events import Delta, DoneReason, Finished, Usage
 from server.routes.events import Event
 from server.routes.openai.choices import Choice, ChoiceEvent, by_choice, places, serve_choices, total_usage
-from server.sequences import MOST
+from server.sequences import MOST_AUTOMATIC
 from server.settings import Settings
 
 STOP = Finished(DoneReason.STOP)
@@ -87,7 +87,7 @@ def test_a_prompt_that_choices_share_counts_once() -> None:
     assert total_usage(ends, 2) == Usage(n_prompt=16, n_cached=1, n_generated=12, n_thinking=4)
 
 
-@pytest.mark.parametrize(("n_parallel", "n_places"), [("3", 3), ("1", 1), ("0", MOST), ("", MOST)])
+@pytest.mark.parametrize(("n_parallel", "n_places"), [("3", 3), ("1", 1), ("0", MOST_AUTOMATIC), ("", MOST_AUTOMATIC)])
 def test_as_many_choices_at_a_time_as_a_model_may_compute(n_parallel: str, n_places: int) -> None:
     environment = {"HOME": "/home/me", "OLLAMA_NUM_PARALLEL": n_parallel}
     assert places(Settings.from_env(environment)) == n_places
