@@ -131,4 +131,4 @@ def test_what_llama_cpp_says_of_itself_is_asked_in_another_process() -> None:
     command = [sys.executable, "-c", code]
     env = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout.split()
-    assert said[0] in ("CPU", "CUDA", "Metal") and said[-1] == "False"
+    assert said[1] == ":" and said[-1] == "False"

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import StartServer
-from tests.fakes.live_server import eventually
+from tests.fakes.waiting import eventually
 from tests.scripted_models import create_models
 from tools.server_process import ServerProcess
 

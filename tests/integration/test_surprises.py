@@ -13,7 +13,7 @@ import ollama
 import pytest
 
 from tests.conftest import StartServer
-from tests.fakes.live_server import eventually
+from tests.fakes.waiting import eventually
 from tools.server_process import ServerProcess, puna_server
 
 pytestmark = pytest.mark.model

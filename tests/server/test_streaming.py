@@ -14,7 +14,8 @@ from models.parsers.events import Delta, DoneReason, Finished
 from server.formats import InvalidFormat
 from server.requests import Rendered
 from tests.fakes.generation import FakeGeneration, Forever
-from tests.fakes.live_server import LiveServer, eventually, fake_parts
+from tests.fakes.live_server import LiveServer, fake_parts
+from tests.fakes.waiting import eventually
 
 STOP = Finished(DoneReason.STOP)
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

@@ -22,8 +22,9 @@ from tests.fakes.faulty_http import Status, Trickle
 from tests.fakes.generation import FakeGeneration
 from tests.fakes.gguf_file import llama_bytes
 from tests.fakes.hub import FakeHub
-from tests.fakes.live_server import LiveServer, eventually, fake_parts
+from tests.fakes.live_server import LiveServer, fake_parts
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.waiting import eventually
 
 CONTENT = bytes(range(256)) * 40
 

@@ -54,6 +54,7 @@ def test_a_constraint_says_when_a_reply_ends_even_if_the_end_is_ignored(preparer
         for token in forced:
             task.sampler.force(token)
         said += forced or [task.sampler.sample(np.zeros(N_VOCAB, dtype=np.float32))]
+        assert len(said) < 10, "it does not end"
     assert bytes(said[:-1]) == b'"y"'
 
 

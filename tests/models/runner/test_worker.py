@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import socket
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +28,7 @@ from models.runner.messages import (
     encode_frame,
 )
 from models.runner.settings import AdapterSet, RunnerConfig
+from tests.fakes.waiting import eventually
 
 CONFIG = RunnerConfig("model", n_ctx=64, n_parallel=2, n_batch=8, n_gpu_layers=0, n_threads=1)
 READY = Ready(64, 64, 256, 1, 0, adds_bos=False)
@@ -160,16 +160,9 @@ def _quietly(work: Callable[[], None]) -> None:
         return
 
 
-def wait(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + LIMIT_S
-    while not is_so():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.001)
-
-
 def wait_until_stopped(courier: Watched) -> None:
     n_before = courier.n_refused
-    wait(lambda: courier.n_refused >= n_before + 3)
+    assert eventually(lambda: courier.n_refused >= n_before + 3, LIMIT_S)
 
 
 def numbers(chunks: Sequence[str]) -> list[int]:
@@ -202,7 +195,7 @@ def test_a_request_can_be_cancelled_while_nobody_reads(
     server.send(Generate(1, "a"), Generate(2, "b"))
     wait_until_stopped(courier)
     server.send(Cancel(1))
-    wait(lambda: 1 not in endless._counts)  # heard of at once, not when there is room again
+    assert eventually(lambda: 1 not in endless._counts), "heard of at once, not when there is room again"
     n_said = endless._counts[2]
 
     server.read_until(lambda: len(server.chunks[2]) > n_said + 10)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from models.runner.settings import Constraint
 from models.sampling import trial
 from models.sampling.gbnf import GbnfError, to_lark
 from models.sampling.grammar import Grammars
-from tests.fakes.context import END, ByteVocabulary
+from tests.fakes.context import ByteVocabulary
+from tests.models.sampling.test_grammar import accepts
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +20,6 @@ def grammars() -> Grammars:
 def without_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """These grammars are small, and a process for each of them takes long."""
     monkeypatch.setattr(trial, "ends", lambda lark: True)
-
-
-def accepts(grammars: Grammars, grammar: str, text: str) -> bool:
-    matcher = grammars.matcher(Constraint("gbnf", grammar))
-    for byte in text.encode():
-        if not matcher.allows(byte):
-            return False
-        matcher.accept(byte)
-    return matcher.allows(END)
 
 
 TREE = 'root ::= "(" root* ")" | leaf\nleaf ::= [a-z0-9]+ " "?'
@@ -90,7 +81,7 @@ LIST = 'root ::= item+\n\n# a list\nitem ::= "- " [^\\r\\n]+ "\\n" # one line'
     ],
 )
 def test_a_grammar_lets_through_what_it_describes(grammars: Grammars, grammar: str, text: str, expected: bool) -> None:
-    assert accepts(grammars, grammar, text) is expected
+    assert accepts(grammars, "gbnf", grammar, text) is expected
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 
 from registry.names import ModelName
 from tests.fakes.generation import FakeGeneration
-from tests.fakes.live_server import LiveServer, Reply, eventually, fake_parts
+from tests.fakes.live_server import LiveServer, Reply, fake_parts
+from tests.fakes.waiting import eventually
 
 MISSING = "a" * 64
 
