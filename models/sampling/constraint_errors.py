@@ -10,6 +10,7 @@ from typing import Any
 from models.errors import InvalidConstraint
 
 MAX_CHARS = 500
+_MAX_POINTER_CHARS = 200
 _MAX_PARTS = 200
 """Parts of a schema that are tried one by one."""
 _MAX_SEARCH_S = 1.0
@@ -32,7 +33,8 @@ def refusal(kind: str, text: str, error: str, *, place: str = "") -> InvalidCons
     """The answer to a constraint that cannot be followed, by llguidance's error. `place`: a pointer into a schema."""
     said = explain(kind, error)
     if kind == "json_schema":
-        return InvalidConstraint(f"invalid {kind} at {place or _WHOLE[kind]}: {said}")
+        shown = place if len(place) <= _MAX_POINTER_CHARS else f"{place[:_MAX_POINTER_CHARS]}…"
+        return InvalidConstraint(f"invalid {kind} at {shown or _WHOLE[kind]}: {said}")
     if kind == "calls":  # what is wrong in it is what a client wrote, but its lines are ours
         return InvalidConstraint(f"a tool's parameters cannot be enforced: {said}")
     if kind == "regex":

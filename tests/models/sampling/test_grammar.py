@@ -157,6 +157,7 @@ def test_it_is_known_when_nothing_can_follow(grammars: Grammars) -> None:
         ),
         ("json_schema", '{"properties": {"a": {"items": {"type": "banana"}}}}', "at #/properties/a/items: "),
         ("json_schema", '{"anyOf": [{"type": "string"}, {"type": "string", "pattern": "("}]}', "at #/anyOf/1: "),
+        ("json_schema", '{"properties": {"' + "x" * 3000 + '": {"type": "banana"}}}', "xxx…: Invalid type"),
         ("regex", "ab(c", "unclosed group at character 3"),
         ("lark", 'start: "a"\nx: (', "line 2, column 5"),
         ("gbnf", "root ::= " + "(" * 5000 + '"a"' + ")" * 5000, "recursion"),
