@@ -104,8 +104,10 @@ def lock_limit(n_bytes: int) -> Iterator[None]:
     """Of this process, and of those that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (n_bytes, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_MEMLOCK, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (soft, hard))
 
 
 def as_nobody_special(work: Callable[[], None]) -> None:
