@@ -65,10 +65,9 @@ class Wanted:
     def key(self) -> str:
         return self.config.model_path
 
-    def config_within(self, devices: Devices, n_gpu_layers: int) -> RunnerConfig:
-        """To load the model with now, so many of its layers on GPUs."""
-        config = msgspec.structs.replace(self.config, n_gpu_layers=n_gpu_layers)
-        return config if self.sequences is None else self.sequences.most(config, devices.room(n_gpu_layers))
+    def with_sequences(self, config: RunnerConfig, devices: Devices) -> RunnerConfig:
+        """As many as there is memory for now."""
+        return config if self.sequences is None else self.sequences.most(config, devices.room(config.n_gpu_layers))
 
     def lacking_bytes(self, held: Collection[str]) -> int:
         """The size of those adapters that are not among `held`."""
@@ -235,7 +234,8 @@ class Scheduler:
                 case Reuse(key=key):
                     return self._runners[key]
                 case Load(n_gpu_layers=n):
-                    return await self._load(wanted, wanted.config_within(devices, n))
+                    config = msgspec.structs.replace(wanted.config, n_gpu_layers=n)
+                    return await self._load(wanted, wanted.with_sequences(config, devices))
                 case Evict(key=key):
                     self._leave(self._runners[key])
                     await self._changed.wait()
@@ -256,7 +256,9 @@ class Scheduler:
                 if smaller is not None:
                     logger.warning("out of memory with %s; trying %s", _shape(config), _shape(smaller))
                     config = smaller
-                elif not await self._evict_all():
+                elif await self._evict_all():
+                    config = wanted.with_sequences(config, self._devices())
+                else:
                     raise
         logger.info("loaded %s: %s", wanted.spec.name, _shape(config))
         runner = _Runner(wanted, process, self._keep_alive_of(wanted))

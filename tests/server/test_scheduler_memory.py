@@ -89,6 +89,19 @@ def test_no_model_goes_for_sequences_that_nobody_asked_for() -> None:
     run(work())
 
 
+def test_what_others_left_is_for_all_sequences() -> None:
+    async def work() -> None:
+        start = Starter()
+        s = scheduler(start, devices=machine(8))
+        other = await use(s, wanted("b"))
+        start.failures = [OutOfMemory("four do not fit beside it"), OutOfMemory("nor does one")]
+        process = await use(s, wanted("a", sequences=SequencesWanted(GIB_OF_WEIGHTS)))
+        assert not other.is_alive
+        assert process.config.n_parallel == 4
+
+    run(work())
+
+
 @pytest.mark.parametrize(
     ("asked", "automatic", "tries"),
     [
