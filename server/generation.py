@@ -232,7 +232,6 @@ class Generation:
         if spec.weights is None:
             raise ModelNotFound(f"model '{request.model}' not found")
         _adapters(spec, options)  # what a request asks of them is wrong before a model is loaded
-        devices = self._devices()
         limits = ModelLimits(
             n_ctx_train=spec.facts.n_ctx_train,
             is_embedding="completion" not in spec.capabilities,
@@ -240,19 +239,10 @@ class Generation:
             runs_alone=spec.config.model_family in FAMILIES_THAT_RUN_ALONE,
         )
         automatic = options.num_ctx is None and not self._settings.n_ctx
-        defaults = RunnerDefaults(
-            n_ctx=self._settings.n_ctx or automatic_context(devices, overhead_bytes=self._settings.gpu_overhead_bytes),
-            n_parallel=self._settings.n_parallel or 1,
-            flash_attention=self._settings.flash_attention,
-            kv_type=self._settings.kv_type,
-            prompt_cache_bytes=self._settings.prompt_cache_bytes,
-            use_mlock=self._settings.use_mlock,
-            backend_sampling=self._settings.backend_sampling,
-        )
         config = runner_config(
             options,
             limits,
-            defaults,
+            self._defaults(),
             model_path=str(spec.weights),
             shift=spec.config.model_family not in FAMILIES_WITHOUT_SHIFT if shift is None else shift,
             projectors=tuple(map(str, spec.projectors)),
@@ -267,6 +257,18 @@ class Generation:
         memory = memory_need(spec.facts, config, others_bytes=others_bytes)
         need = Need(memory.weights_bytes, memory.cache_bytes + memory.compute_bytes, spec.facts.n_layer)
         return Wanted(spec, config, need, request.keep_alive_ns, automatic, adapter_bytes, sequences)
+
+    def _defaults(self) -> RunnerDefaults:
+        settings = self._settings
+        return RunnerDefaults(
+            n_ctx=settings.n_ctx or automatic_context(self._devices(), overhead_bytes=settings.gpu_overhead_bytes),
+            n_parallel=settings.n_parallel or 1,
+            flash_attention=settings.flash_attention,
+            kv_type=settings.kv_type,
+            prompt_cache_bytes=settings.prompt_cache_bytes,
+            use_mlock=settings.use_mlock,
+            backend_sampling=settings.backend_sampling,
+        )
 
     # ---- the reply -------------------------------------------------------------------------------------------------
 
