@@ -117,7 +117,7 @@ def _scale(name: str, item: Any) -> tuple[int, float]:
 
 
 def sampler_names(name: str, value: Any) -> SamplerNames:
-    """Names of SAMPLERS or ADAPTIVE_P, in the order of the list; or one text: names between semicolons, or a letter for each.
+    """Names of SAMPLERS or ADAPTIVE_P, in the order of the list; or one text: names between semicolons, or letters.
 
     Names are read as llama-server reads them, and unknown ones left out with a log line.
     """

@@ -22,8 +22,8 @@ JOIN_ABOVE = 512
 JOINED_CHARS = 16 * 1024
 """A chunk of so much text is not joined any further, or each new token would copy all that waits."""
 UNREAD_BYTES = 32 * 1024 * 1024
-"""What may wait for a reader: millions of tokens of text, or 13,000 with 20 log-probabilities each. A reply may have ten
-contexts of them: of long contexts gigabytes, where a reader does not read."""
+"""What may wait for a reader: millions of tokens of text, or 13,000 with 20 log-probabilities each. A reply may have
+ten contexts of them: of long contexts gigabytes, where a reader does not read."""
 _MESSAGE_BYTES = 100
 _PROB_BYTES = 120
 """About what a message, and a token with its log-probability, take besides their text."""
