@@ -241,7 +241,7 @@ class Engine:
         The same where attention has a window: what llama.cpp cannot place at once it computes in parts, and then what
         a later part overwrites is lost to the earlier ones, with all before it that another sequence has, too. Equal
         numbers of tokens are one part, or there is no room.
-        Source: llama-kv-cache.cpp, prepare: it tries all parts first, and does not take back what `apply_ubatch` purges.
+        Source: llama-kv-cache.cpp, prepare: it tries all parts first, and does not undo what `apply_ubatch` purges.
         """
         apart = self._computes_apart
         if apart:
