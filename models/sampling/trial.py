@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -139,9 +140,11 @@ def _limit_resources() -> None:
         import resource
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_S, MAX_CPU_S))
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind, most in ((resource.RLIMIT_CPU, MAX_CPU_S), (resource.RLIMIT_AS, MAX_BYTES), (resource.RLIMIT_CORE, 0)):
+        allowed = resource.getrlimit(kind)[1]
+        limit = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        with suppress(ValueError, OSError):  # macOS has a limit of address space, and lets nobody set it
+            resource.setrlimit(kind, (limit, limit))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,25 @@ def test_what_would_never_compile_is_not_looked_at_for_the_place_of_another_mist
         Grammars(ByteVocabulary()).matcher(Constraint("json_schema", json.dumps(wrong)))
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_limits_are_never_raised_and_a_system_may_refuse_them(
+    monkeypatch: pytest.MonkeyPatch, is_refused: bool
+) -> None:
+    limits: dict[int, tuple[int, int]] = {}
+
+    def set_limit(kind: int, limit: tuple[int, int]) -> None:
+        if is_refused:
+            raise ValueError("current limit exceeds maximum limit")
+        limits[kind] = limit
+
+    allowed = {resource.RLIMIT_CPU: 1, resource.RLIMIT_AS: resource.RLIM_INFINITY, resource.RLIMIT_CORE: 0}
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (allowed[kind], allowed[kind]))
+    monkeypatch.setattr(resource, "setrlimit", set_limit)
+    trial._limit_resources()
+    expected = {resource.RLIMIT_CPU: (1, 1), resource.RLIMIT_AS: (trial.MAX_BYTES,) * 2, resource.RLIMIT_CORE: (0, 0)}
+    assert limits == ({} if is_refused else expected)
+
+
 def test_a_grammar_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
     monkeypatch.setattr(trial, "ends", lambda lark: not tried.append(lark))
