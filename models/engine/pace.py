@@ -6,6 +6,7 @@ not so long that a cancellation or a new request is noticed late.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import chain
 
@@ -111,8 +112,10 @@ class _Line:
         self._weight = 0.0
         self._x = self._y = self._xx = self._xy = 0.0
         self._slope = 0.0
+        self._least_y = math.inf
 
     def learn(self, x: float, y: float) -> None:
+        self._least_y = min(self._least_y, y)
         self._weight = self._weight * self._DECAY + 1
         share = 1 / self._weight
         self._x += share * (x - self._x)
@@ -128,6 +131,6 @@ class _Line:
         return self._y if self._weight else None
 
     def at(self, x: float) -> float:
-        """What is to be expected, once something was seen."""
+        """What is to be expected, once something was seen: far from what was seen lately, no less than ever was."""
         slope = min(self._slope, self._y / self._x) if self._x else 0.0
-        return self._y + slope * (x - self._x)
+        return max(self._y + slope * (x - self._x), self._least_y)

@@ -70,6 +70,15 @@ def test_a_short_prompt_after_a_long_one_is_not_slowed_down() -> None:
     assert fits(learned(0.001, 1e-6), 0) >= 128
 
 
+def test_nor_is_it_expected_to_take_less_than_any_ever_did() -> None:
+    pace = learned(0.001)
+    for n_before in range(
+        1000, 1700, 64
+    ):  # a machine that became slower meanwhile: a steep line, near 0 at its beginning
+        pace.measure_prompts([(64, n_before)], 64 * 2e-6 * n_before, beside_decoding=True)
+    assert fits(pace, 0) <= BESIDE_DECODING_S / 0.001
+
+
 def test_few_tokens_far_from_the_beginning_are_expected_to_take_twice_as_long_each() -> None:
     pace = learned(0.001, 1e-6)
     assert fits(pace, 4000) == 16 < BESIDE_DECODING_S / 0.005
