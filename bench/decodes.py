@@ -176,7 +176,7 @@ def copies(model: Model, sizes: Sizes) -> Figures:
 
 
 def embeddings(model: Model, sizes: Sizes) -> Figures:
-    """Many inputs, in steps of different sizes; processor seconds."""
+    """Many inputs, in steps of different sizes."""
     source = np.random.default_rng(1)
     inputs = source.integers(FIRST_TOKEN, model.vocab.n_tokens, (sizes.n_inputs, sizes.n_input)).astype(np.int32)
     found = {}
@@ -184,10 +184,10 @@ def embeddings(model: Model, sizes: Sizes) -> Figures:
         n_inputs = max(1, n_step // sizes.n_input)
         embedder = Embedder(model, ContextParams(n_step, n_step, n_inputs, default_threads(), embeddings=True))
         embedder.embed(list(inputs[:n_inputs]))  # not counted, as with prompts
-        started = time.process_time()
+        started = time.perf_counter()
         for i in range(0, len(inputs), n_inputs):
             embedder.embed(list(inputs[i : i + n_inputs]))
-        found[str(n_step)] = time.process_time() - started
+        found[str(n_step)] = time.perf_counter() - started
         embedder.close()
     return found
 

@@ -126,7 +126,7 @@ def choices_table(run: Run, model_name: str, embed_name: str, sizes: Sizes) -> s
     ))  # fmt: skip
     rows.append((
         f"embedding {sizes.n_inputs} inputs of {sizes.n_input} tokens in steps of {_listed(sizes.embedded)} tokens",
-        " · ".join(f"{embedded[str(n)]:.3g}" for n in sizes.embedded) + " processor seconds",
+        " · ".join(f"{embedded[str(n)]:.3g}" for n in sizes.embedded) + " s",
     ))  # fmt: skip
     return _markdown(rows)
 
