@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ class Terminal:
             stdout=terminal,
             stderr=terminal,
             start_new_session=True,
-            preexec_fn=_take_terminal,
+            preexec_fn=_begin_session,
         )
         os.close(terminal)
         self.seen = ""
@@ -56,9 +57,10 @@ class Terminal:
         os.write(self._screen, text.encode())
 
     def wait_for_end(self) -> int:
-        """The exit status, with everything that was written read."""
-        while self._read(LIMIT_S):
-            pass
+        """The exit status, with everything that was written read. Fails when it goes on writing."""
+        end = time.monotonic() + LIMIT_S
+        while self._read(end - time.monotonic()):
+            assert time.monotonic() < end, f"it does not end after {self.seen[-500:]!r}"
         return self.process.wait(LIMIT_S)
 
     def _read(self, timeout_s: float) -> bool:
@@ -81,8 +83,10 @@ class Terminal:
         os.close(self._screen)
 
 
-def _take_terminal() -> None:
+def _begin_session() -> None:
+    """As a shell does: with a terminal to itself, and with Ctrl-C even where the tests run in the background."""
     import fcntl
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
