@@ -16,7 +16,7 @@ _LONG_S = 0.27
 _WORTH_IT_S = 0.54
 """Where steps of few tokens take longer than the first, one may take up to the second: a machine that is busy with
 something else takes hardly less for few tokens than for many (135M: 16 in 0.29 s, 64 in 0.45 s)."""
-_STRETCH_S = 0.03
+_STRETCH_S = 0.02
 """So much longer may a step take for a whole tile instead of a part of one."""
 _LEAST = 16
 """Tokens of which each step does as many in any case, and below which a measured speed says little."""
