@@ -1,0 +1,28 @@
+# Puna's kernels in llama.cpp's build: CMake reads this file where ggml's project begins (CMAKE_PROJECT_ggml_INCLUDE).
+#
+# A kernel takes the place of a function of ggml's CPU backend. That function is compiled under another name, under which
+# the kernel calls it for whatever it does not do itself; no source of llama.cpp is changed.
+
+set(PUNA_KERNELS ${CMAKE_CURRENT_LIST_DIR})
+
+function(puna_rename file function name)
+    set_property(SOURCE "${PROJECT_SOURCE_DIR}/src/${file}" DIRECTORY "${PROJECT_SOURCE_DIR}/src"
+        APPEND PROPERTY COMPILE_DEFINITIONS "${function}=${name}")
+endfunction()
+
+function(puna_add_kernels)
+    puna_rename(ggml-cpu/ops.cpp ggml_compute_forward_flash_attn_ext llama_cpp_flash_attn_ext)
+    puna_rename(ggml-cpu/tiled/tiled.cpp ggml_compute_forward_mul_mat_tiled llama_cpp_mul_mat_tiled)
+    puna_rename(ggml-cpu/tiled/tiled.cpp ggml_tiled_wdata_size llama_cpp_tiled_wdata_size)
+    # One target, or one for each generation of processors.
+    file(GLOB sources "${PUNA_KERNELS}/*.cpp")
+    get_property(targets DIRECTORY "${PROJECT_SOURCE_DIR}/src" PROPERTY BUILDSYSTEM_TARGETS)
+    foreach(target IN LISTS targets)
+        if(target MATCHES "^ggml-cpu" AND NOT target MATCHES "feats$")
+            target_sources(${target} PRIVATE ${sources})
+            target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src/ggml-cpu")
+        endif()
+    endforeach()
+endfunction()
+
+cmake_language(DEFER DIRECTORY "${PROJECT_SOURCE_DIR}" CALL puna_add_kernels)
