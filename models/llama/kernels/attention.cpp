@@ -1,9 +1,455 @@
+// Flash attention over a cache of F16. What is faster than llama.cpp's, which goes over the cache once for every query
+// head and token, and loads and stores its sum of values for every cell:
+//
+// * The query heads that share a KV head are computed together, and of a prompt also up to 64 of their rows: keys and
+//   values are read and converted once, and sums stay in registers over a tile of cells.
+// * The cells that a token sees are listed first, 32 mask values at once. Cells of other sequences, or outside a
+//   window, cost nothing else, wherever they lie.
+// * The exponents of a tile are computed as vectors. Sums are F32 (llama.cpp's are F16 below 64 tokens).
+//
+// Two ways to compute a tile. "Sparse": one token, any 64 cells; a dot product for each score, its numbers in the
+// lanes. "Dense": all rows of an item, 32 neighbouring cells; rows in the lanes, so that neither keys nor sums are ever
+// transposed.
+
 #include "ops.h"
 
-extern "C" {
-void llama_cpp_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst);
+#include "attention_simd.h"
 
-void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst) {
-    llama_cpp_flash_attn_ext(params, dst);
+#include <cmath>
+#include <cstring>
+
+extern "C" void llama_cpp_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst);
+
+#ifdef PUNA_ATTENTION_WIDTH
+
+namespace puna::attention {
+namespace {
+
+constexpr int kMostRows = 64;     // of queries in an item: their sums and 32 cells of 64 numbers fit the L1 or L2 cache
+constexpr int kDenseCells = 32;   // the bits of a word
+constexpr int kSparseCells = 64;  // a row's sums are loaded and stored once for so many cells
+constexpr int kLeastDenseRows = Vector::width * 3 / 4;  // below, empty lanes cost more than adding up dot products
+constexpr int kItemsPerThread = 8;                      // so that threads end together
+constexpr int kLeastChunkCells = 128;                   // below, putting chunks together costs more than it gives
+
+int divide_up(int64_t n, int64_t by) { return static_cast<int>((n + by - 1) / by); }
+int round_up(int64_t n, int64_t to) { return static_cast<int>(divide_up(n, to) * to); }
+
+// The operation's sizes, in the words of a model.
+struct Problem {
+    const ggml_tensor *q, *k, *v, *mask, *sinks;
+    ggml_tensor * dst;
+    int n_embd_k, n_embd_v, n_tokens, n_heads, n_streams, n_cells, n_heads_kv, heads_per_kv;
+    float scale, max_bias, softcap;
+
+    explicit Problem(ggml_tensor * dst)
+        : q(dst->src[0]), k(dst->src[1]), v(dst->src[2]), mask(dst->src[3]), sinks(dst->src[4]), dst(dst),
+          n_embd_k(q->ne[0]), n_embd_v(v->ne[0]), n_tokens(q->ne[1]), n_heads(q->ne[2]), n_streams(q->ne[3]),
+          n_cells(k->ne[1]), n_heads_kv(k->ne[2]), heads_per_kv(n_heads / n_heads_kv) {
+        memcpy(&scale, dst->op_params + 0, sizeof(float));
+        memcpy(&max_bias, dst->op_params + 1, sizeof(float));
+        memcpy(&softcap, dst->op_params + 2, sizeof(float));
+        scale = softcap == 0.0f ? scale : scale / softcap;
+    }
+
+    bool is_taken() const {
+        const bool types = q->type == GGML_TYPE_F32 && k->type == GGML_TYPE_F16 && v->type == GGML_TYPE_F16 &&
+                           dst->type == GGML_TYPE_F32 && (!mask || mask->type == GGML_TYPE_F16);
+        const bool rows = q->nb[0] == 4 && k->nb[0] == 2 && v->nb[0] == 2 && dst->nb[0] == 4 && ggml_is_contiguous(dst) &&
+                          n_embd_k % 16 == 0 && n_embd_v % 16 == 0 && n_cells > 0;
+        const bool heads = v->ne[2] == k->ne[2] && v->ne[3] == k->ne[3];
+        const bool masks = !mask || (mask->nb[0] == 2 && mask->ne[2] == 1);
+        return types && rows && heads && masks;
+    }
+
+    const float * query(int stream, int token, int head) const {
+        return reinterpret_cast<const float *>(static_cast<const char *>(q->data) + token * q->nb[1] + head * q->nb[2] +
+                                               stream * q->nb[3]);
+    }
+    CacheRows rows_of(const ggml_tensor * cache, int stream, int head_kv) const {
+        const int64_t cache_stream = stream / (n_streams / cache->ne[3]);
+        const char * from = static_cast<const char *>(cache->data);
+        return {from + head_kv * cache->nb[2] + cache_stream * cache->nb[3], cache->nb[1]};
+    }
+    const ggml_fp16_t * mask_of(int stream, int token) const {
+        if (!mask) {
+            return nullptr;
+        }
+        const char * from = static_cast<const char *>(mask->data) + (stream % mask->ne[3]) * mask->nb[3];
+        return reinterpret_cast<const ggml_fp16_t *>(from + token * mask->nb[1]);
+    }
+    int64_t row(int stream, int token, int head) const {
+        return (static_cast<int64_t>(stream) * n_tokens + token) * n_heads + head;
+    }
+    float * result(int64_t row) const { return static_cast<float *>(dst->data) + row * n_embd_v; }
+    float sink(int head) const { return sinks ? static_cast<const float *>(sinks->data)[head] : -INFINITY; }
+
+    // What ALiBi multiplies a head's mask with.
+    float slope(int head) const {
+        if (max_bias <= 0.0f) {
+            return 1.0f;
+        }
+        const int half = 1 << static_cast<int>(std::floor(std::log2(n_heads)));
+        return head < half ? std::pow(std::pow(2.0f, -max_bias / half), head + 1)
+                           : std::pow(std::pow(2.0f, -max_bias / 2.0f / half), 2 * (head - half) + 1);
+    }
+};
+
+// How the operation is cut into items, and where an item's thread computes.
+struct Plan {
+    int heads, head_groups;    // query heads of an item; groups of them for a KV head
+    int tokens, token_groups;  // tokens of an item
+    int cells, chunks;         // cells of an item; with several chunks, items leave parts that are put together after
+    int rows;                  // of the largest item, a multiple of the vectors' width
+    size_t thread_floats, partial_floats;
+
+    Plan(const Problem & p, int n_threads, size_t work_bytes) {
+        head_groups = divide_up(p.heads_per_kv, kMostRows);
+        heads = divide_up(p.heads_per_kv, head_groups);
+        token_groups = divide_up(p.n_tokens, std::max(1, kMostRows / heads));
+        tokens = divide_up(p.n_tokens, token_groups);
+        rows = round_up(heads * tokens, Vector::width);
+        thread_floats = round_up(rows * int64_t(p.n_embd_k + p.n_embd_v + kSparseCells) +
+                                 kDenseCells * int64_t(p.n_embd_k + p.n_embd_v), 16);
+        partial_floats = p.n_embd_v + 2;
+
+        const int64_t all_rows = int64_t(p.n_streams) * p.n_tokens * p.n_heads;
+        const int64_t free_floats = int64_t(work_bytes / sizeof(float)) - 16 - n_threads * int64_t(thread_floats);
+        const int64_t items = int64_t(p.n_streams) * p.n_heads_kv * head_groups * token_groups;
+        const int64_t wanted = n_threads == 1 ? 1 : divide_up(int64_t(kItemsPerThread) * n_threads, items);
+        const int64_t fitting = std::max<int64_t>(0, free_floats) / (all_rows * int64_t(partial_floats));
+        const int64_t most = std::max<int64_t>(1, std::min({wanted, fitting, int64_t(p.n_cells / kLeastChunkCells)}));
+        cells = round_up(divide_up(p.n_cells, most), kDenseCells);
+        chunks = divide_up(p.n_cells, cells);
+        fits = free_floats >= 0;
+    }
+
+    bool fits;
+    int64_t n_items(const Problem & p) const {
+        return int64_t(p.n_streams) * chunks * token_groups * head_groups * p.n_heads_kv;
+    }
+};
+
+// Cells that a token sees and that wait to be computed, with the values of its mask.
+struct Seen {
+    int n;
+    int32_t cells[kSparseCells + kDenseCells];
+    ggml_fp16_t biases[kSparseCells + kDenseCells];
+
+    void append(uint32_t bits, int first, const ggml_fp16_t * mask) {
+        if (bits == UINT32_MAX) {
+            for (int i = 0; i < 32; i++) cells[n + i] = first + i;
+            mask ? memcpy(biases + n, mask + first, 32 * sizeof(*mask)) : memset(biases + n, 0, 32 * sizeof(*mask));
+            n += 32;
+            return;
+        }
+        for (; bits; bits &= bits - 1) {
+            const int cell = first + __builtin_ctz(bits);
+            cells[n] = cell;
+            biases[n++] = mask ? mask[cell] : 0;
+        }
+    }
+
+    // The first 64 are computed: what is left moves to the front.
+    void drop_computed() {
+        const int left = std::max(0, n - kSparseCells);
+        memmove(cells, cells + kSparseCells, left * sizeof(*cells));
+        memmove(biases, biases + kSparseCells, left * sizeof(*biases));
+        n = left;
+    }
+};
+
+// Some query heads of one KV head, some tokens, a chunk of the cells.
+class Item {
+  public:
+    Item(const Problem & p, const Plan & plan, int64_t index, float * memory) : p_(p), plan_(plan) {
+        const auto next = [&](int64_t n) { const int i = index % n; index /= n; return i; };
+        const int head_kv = next(p.n_heads_kv);  // neighbours in the cache: read by threads at about the same time
+        const int head_group = next(plan.head_groups), token_group = next(plan.token_groups);
+        chunk_ = next(plan.chunks), stream_ = next(p.n_streams);
+        first_head_ = head_kv * p.heads_per_kv + head_group * plan.heads;
+        n_heads_ = std::min(plan.heads, (head_kv + 1) * p.heads_per_kv - first_head_);
+        first_token_ = token_group * plan.tokens;
+        n_tokens_ = std::min(plan.tokens, p.n_tokens - first_token_);
+        n_rows_ = n_heads_ * n_tokens_, n_lanes_ = round_up(n_rows_, Vector::width);
+        keys_ = p.rows_of(p.k, stream_, head_kv), values_ = p.rows_of(p.v, stream_, head_kv);
+
+        const auto take = [&](int64_t n) { float * at = memory; memory += n; return at; };
+        sums_ = take(int64_t(plan.rows) * p.n_embd_v);
+        scores_ = take(int64_t(plan.rows) * kSparseCells);
+        queries_ = take(int64_t(plan.rows) * p.n_embd_k);
+        dense_keys_ = take(int64_t(kDenseCells) * p.n_embd_k), dense_values_ = take(int64_t(kDenseCells) * p.n_embd_v);
+    }
+
+    // A row's result is sums / total, weights relative to exp(most).
+    void compute() {
+        std::fill_n(most_, n_lanes_, -INFINITY);
+        std::fill_n(total_, n_lanes_, 0.0f);
+        memset(sums_, 0, int64_t(n_rows_) * p_.n_embd_v * sizeof(float));
+        for (int h = 0; h < n_heads_; h++) slopes_[h] = p_.slope(first_head_ + h);
+        const bool may_be_dense = n_rows_ >= kLeastDenseRows;
+        if (may_be_dense) {
+            transpose_queries();
+        }
+        for (int t = 0; t < n_tokens_; t++) seen_[t].n = 0;
+        const int begin = chunk_ * plan_.cells, end = std::min(begin + plan_.cells, p_.n_cells);
+        for (int first = begin; first < end; first += kDenseCells) {
+            compute_tile(first, std::min(kDenseCells, end - first), may_be_dense);
+        }
+        for (int t = 0; t < n_tokens_; t++) {
+            if (seen_[t].n > 0) compute_sparse(t);
+        }
+    }
+
+    void write_result() const {
+        for (int r = 0; r < n_rows_; r++) {
+            const int head = first_head_ + r % n_heads_;
+            write_row(p_, head, most_[r], total_[r], sums_ + int64_t(r) * p_.n_embd_v, p_.result(row(r)));
+        }
+    }
+
+    void write_partial(float * partials) const {
+        for (int r = 0; r < n_rows_; r++) {
+            float * to = partials + (row(r) * plan_.chunks + chunk_) * plan_.partial_floats;
+            to[0] = most_[r], to[1] = total_[r];
+            memcpy(to + 2, sums_ + int64_t(r) * p_.n_embd_v, p_.n_embd_v * sizeof(float));
+        }
+    }
+
+    static void write_row(const Problem & p, int head, float most, float total, const float * sums, float * to) {
+        const float sink = p.sink(head);
+        float keep = 1.0f;
+        if (sink != -INFINITY) {
+            const float reference = std::max(most, sink);
+            keep = std::exp(most - reference);
+            total = total * keep + std::exp(sink - reference);
+        }
+        const float factor = total == 0.0f ? 0.0f : keep / total;
+        for (int d = 0; d < p.n_embd_v; d++) to[d] = sums[d] * factor;
+    }
+
+  private:
+    int64_t row(int r) const {
+        return p_.row(stream_, first_token_ + r / n_heads_, first_head_ + r % n_heads_);
+    }
+    const ggml_fp16_t * mask_of(int t) const { return p_.mask_of(stream_, first_token_ + t); }
+
+    // One bit for each of `n` cells that a token sees.
+    uint32_t seen_bits(int t, int first, int n) const {
+        const ggml_fp16_t * mask = mask_of(t);
+        if (n == kDenseCells) {
+            return mask ? Vector::others(mask + first, kMinusInfinityF16) : UINT32_MAX;
+        }
+        const uint32_t existing = (1u << n) - 1;
+        if (!mask) {
+            return existing;
+        }
+        ggml_fp16_t whole[kDenseCells] = {};
+        memcpy(whole, mask + first, n * sizeof(*mask));
+        return Vector::others(whole, kMinusInfinityF16) & existing;
+    }
+
+    void compute_tile(int first, int n, bool may_be_dense) {
+        uint32_t bits[kMostRows];
+        int n_seen = 0;
+        for (int t = 0; t < n_tokens_; t++) {
+            bits[t] = seen_bits(t, first, n);
+            n_seen += __builtin_popcount(bits[t]);
+        }
+        if (may_be_dense && n_seen * 2 >= n_tokens_ * n) {
+            compute_dense(first, n, bits);
+            return;
+        }
+        for (int t = 0; n_seen && t < n_tokens_; t++) {
+            seen_[t].append(bits[t], first, mask_of(t));
+            if (seen_[t].n >= kSparseCells) compute_sparse(t);
+        }
+    }
+
+    // One token, at most 64 cells of those that it sees.
+    void compute_sparse(int t) {
+        Seen & seen = seen_[t];
+        const int n = std::min(seen.n, kSparseCells), n_scores = round_up(n, Vector::width);
+        std::fill(seen.cells + n, seen.cells + n_scores, seen.cells[n - 1]);
+        std::fill(seen.biases + n, seen.biases + n_scores, kMinusInfinityF16);
+        const float * queries = p_.query(stream_, first_token_ + t, first_head_);
+        const size_t stride = p_.q->nb[2] / sizeof(float);
+        for (int h = 0; h < n_heads_; h += Vector::dot_rows) {
+            with_constant<Vector::dot_rows>(std::min(n_heads_ - h, Vector::dot_rows), [&](auto count) {
+                score_rows<count()>(queries + h * stride, stride, keys_, p_.n_embd_k, seen.cells, n_scores, p_.scale,
+                                    scores_ + h * kSparseCells, kSparseCells);
+            });
+        }
+        float keep[kMostRows];
+        for (int h = 0; h < n_heads_; h++) {
+            keep[h] = weigh_sparse(scores_ + h * kSparseCells, n_scores, seen.biases, slopes_[h], t * n_heads_ + h);
+        }
+        multiply(sums_ + int64_t(t) * n_heads_ * p_.n_embd_v, p_.n_embd_v, n_heads_, p_.n_embd_v,
+                 {scores_, kSparseCells, 1}, n, [&](int i) { return values_[seen.cells[i]]; }, keep);
+        seen.drop_computed();
+    }
+
+    // A row's n scores become weights. What the row had before counts as much as the number returned.
+    float weigh_sparse(float * scores, int n, const ggml_fp16_t * biases, float slope, int r) {
+        Numbers largest = Vector::all(most_[r]);
+        for (int i = 0; i < n; i += Vector::width) {
+            const Numbers score = capped(Vector::load(scores + i), p_.softcap);
+            const Numbers biased = Vector::multiply_add(Vector::all(slope), Vector::load(biases + i), score);
+            Vector::store(scores + i, biased);
+            largest = Vector::larger(largest, biased);
+        }
+        const float most = Vector::largest(largest);
+        const float reference = most == -INFINITY ? 0.0f : most;
+        Numbers sum = Vector::zero();
+        for (int i = 0; i < n; i += Vector::width) {
+            const Numbers weight = ggml_v_expf(Vector::subtract(Vector::load(scores + i), Vector::all(reference)));
+            Vector::store(scores + i, weight);
+            sum = Vector::add(sum, weight);
+        }
+        const float keep = most == most_[r] ? 1.0f : std::exp(most_[r] - reference);
+        total_[r] = total_[r] * keep + Vector::sum(sum);
+        most_[r] = most;
+        return keep;
+    }
+
+    // All rows, n neighbouring cells.
+    void compute_dense(int first, int n, const uint32_t * bits) {
+        const int n_k = p_.n_embd_k, n_v = p_.n_embd_v;
+        convert(keys_, n_k, first, n, dense_keys_);
+        multiply(scores_, n_lanes_, n, n_lanes_, {dense_keys_, size_t(n_k), 1}, n_k,
+                 [&](int d) { return queries_ + d * n_lanes_; }, nullptr);
+        cap_scores(n);
+        for (int t = 0; t < n_tokens_; t++) add_mask(t, first, n, bits[t]);
+        float keep[kMostRows];
+        for (int r = 0; r < n_rows_; r += Vector::width) weigh_dense(r, n, keep);
+        convert(values_, n_v, first, n, dense_values_);
+        multiply(sums_, n_v, n_rows_, n_v, {scores_, 1, size_t(n_lanes_)}, n,
+                 [&](int i) { return dense_values_ + i * n_v; }, keep);
+    }
+
+    void cap_scores(int n) {
+        for (int i = 0; p_.softcap != 0.0f && i < n * n_lanes_; i += Vector::width) {
+            Vector::store(scores_ + i, capped(Vector::load(scores_ + i), p_.softcap));
+        }
+    }
+
+    // Rows of a token lie beside each other. Most tiles are seen as a whole, without a bias.
+    void add_mask(int t, int first, int n, uint32_t bits) {
+        const ggml_fp16_t * mask = mask_of(t);
+        if (!mask || (n == kDenseCells && bits == UINT32_MAX && Vector::others(mask + first, 0) == 0)) {
+            return;
+        }
+        for (int i = 0; i < n; i++) {
+            const float bias = GGML_CPU_FP16_TO_FP32(mask[first + i]);
+            float * scores = scores_ + i * n_lanes_ + t * n_heads_;
+            for (int h = 0; bias != 0.0f && h < n_heads_; h++) {
+                scores[h] = bias == -INFINITY ? bias : scores[h] + slopes_[h] * bias;
+            }
+        }
+    }
+
+    // The scores of n cells for a vector of rows become weights; `keep` as in weigh_sparse.
+    void weigh_dense(int r, int n, float * keep) {
+        const Numbers before = Vector::load(most_ + r);
+        Numbers most = before;
+        for (int i = 0; i < n; i++) most = Vector::larger(most, Vector::load(scores_ + i * n_lanes_ + r));
+        const Numbers reference = Vector::finite_or_zero(most);
+        Numbers sum = Vector::zero();
+        for (int i = 0; i < n; i++) {
+            const Numbers weight = ggml_v_expf(Vector::subtract(Vector::load(scores_ + i * n_lanes_ + r), reference));
+            Vector::store(scores_ + i * n_lanes_ + r, weight);
+            sum = Vector::add(sum, weight);
+        }
+        const Numbers kept = ggml_v_expf(Vector::subtract(before, reference));
+        Vector::store(keep + r, kept);
+        Vector::store(total_ + r, Vector::multiply_add(Vector::load(total_ + r), kept, sum));
+        Vector::store(most_ + r, most);
+    }
+
+    static void convert(CacheRows from, int n_embd, int first, int n, float * to) {
+        for (int i = 0; i < n; i++) {
+            const ggml_fp16_t * row = from[first + i];
+            for (int d = 0; d < n_embd; d += Vector::width) Vector::store(to + i * n_embd + d, Vector::load(row + d));
+        }
+    }
+
+    // Rows in the lanes, those behind the last are zero.
+    void transpose_queries() {
+        for (int r = 0; r < n_lanes_; r++) {
+            const float * query = r < n_rows_ ? p_.query(stream_, first_token_ + r / n_heads_, first_head_ + r % n_heads_) : nullptr;
+            for (int d = 0; d < p_.n_embd_k; d++) queries_[d * n_lanes_ + r] = query ? query[d] * p_.scale : 0.0f;
+        }
+    }
+
+    const Problem & p_;
+    const Plan & plan_;
+    int stream_, chunk_, first_head_, n_heads_, first_token_, n_tokens_, n_rows_, n_lanes_;
+    CacheRows keys_, values_;
+    float *sums_, *scores_, *queries_, *dense_keys_, *dense_values_;
+    float slopes_[kMostRows], most_[kMostRows], total_[kMostRows];
+    Seen seen_[kMostRows];
+};
+
+// A share of the rows, each from the parts that its chunks of cells left.
+void put_together(const Problem & p, const Plan & plan, const float * partials, int thread, int n_threads) {
+    const int64_t n_rows = p.row(p.n_streams, 0, 0);
+    for (int64_t row = n_rows * thread / n_threads; row < n_rows * (thread + 1) / n_threads; row++) {
+        const float * parts = partials + row * plan.chunks * plan.partial_floats;
+        float most = -INFINITY, total = 0.0f;
+        for (int i = 0; i < plan.chunks; i++) most = std::max(most, parts[i * plan.partial_floats]);
+        float * result = p.result(row);
+        memset(result, 0, p.n_embd_v * sizeof(float));
+        for (int i = 0; i < plan.chunks; i++) {
+            const float * part = parts + i * plan.partial_floats;
+            if (part[1] == 0.0f) continue;
+            const float weight = std::exp(part[0] - most);
+            total += part[1] * weight;
+            for (int d = 0; d < p.n_embd_v; d++) result[d] += part[2 + d] * weight;
+        }
+        Item::write_row(p, row % p.n_heads, most, total, result, result);
+    }
 }
+
+// False: llama.cpp's has to compute it.
+bool compute(const ggml_compute_params * params, ggml_tensor * dst) {
+    const Problem p(dst);
+    if (params->use_ref || !p.is_taken()) {
+        return false;
+    }
+    const Plan plan(p, params->nth, params->wsize);
+    if (!plan.fits) {
+        return false;
+    }
+    const uintptr_t aligned = (reinterpret_cast<uintptr_t>(params->wdata) + 63) / 64 * 64;
+    float * memory = reinterpret_cast<float *>(aligned);
+    float * partials = memory + params->nth * plan.thread_floats;
+    if (params->ith == 0) {
+        ggml_threadpool_chunk_set(params->threadpool, params->nth);
+    }
+    ggml_barrier(params->threadpool);
+    const int64_t n_items = plan.n_items(p);
+    for (int64_t i = params->ith; i < n_items; i = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+        Item item(p, plan, i, memory + params->ith * plan.thread_floats);
+        item.compute();
+        plan.chunks == 1 ? item.write_result() : item.write_partial(partials);
+    }
+    if (plan.chunks > 1) {
+        ggml_barrier(params->threadpool);
+        put_together(p, plan, partials, params->ith, params->nth);
+    }
+    return true;
+}
+
+}  // namespace
+}  // namespace puna::attention
+
+#endif
+
+extern "C" void ggml_compute_forward_flash_attn_ext(const ggml_compute_params * params, ggml_tensor * dst) {
+#ifdef PUNA_ATTENTION_WIDTH
+    if (puna::attention::compute(params, dst)) {
+        return;
+    }
+#endif
+    llama_cpp_flash_attn_ext(params, dst);
 }
