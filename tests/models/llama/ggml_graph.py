@@ -35,7 +35,7 @@ class Graph:
     def __init__(self, *, mebibytes: int = 256) -> None:
         self._base, self._cpu = _load("ggml-base"), _load("ggml-cpu")
         for name in ("ggml_init", "ggml_new_tensor_4d", "ggml_permute", "ggml_flash_attn_ext", "ggml_mul_mat",
-                     "ggml_new_graph", "ggml_get_data", "ggml_view_4d"):  # fmt: skip
+                     "ggml_new_graph", "ggml_get_data", "ggml_view_2d"):  # fmt: skip
             getattr(self._base, name).restype = ctypes.c_void_p
         self._context = ctypes.c_void_p(self._base.ggml_init(_InitParams(mebibytes << 20, None, False)))
 
@@ -56,6 +56,14 @@ class Graph:
     def permuted(self, tensor: Tensor, *axes: int) -> Tensor:
         """A view: axis i of the tensor becomes axis `axes[i]`."""
         found: Tensor = self._base.ggml_permute(self._context, ctypes.c_void_p(tensor), *axes)
+        return found
+
+    def beginnings(self, rows: Tensor, n: int, *, n_rows: int, row_length: int) -> Tensor:
+        """A view: the first `n` numbers of each row of an F32 tensor of (row_length, n_rows)."""
+        found: Tensor = self._base.ggml_view_2d(
+            self._context, ctypes.c_void_p(rows), ctypes.c_int64(n), ctypes.c_int64(n_rows),
+            ctypes.c_size_t(4 * row_length), ctypes.c_size_t(0),
+        )  # fmt: skip
         return found
 
     def product(self, weights: Tensor, inputs: Tensor) -> Tensor:
