@@ -13,7 +13,7 @@ from models.runner.messages import Chunk, Finished, Reason, TokenLogprob, TokenP
 from models.runner.settings import AdapterSet
 from models.sampling.backend import BackendChain
 from models.sampling.logprobs import LogProbs
-from models.sampling.whole import UNUSABLE
+from models.sampling.usable import UNUSABLE
 
 
 @dataclass(frozen=True, slots=True)

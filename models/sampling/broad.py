@@ -14,15 +14,26 @@ import numpy as np
 
 from models.sampling import chain
 from models.sampling.chain import Candidates, Floats
+from models.sampling.narrowing import Narrowing
 from models.sampling.rng import draw
 from models.sampling.shortlist import Shortlist
 from models.sampling.typical import Typical
-from models.sampling.whole import HIGHEST, Scratch, Whole
+from models.sampling.usable import HIGHEST
+from models.sampling.whole import Scratch, Whole
 
 _LEAST_SHARE = 0.4
 """What lets less of the probability pass is quicker to list."""
 _TRIES = 16
 """Draws after which a filter counts as one that lets few tokens pass."""
+
+
+def chooser(
+    scratch: Scratch, shortlist: Shortlist, source: random.Random, *, keeps_logits: bool = False
+) -> Broad | Narrowing:
+    """The quickest there is."""
+    if scratch.passes is not None:
+        return Narrowing(scratch.passes, source)
+    return Broad(scratch, shortlist, source, keeps_logits=keeps_logits)
 
 
 class Broad:

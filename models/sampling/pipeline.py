@@ -16,13 +16,14 @@ from models.option_types import ADAPTIVE_P, SAMPLERS
 from models.runner.settings import Sampling
 from models.sampling import chain
 from models.sampling.adaptive import Adaptive
-from models.sampling.broad import Broad
+from models.sampling.broad import chooser
 from models.sampling.chain import Candidates, Floats
 from models.sampling.dry import Dry
 from models.sampling.penalties import Penalties
 from models.sampling.rng import draw, draw_single, random_source
 from models.sampling.shortlist import Shortlist
-from models.sampling.whole import Scratch, Whole, best_of
+from models.sampling.usable import best_of
+from models.sampling.whole import Scratch, Whole
 
 
 def is_needed(options: Sampling) -> bool:
@@ -51,7 +52,7 @@ class Pipeline:
         self._options = options
         self._scratch = scratch
         self._shortlist = Shortlist(scratch)
-        self._broad = Broad(scratch, self._shortlist, source)
+        self._broad = chooser(scratch, self._shortlist, source)
         self._random = source
         self._xtc_random = random_source(options.seed)
         self._penalties, self._dry = penalties, dry

@@ -12,7 +12,7 @@ from models.errors import InvalidConstraint
 from models.runner.settings import Sampling
 from models.sampling import chain, pipeline
 from models.sampling.after_thought import Constraining
-from models.sampling.broad import Broad
+from models.sampling.broad import chooser
 from models.sampling.chain import Candidates, Floats, Ids
 from models.sampling.dry import Dry
 from models.sampling.mirostat import Mirostat
@@ -59,7 +59,7 @@ class Sampler:
         self._options = options
         self._shortlist = Shortlist(scratch)
         self._random = random_source(options.seed)
-        self._broad = Broad(scratch, self._shortlist, self._random, keeps_logits=matcher is not None)
+        self._broad = chooser(scratch, self._shortlist, self._random, keeps_logits=matcher is not None)
         is_plain = options.mirostat not in (1, 2)
         self._penalties = _penalties(options, prompt) if is_plain else None
         self._dry = dry if is_plain else None

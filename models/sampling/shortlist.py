@@ -11,7 +11,9 @@ import numpy as np
 from models.errors import UnusableOutput
 from models.sampling import chain
 from models.sampling.chain import MANY, Candidates, Floats, Ids
-from models.sampling.whole import HIGHEST, LOWEST, UNUSABLE, Scratch, Whole, best_of
+from models.sampling.passes import Passes
+from models.sampling.usable import HIGHEST, LOWEST, UNUSABLE, best_of
+from models.sampling.whole import Scratch, Whole
 
 _FIRST_GUESS = 64
 _FEW = 8
@@ -50,6 +52,10 @@ class Shortlist:
 
     def min_p(self, logits: Floats, p: float) -> Candidates:
         """The tokens at least p times as likely as the most likely one, by id. Raises: UnusableOutput."""
+        passes = self._scratch.passes
+        if passes is not None:
+            best = np.float32(passes.read(logits, with_maxima=True))
+            return _candidates(logits, self._between(passes, logits, float(best + np.log(np.float32(min(p, 1))))))
         bests = self._bests(logits)
         return _candidates(logits, self._above(logits, bests, best_of(bests) + np.log(np.float32(min(p, 1)))))
 
@@ -57,16 +63,29 @@ class Shortlist:
         """At least the k most likely of the possible tokens, in order of their ids. Raises: UnusableOutput."""
         n, n_columns = len(logits), self._scratch.n_columns
         k = min(k, n)
+        passes = self._scratch.passes
+        if passes is not None and 2 * k <= len(passes.maxima()):
+            passes.read(logits, with_maxima=True)
+            return self._between(passes, logits, max(_kth(passes.maxima(), k), LOWEST))
         if n < 4 * n_columns or 2 * k > n_columns:
             best_of(logits)
-            return np.flatnonzero(logits >= max(float(np.partition(logits, n - k)[n - k]), LOWEST))
+            return np.flatnonzero(logits >= max(_kth(logits, k), LOWEST))
         bests = self._bests(logits)
         best_of(bests)
-        return self._above(logits, bests, max(float(np.partition(bests, n_columns - k)[n_columns - k]), LOWEST))
+        return self._above(logits, bests, max(_kth(bests, k), LOWEST))
 
     def above(self, logits: Floats, threshold: float | np.float32) -> Candidates:
         """The tokens from this logit on, by id."""
+        passes = self._scratch.passes
+        if passes is not None:
+            passes.read(logits, with_maxima=True)
+            return _candidates(logits, self._between(passes, logits, float(threshold)))
         return _candidates(logits, self._above(logits, self._bests(logits), threshold))
+
+    def _between(self, passes: Passes, logits: Floats, threshold: float) -> Ids:
+        """The tokens from this logit on, of the row that was read with its maxima."""
+        found = passes.between(threshold, with_maxima=True)
+        return np.flatnonzero(logits >= np.float32(threshold)) if found is None else found
 
     def _bests(self, logits: Floats) -> Floats:
         """The best logit of each column."""
@@ -94,6 +113,12 @@ class Shortlist:
         if len(rest):
             ids = np.concatenate([ids, (rest >= threshold).nonzero()[0] + n_rows * n_columns])
         return ids
+
+
+def _kth(values: Floats, k: int) -> float:
+    """The k-th best."""
+    place = len(values) - k
+    return float(np.partition(values, place)[place])
 
 
 def _candidates(logits: Floats, ids: Ids) -> Candidates:

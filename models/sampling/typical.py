@@ -13,7 +13,8 @@ import numpy as np
 from models.sampling import chain
 from models.sampling.chain import Candidates, Floats, Ids
 from models.sampling.shortlist import Shortlist
-from models.sampling.whole import HIGHEST, Whole
+from models.sampling.usable import HIGHEST
+from models.sampling.whole import Whole
 
 _FEW = 512
 _ROUNDED_UP = 1 + 1e-5

@@ -15,14 +15,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from models.errors import UnusableOutput
 from models.sampling.chain import LEAST_TEMPERATURE, Floats, Ids
+from models.sampling.passes import Passes, library
 from models.sampling.rng import draw
-
-UNUSABLE = "the model's output is not a number"
-
-HIGHEST = float(np.finfo(np.float32).max)
-LOWEST = -HIGHEST
+from models.sampling.usable import HIGHEST, best_of
 
 BLOCK = 256
 _GROUP = 32
@@ -66,8 +62,11 @@ class Table:
 class Scratch:
     """What all samplers of one thread share: buffers as large as the vocabulary, and how to divide it."""
 
-    def __init__(self, n_vocab: int) -> None:
+    def __init__(self, n_vocab: int, *, is_compiled: bool = True) -> None:
+        """`is_compiled`: compiled passes are used, where there are some."""
         self.n_vocab = n_vocab
+        compiled = library() if is_compiled else None
+        self.passes = None if compiled is None else Passes(n_vocab, compiled)
         n_blocks = -(-n_vocab // BLOCK)
         self.table, self.spare = Table(n_vocab), Table(n_vocab)
         self.marks = _blocks(n_blocks)
@@ -296,14 +295,6 @@ class Whole:
         else:
             np.less(rows, np.float32(low), out=marks)
         return float(marks.dot(rows))
-
-
-def best_of(logits: Floats) -> np.float32:
-    """The highest logit. Raises: UnusableOutput."""
-    best: np.float32 = logits.max()
-    if not LOWEST <= best <= HIGHEST:  # NaN compares as false
-        raise UnusableOutput(UNUSABLE)
-    return best
 
 
 def _find(running: Sequence[float], target: float) -> tuple[int, float]:

@@ -13,7 +13,8 @@ import pytest
 from models.errors import UnusableOutput
 from models.sampling import chain
 from models.sampling.chain import Candidates, Floats
-from models.sampling.whole import BLOCK, HIGHEST, Scratch, Whole
+from models.sampling.usable import HIGHEST
+from models.sampling.whole import BLOCK, Scratch, Whole
 
 N = 5000
 

@@ -1,0 +1,199 @@
+"""Passes over the logits of a whole vocabulary, each one call of the library compiled from passes.c.
+
+It lies beside llama.cpp's libraries where Puna's set-up has built them. A wheel of llama-cpp-python has none; there
+models.sampling.whole does with numpy what is done here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from models.errors import UnusableOutput
+from models.llama.folder import library_folder
+from models.sampling.chain import LEAST_TEMPERATURE, Floats, Ids
+from models.sampling.usable import HIGHEST, LOWEST, UNUSABLE
+
+_FILE = "libpuna_sampling.dylib" if sys.platform == "darwin" else "libpuna_sampling.so"
+
+# As passes.c has them.
+_BLOCK, _TABLE, _ROWS = 512, 512, 16
+_WEIGHTS, _MOMENTS, _OTHERS, _RANGE = 1, 2, 4, 8
+
+MOST_LISTED = 8192
+_LINE_BYTES = 64
+_LOG2_E = 1 / float(np.log(2))
+
+_ADDRESS, _COUNT, _SINGLE, _DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_double
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "puna_best": (_SINGLE, (_ADDRESS, _COUNT, _ADDRESS)),
+    "puna_weigh": (None, (_ADDRESS, _COUNT, _ADDRESS, ctypes.c_int, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)),
+    "puna_find": (_COUNT, (_ADDRESS, _COUNT, _ADDRESS, _ADDRESS, _DOUBLE)),
+    "puna_mass": (_DOUBLE, (_ADDRESS, _COUNT, _SINGLE, _SINGLE, _ADDRESS)),
+    "puna_masses": (None, (_ADDRESS, _COUNT, _ADDRESS, _ADDRESS)),
+    "puna_between": (_COUNT, (_ADDRESS, _COUNT, _SINGLE, _SINGLE, _ADDRESS, _ADDRESS, _COUNT)),
+}
+
+
+@cache
+def library() -> Any:
+    """The compiled passes; None where there are none."""
+    folder = library_folder()
+    return load(folder / _FILE) if folder is not None and (folder / _FILE).exists() else None
+
+
+def load(path: Path) -> Any:
+    """Raises: OSError, AttributeError."""
+    found = ctypes.CDLL(str(path))
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(found, name)
+        function.restype, function.argtypes = result, arguments
+    return found
+
+
+class Masses(NamedTuple):
+    """What the tokens weigh whose weights are in a range, and what those weigh that are heavier."""
+
+    inside: float
+    above: float
+
+
+class Passes:
+    """Makes passes over one row of logits after another, with buffers as large as the vocabulary.
+
+    A weight is e ** (logit - best): the most likely token's is 1. Draws may be at another temperature than 1.
+    """
+
+    def __init__(self, n_vocab: int, library: Any) -> None:
+        self._lib, self._n = library, n_vocab
+        self._row_type = ctypes.c_float * n_vocab
+        self._row: Any = None
+        self.best = 0.0
+        n_blocks = -(-n_vocab // _BLOCK)
+        self.weights = _aligned(n_vocab)
+        self._sums, self._others, self._maxima = _aligned(n_blocks), _aligned(n_blocks), _aligned(-(-n_vocab // _ROWS))
+        self.ids: Ids = np.zeros(min(MOST_LISTED, n_vocab), dtype=np.int64)
+        self._drawn = (ctypes.c_float * 5)()
+        self._weighing = (ctypes.c_float * 5)()
+        self._ranges = (ctypes.c_float * 4)()
+        self._totals = (ctypes.c_double * 5)()
+        self._of_weights, self._of_sums, self._of_others, self._of_maxima, self._of_ids = (
+            values.ctypes.data for values in (self.weights, self._sums, self._others, self._maxima, self.ids)
+        )
+        self._drawn_sums = self._of_sums
+        self.total = self.mean = self.variance = self.drawn_total = 0.0
+
+    # ---- the pass that begins ------------------------------------------------------------------------------------
+
+    def read(self, logits: Floats, *, with_maxima: bool = False) -> float:
+        """The best logit of a row, which the other passes then work on: (n_vocab,), not changed meanwhile.
+
+        Raises: UnusableOutput.
+        """
+        row = self._row = self._row_type.from_buffer(logits)  # refuses what is too short or lies in pieces
+        best = self._lib.puna_best(row, self._n, self._of_maxima if with_maxima else None)
+        if not LOWEST <= best <= HIGHEST:  # NaN compares as false
+            raise UnusableOutput(UNUSABLE)
+        self.best = self._drawn[0] = self._weighing[0] = best
+        return float(best)
+
+    # ---- weights and draws ---------------------------------------------------------------------------------------
+
+    def weigh(self, temperature: float, *, with_moments: bool = False) -> float:
+        """All weights, and their sum; prepares draws at this temperature.
+
+        `with_moments`: also the expected logit, as distance from the best one, and the variance.
+        """
+        what = _WEIGHTS | (_MOMENTS if with_moments else 0)
+        self._drawn[1] = self._weighing[2] = _scale(temperature)
+        self._drawn[3], self._drawn[4] = -HIGHEST, HIGHEST
+        self._weighing[1] = _LOG2_E
+        if temperature == 1:
+            self._drawn_sums = self._of_sums
+        else:
+            what |= _OTHERS
+            self._drawn_sums = self._of_others
+        self._weigh(self._weighing, what, self._of_sums)
+        totals = self._totals
+        self.total = totals[0]
+        self.drawn_total = totals[0 if temperature == 1 else 1]
+        if with_moments:
+            self.mean = totals[2] / self.total / _LOG2_E
+            self.variance = max(totals[3] / self.total / _LOG2_E**2 - self.mean**2, 0.0)
+        return self.total
+
+    def sum(self, temperature: float, low: float = -HIGHEST, high: float = HIGHEST) -> None:
+        """Prepare draws at this temperature of the tokens whose logits are from `low` to `high`; no weights."""
+        self._drawn[1] = _scale(temperature)
+        self.restrict(low, high)
+
+    def restrict(self, low: float, high: float) -> None:
+        """Let draws be of fewer tokens."""
+        drawn = self._drawn
+        drawn[3], drawn[4] = max(low, -HIGHEST), min(high, HIGHEST)
+        self._drawn_sums = self._of_others
+        self._weigh(drawn, _RANGE if low > -HIGHEST or high < HIGHEST else 0, self._of_others)
+        self.drawn_total = self._totals[0]
+
+    def find(self, u: float) -> int:
+        """The token at a point (0 to 1) of the distribution that draws are of."""
+        token: int = self._lib.puna_find(self._row, self._n, self._drawn, self._drawn_sums, u * self.drawn_total)
+        return token
+
+    def _weigh(self, how: Any, what: int, sums: int) -> None:
+        self._lib.puna_weigh(self._row, self._n, how, what, self._of_weights, sums, self._of_others, self._totals)
+
+    # ---- questions about weights -----------------------------------------------------------------------------------
+
+    def mass(self, low: float, high: float = HIGHEST) -> Masses:
+        """Of the weights from `low` to `high`."""
+        inside = self._lib.puna_mass(self._of_weights, self._n, low, high, self._totals)
+        return Masses(inside, self._totals[0])
+
+    def masses(self, low: float, high: float, lower: float, higher: float) -> tuple[Masses, Masses, float]:
+        """Of two ranges, the second around the first; and the greatest weight in the first, 0 if there is none."""
+        self._ranges[:] = (low, high, lower, higher)
+        self._lib.puna_masses(self._of_weights, self._n, self._ranges, self._totals)
+        inside, above, inside_wider, above_wider, most = self._totals
+        return Masses(inside, above), Masses(inside_wider, above_wider), most
+
+    # ---- lists -----------------------------------------------------------------------------------------------------
+
+    def maxima(self) -> Floats:
+        """The best logits of groups of tokens, after `read` with them; those left over are in none."""
+        return self._maxima[: self._n // _TABLE * (_TABLE // _ROWS)]
+
+    def between(self, low: float, high: float = HIGHEST, *, with_maxima: bool = False) -> Ids | None:
+        """The tokens whose logits are from `low` to `high`, by id; None: more than MOST_LISTED.
+
+        `with_maxima`: there are those of this row, which is quicker for few tokens and the highest `high`.
+        """
+        return self._between(self._row, low, high, self._of_maxima if with_maxima else None)
+
+    def weighing(self, low: float, high: float) -> Ids | None:
+        """The tokens that weigh from `low` to `high`, by id; None: more than MOST_LISTED."""
+        return self._between(self._of_weights, low, high, None)
+
+    def _between(self, values: Any, low: float, high: float, maxima: int | None) -> Ids | None:
+        n = self._lib.puna_between(values, self._n, low, high, maxima, self._of_ids, len(self.ids))
+        if n > len(self.ids):
+            return None
+        ids: Ids = self.ids[:n].copy()
+        ids.sort()
+        return ids
+
+
+def _scale(temperature: float) -> float:
+    return _LOG2_E / max(temperature, LEAST_TEMPERATURE)
+
+
+def _aligned(n: int) -> Floats:
+    """Zeros; no memory until they are written to."""
+    values = np.zeros(n + _LINE_BYTES // 4, dtype=np.float32)
+    first = -values.ctypes.data % _LINE_BYTES // 4
+    return values[first : first + n]
