@@ -8,6 +8,11 @@
 //
 // The inputs become Q8_0 as in llama.cpp: the same numbers, the same exact sums of 32 products, added in F32.
 
+#if defined(__GNUC__) && !defined(__clang__)
+// Weights are fetched by hand here: what -fprefetch-loop-arrays adds (docs/benchmarks.md) is in the way.
+#pragma GCC optimize("no-prefetch-loop-arrays")
+#endif
+
 #include "matmul.h"
 
 #include <algorithm>
