@@ -238,19 +238,35 @@ struct Blocks {
     int64_t first, last;  // of a row; the last is not one of them
 };
 
-// The rows from `row` on; those that do not exist repeat the last. Meanwhile what stands `ahead` bytes further is fetched.
-void interleave(const Product & product, int64_t row, Blocks blocks, ptrdiff_t ahead, Tile & tile) {
+// Rows of weights that will be needed next, from the first byte that will be.
+struct Ahead {
+    const char * const * rows;
+    int n_rows;
+
+    // One of n parts of the rows.
+    Ahead part(int64_t i, int64_t n) const {
+        const int first = (int) (n_rows * i / n);
+        return {rows + first, (int) (n_rows * (i + 1) / n) - first};
+    }
+    void fetch(int64_t block) const {
+        for (int i = 0; i < n_rows; i++) {
+            _mm_prefetch(rows[i] + block * sizeof(block_q8_0), _MM_HINT_T0);
+        }
+    }
+};
+
+// The rows from `row` on; those that do not exist repeat the last.
+void interleave(const Product & product, int64_t row, Blocks blocks, const Ahead & ahead, Tile & tile) {
     const char * rows[TILE];
     for (int i = 0; i < TILE; i++) {
         rows[i] = product.row(std::min(row + i, product.n_rows - 1));
     }
     for (int i = 0; i < TILE; i += LANES) {
-        for (int64_t block = blocks.first; block < blocks.last; block++) {
-            const size_t at = block * sizeof(block_q8_0);
-            for (int j = 0; j < LANES; j++) {
-                _mm_prefetch(rows[i + j] + at + ahead, _MM_HINT_T0);
-            }
-            interleave(rows + i, at, tile.strips[i / STRIP][block - blocks.first], i / LANES % VECTORS);
+        const Ahead part = ahead.part(i / LANES, TILE / LANES);
+        for (int64_t block = 0; block < blocks.last - blocks.first; block++) {
+            part.fetch(block);
+            const size_t at = (blocks.first + block) * sizeof(block_q8_0);
+            interleave(rows + i, at, tile.strips[i / STRIP][block], i / LANES % VECTORS);
         }
     }
 }
@@ -258,7 +274,7 @@ void interleave(const Product & product, int64_t row, Blocks blocks, ptrdiff_t a
 // What a strip of rows gives for N tokens. The results are those of these blocks, or have them added.
 template <int N>
 void multiply_strip(const StripBlock * weights, int64_t n_blocks, const uint8_t * quants, const float * scales,
-                    float * const * results, const Mask * masks, bool adds) {
+                    float * const * results, const Mask * masks, bool adds, const Ahead & ahead) {
     Floats totals[N][VECTORS];
     for (int t = 0; t < N; t++) {
         for (int v = 0; v < VECTORS; v++) {
@@ -266,6 +282,7 @@ void multiply_strip(const StripBlock * weights, int64_t n_blocks, const uint8_t 
         }
     }
     for (int64_t block = 0; block < n_blocks; block++, weights++, quants += N * BLOCK, scales += N) {
+        ahead.fetch(block);
         Ints sums[N][VECTORS];
         for (int t = 0; t < N; t++) {
             for (int v = 0; v < VECTORS; v++) {
@@ -307,7 +324,8 @@ constexpr MultiplyStrip MULTIPLY[GROUP + 1] = {
     multiply_strip<4>, multiply_strip<5>, multiply_strip<6>,
 };
 
-void multiply_group(const Product & product, const Tile & tile, int64_t row, Blocks blocks, int64_t group) {
+void multiply_group(const Product & product, const Tile & tile, int64_t row, Blocks blocks, int64_t group,
+                    const Ahead & ahead) {
     const int n_tokens = product.n_tokens_of(group);
     const int64_t place = product.place(group, blocks.first);
     for (int strip = 0; strip < TILE / STRIP && row + strip * STRIP < product.n_rows; strip++) {
@@ -321,7 +339,8 @@ void multiply_group(const Product & product, const Tile & tile, int64_t row, Blo
             results[t] = product.result(product.first_token(group) + t, first);
         }
         MULTIPLY[n_tokens](tile.strips[strip], blocks.last - blocks.first, product.quants + place * BLOCK,
-                           product.scales + place, results, masks, blocks.first > 0);
+                           product.scales + place, results, masks, blocks.first > 0,
+                           ahead.part(strip, TILE / STRIP));
     }
 }
 
@@ -358,18 +377,30 @@ void fetch(const Product & product, const Share & share) {
     }
 }
 
-// `next_row`: where this thread goes on afterwards. The weights needed next are fetched while these are interleaved:
-// in short rows, and in many at a time, the processor does not foresee it.
+// Of a tile's rows, how many are fetched while the tile before it is interleaved; the others while that is multiplied.
+// Measured: as memory is busiest when both take as long. Interleaving takes as long as multiplying by six tokens.
+int n_fetched_interleaving(const Product & product) {
+    return product.n_groups > 1 ? 0 : (int) (TILE * 6 / (6 + product.n_tokens));
+}
+
+// `next_row`: where this thread goes on afterwards. The weights needed next are fetched meanwhile: in short rows, and in
+// many at a time, the processor does not foresee it.
 void multiply_share(const Product & product, const Share & share, int64_t next_row) {
     Tile tile;
+    const int n_first = n_fetched_interleaving(product);
     for (int64_t i = 0; i < n_ranges(product); i++) {
         const Blocks blocks = range_at(product, i);
-        const int64_t size = (blocks.last - blocks.first) * sizeof(block_q8_0);
-        const bool is_last = blocks.last == product.n_blocks;
-        const ptrdiff_t to_next_row = product.row(next_row) - product.row(share.row);
-        interleave(product, share.row, blocks, is_last ? to_next_row - blocks.first * sizeof(block_q8_0) : size, tile);
+        const bool goes_on = blocks.last < product.n_blocks;
+        const char * next[TILE];
+        for (int j = 0; j < TILE; j++) {
+            const char * row = product.row(std::min((goes_on ? share.row : next_row) + j, product.n_rows - 1));
+            next[j] = row + (goes_on ? blocks.last * sizeof(block_q8_0) : 0);
+        }
+        interleave(product, share.row, blocks, {next, n_first}, tile);
+        const Ahead rest = {next + n_first, TILE - n_first};
         for (int64_t group = share.first_group; group < share.last_group; group++) {
-            multiply_group(product, tile, share.row, blocks, group);
+            const Ahead part = rest.part(group - share.first_group, share.last_group - share.first_group);
+            multiply_group(product, tile, share.row, blocks, group, part);
         }
     }
 }

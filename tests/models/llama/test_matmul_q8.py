@@ -41,7 +41,7 @@ class Blocks:
     @property
     def numbers(self) -> npt.NDArray[np.float64]:
         """(rows, numbers)."""
-        found: npt.NDArray[np.float64] = self.values * self.scales[..., None].astype(np.float64)
+        found = self.values.astype(np.float64) * self.scales[..., None]
         return found.reshape(len(self.scales), -1)
 
 
