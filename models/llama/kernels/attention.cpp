@@ -95,38 +95,50 @@ struct Problem {
     }
 };
 
-// How the operation is cut into items, and where an item's thread computes.
+// How the operation is cut into items, and how much memory they need.
 struct Plan {
-    int heads, head_groups;    // query heads of an item; groups of them for a KV head
-    int tokens, token_groups;  // tokens of an item
-    int cells, chunks;         // cells of an item; with several chunks, items leave parts that are put together after
-    int rows;                  // of the largest item, a multiple of the vectors' width
+    int heads, head_groups;        // query heads of an item for each of its KV heads; groups of them for a KV head
+    int tokens, token_groups;      // tokens of an item
+    int lanes;                     // heads × tokens, with room for whole vectors
+    int heads_kv, head_kv_groups;  // KV heads of an item: neighbours, whose keys are read as they lie in memory
+    int cells, chunks;             // cells of an item; with several chunks, items leave parts that are put together after
     size_t thread_floats, partial_floats;
+    bool fits;
 
     Plan(const Problem & p, int n_threads, size_t work_bytes) {
         head_groups = divide_up(p.heads_per_kv, kMostRows);
         heads = divide_up(p.heads_per_kv, head_groups);
-        token_groups = divide_up(p.n_tokens, std::max(1, kMostRows / heads));
+        token_groups = divide_up(p.n_tokens, kMostRows / heads);
         tokens = divide_up(p.n_tokens, token_groups);
-        rows = round_up(heads * tokens, Vector::width);
-        thread_floats = round_up(rows * int64_t(p.n_embd_k + p.n_embd_v + kSparseCells) +
-                                 kDenseCells * int64_t(p.n_embd_k + p.n_embd_v), 16);
+        lanes = heads * tokens < kLeastDenseRows ? heads * tokens : round_up(heads * tokens, Vector::width);
         partial_floats = p.n_embd_v + 2;
+        const int64_t enough = int64_t(kItemsPerThread) * n_threads;
+        heads_kv = std::min(p.n_heads_kv, head_groups > 1 ? 1 : kMostRows / lanes);
+        choose_chunks(p, n_threads, work_bytes);
+        while (heads_kv > 1 && n_threads > 1 && n_items(p) < enough / 2) {
+            heads_kv = divide_up(heads_kv, 2);
+            choose_chunks(p, n_threads, work_bytes);
+        }
+    }
 
+    int64_t n_items(const Problem & p) const {
+        return int64_t(p.n_streams) * chunks * token_groups * head_groups * head_kv_groups;
+    }
+
+  private:
+    void choose_chunks(const Problem & p, int n_threads, size_t work_bytes) {
+        head_kv_groups = divide_up(p.n_heads_kv, heads_kv);
+        thread_floats = round_up(heads_kv * lanes * int64_t(p.n_embd_k + p.n_embd_v) + kMostRows * kSparseCells +
+                                 kDenseCells * int64_t(p.n_embd_k + p.n_embd_v), 16);
         const int64_t all_rows = int64_t(p.n_streams) * p.n_tokens * p.n_heads;
         const int64_t free_floats = int64_t(work_bytes / sizeof(float)) - 16 - n_threads * int64_t(thread_floats);
-        const int64_t items = int64_t(p.n_streams) * p.n_heads_kv * head_groups * token_groups;
-        const int64_t wanted = n_threads == 1 ? 1 : divide_up(int64_t(kItemsPerThread) * n_threads, items);
+        fits = free_floats >= 0;
+        chunks = 1;
+        const int64_t wanted = n_threads == 1 ? 1 : divide_up(int64_t(kItemsPerThread) * n_threads, n_items(p));
         const int64_t fitting = std::max<int64_t>(0, free_floats) / (all_rows * int64_t(partial_floats));
         const int64_t most = std::max<int64_t>(1, std::min({wanted, fitting, int64_t(p.n_cells / kLeastChunkCells)}));
         cells = round_up(divide_up(p.n_cells, most), kDenseCells);
         chunks = divide_up(p.n_cells, cells);
-        fits = free_floats >= 0;
-    }
-
-    bool fits;
-    int64_t n_items(const Problem & p) const {
-        return int64_t(p.n_streams) * chunks * token_groups * head_groups * p.n_heads_kv;
     }
 };
 
@@ -159,61 +171,61 @@ struct Seen {
     }
 };
 
-// Some query heads of one KV head, some tokens, a chunk of the cells.
+// Some neighbouring KV heads, query heads of each, some tokens, a chunk of the cells. Rows are numbered by KV head (its
+// first is a multiple of the plan's lanes), then token, then query head.
 class Item {
   public:
     Item(const Problem & p, const Plan & plan, int64_t index, float * memory) : p_(p), plan_(plan) {
         const auto next = [&](int64_t n) { const int i = index % n; index /= n; return i; };
-        const int head_kv = next(p.n_heads_kv);  // neighbours in the cache: read by threads at about the same time
-        const int head_group = next(plan.head_groups), token_group = next(plan.token_groups);
+        const int head_group = next(plan.head_groups);
+        first_head_kv_ = next(plan.head_kv_groups) * plan.heads_kv;
+        first_token_ = next(plan.token_groups) * plan.tokens;
         chunk_ = next(plan.chunks), stream_ = next(p.n_streams);
-        first_head_ = head_kv * p.heads_per_kv + head_group * plan.heads;
-        n_heads_ = std::min(plan.heads, (head_kv + 1) * p.heads_per_kv - first_head_);
-        first_token_ = token_group * plan.tokens;
+        n_heads_kv_ = std::min(plan.heads_kv, p.n_heads_kv - first_head_kv_);
+        first_head_ = head_group * plan.heads;
+        n_heads_ = std::min(plan.heads, p.heads_per_kv - first_head_);
         n_tokens_ = std::min(plan.tokens, p.n_tokens - first_token_);
-        n_rows_ = n_heads_ * n_tokens_, n_lanes_ = round_up(n_rows_, Vector::width);
-        keys_ = p.rows_of(p.k, stream_, head_kv), values_ = p.rows_of(p.v, stream_, head_kv);
+        n_rows_ = n_heads_ * n_tokens_;
 
         const auto take = [&](int64_t n) { float * at = memory; memory += n; return at; };
-        sums_ = take(int64_t(plan.rows) * p.n_embd_v);
-        scores_ = take(int64_t(plan.rows) * kSparseCells);
-        queries_ = take(int64_t(plan.rows) * p.n_embd_k);
+        scores_ = take(kMostRows * kSparseCells);
+        sums_ = take(int64_t(plan.heads_kv) * plan.lanes * p.n_embd_v);
+        queries_ = take(int64_t(plan.heads_kv) * plan.lanes * p.n_embd_k);
         dense_keys_ = take(int64_t(kDenseCells) * p.n_embd_k), dense_values_ = take(int64_t(kDenseCells) * p.n_embd_v);
     }
 
     // A row's result is sums / total, weights relative to exp(most).
     void compute() {
-        std::fill_n(most_, n_lanes_, -INFINITY);
-        std::fill_n(total_, n_lanes_, 0.0f);
-        memset(sums_, 0, int64_t(n_rows_) * p_.n_embd_v * sizeof(float));
-        for (int h = 0; h < n_heads_; h++) slopes_[h] = p_.slope(first_head_ + h);
-        const bool may_be_dense = n_rows_ >= kLeastDenseRows;
-        if (may_be_dense) {
-            transpose_queries();
+        std::fill_n(most_, kMostRows, -INFINITY);
+        std::fill_n(total_, kMostRows, 0.0f);
+        memset(sums_, 0, int64_t(n_heads_kv_) * plan_.lanes * p_.n_embd_v * sizeof(float));
+        may_be_dense_ = n_rows_ >= kLeastDenseRows;
+        for (int kv = 0; kv < n_heads_kv_; kv++) {
+            for (int h = 0; h < n_heads_; h++) slopes_[kv * n_heads_ + h] = p_.slope(head(kv, h));
+            if (may_be_dense_) transpose_queries(kv);
         }
         for (int t = 0; t < n_tokens_; t++) seen_[t].n = 0;
         const int begin = chunk_ * plan_.cells, end = std::min(begin + plan_.cells, p_.n_cells);
         for (int first = begin; first < end; first += kDenseCells) {
-            compute_tile(first, std::min(kDenseCells, end - first), may_be_dense);
+            compute_tile(first, std::min(kDenseCells, end - first));
         }
         for (int t = 0; t < n_tokens_; t++) {
             if (seen_[t].n > 0) compute_sparse(t);
         }
     }
 
-    void write_result() const {
-        for (int r = 0; r < n_rows_; r++) {
-            const int head = first_head_ + r % n_heads_;
-            write_row(p_, head, most_[r], total_[r], sums_ + int64_t(r) * p_.n_embd_v, p_.result(row(r)));
-        }
+    void write_results() const {
+        each_row([&](int r, int head, int64_t row) {
+            write_row(p_, head, most_[r], total_[r], sums_ + int64_t(r) * p_.n_embd_v, p_.result(row));
+        });
     }
 
-    void write_partial(float * partials) const {
-        for (int r = 0; r < n_rows_; r++) {
-            float * to = partials + (row(r) * plan_.chunks + chunk_) * plan_.partial_floats;
+    void write_partials(float * partials) const {
+        each_row([&](int r, int, int64_t row) {
+            float * to = partials + (row * plan_.chunks + chunk_) * plan_.partial_floats;
             to[0] = most_[r], to[1] = total_[r];
             memcpy(to + 2, sums_ + int64_t(r) * p_.n_embd_v, p_.n_embd_v * sizeof(float));
-        }
+        });
     }
 
     static void write_row(const Problem & p, int head, float most, float total, const float * sums, float * to) {
@@ -229,9 +241,22 @@ class Item {
     }
 
   private:
-    int64_t row(int r) const {
-        return p_.row(stream_, first_token_ + r / n_heads_, first_head_ + r % n_heads_);
+    int head(int kv, int h) const { return (first_head_kv_ + kv) * p_.heads_per_kv + first_head_ + h; }
+    CacheRows keys(int kv) const { return p_.rows_of(p_.k, stream_, first_head_kv_ + kv); }
+    CacheRows values(int kv) const { return p_.rows_of(p_.v, stream_, first_head_kv_ + kv); }
+    const float * query(int kv, int t, int h) const { return p_.query(stream_, first_token_ + t, head(kv, h)); }
+
+    // what(its number here, its query head, its number in the operation)
+    template <class What>
+    void each_row(What what) const {
+        for (int kv = 0; kv < n_heads_kv_; kv++) {
+            for (int i = 0; i < n_rows_; i++) {
+                const int t = i / n_heads_, h = head(kv, i % n_heads_);
+                what(kv * plan_.lanes + i, h, p_.row(stream_, first_token_ + t, h));
+            }
+        }
     }
+
     const ggml_fp16_t * mask_of(int t) const { return p_.mask_of(stream_, first_token_ + t); }
 
     // One bit for each of `n` cells that a token sees.
@@ -249,15 +274,15 @@ class Item {
         return Vector::others(whole, kMinusInfinityF16) & existing;
     }
 
-    void compute_tile(int first, int n, bool may_be_dense) {
+    void compute_tile(int first, int n) {
         uint32_t bits[kMostRows];
         int n_seen = 0;
         for (int t = 0; t < n_tokens_; t++) {
             bits[t] = seen_bits(t, first, n);
             n_seen += __builtin_popcount(bits[t]);
         }
-        if (may_be_dense && n_seen * 2 >= n_tokens_ * n) {
-            compute_dense(first, n, bits);
+        if (may_be_dense_ && n_seen * 2 >= n_tokens_ * n) {
+            for (int kv = 0; kv < n_heads_kv_; kv++) compute_dense(kv, first, n, bits);
             return;
         }
         for (int t = 0; n_seen && t < n_tokens_; t++) {
@@ -272,21 +297,29 @@ class Item {
         const int n = std::min(seen.n, kSparseCells), n_scores = round_up(n, Vector::width);
         std::fill(seen.cells + n, seen.cells + n_scores, seen.cells[n - 1]);
         std::fill(seen.biases + n, seen.biases + n_scores, kMinusInfinityF16);
-        const float * queries = p_.query(stream_, first_token_ + t, first_head_);
+        for (int kv = 0; kv < n_heads_kv_; kv++) compute_sparse(kv, t, n, n_scores);
+        seen.drop_computed();
+    }
+
+    void compute_sparse(int kv, int t, int n, int n_scores) {
+        const Seen & seen = seen_[t];
+        const int first_row = kv * plan_.lanes + t * n_heads_;
+        const CacheRows keys = this->keys(kv), values = this->values(kv);
+        const float * queries = query(kv, t, 0);
         const size_t stride = p_.q->nb[2] / sizeof(float);
         for (int h = 0; h < n_heads_; h += Vector::dot_rows) {
             with_constant<Vector::dot_rows>(std::min(n_heads_ - h, Vector::dot_rows), [&](auto count) {
-                score_rows<count()>(queries + h * stride, stride, keys_, p_.n_embd_k, seen.cells, n_scores, p_.scale,
-                                    scores_ + h * kSparseCells, kSparseCells);
+                score_rows<count()>(queries + h * stride, stride, keys, p_.n_embd_k, seen.cells, n_scores, p_.scale,
+                                    scores_ + h * kSparseCells, kSparseCells, values, h ? 0 : p_.n_embd_v);
             });
         }
         float keep[kMostRows];
         for (int h = 0; h < n_heads_; h++) {
-            keep[h] = weigh_sparse(scores_ + h * kSparseCells, n_scores, seen.biases, slopes_[h], t * n_heads_ + h);
+            keep[h] = weigh_sparse(scores_ + h * kSparseCells, n_scores, seen.biases, slopes_[kv * n_heads_ + h],
+                                   first_row + h);
         }
-        multiply(sums_ + int64_t(t) * n_heads_ * p_.n_embd_v, p_.n_embd_v, n_heads_, p_.n_embd_v,
-                 {scores_, kSparseCells, 1}, n, [&](int i) { return values_[seen.cells[i]]; }, keep);
-        seen.drop_computed();
+        multiply(sums_ + int64_t(first_row) * p_.n_embd_v, p_.n_embd_v, n_heads_, p_.n_embd_v,
+                 {scores_, kSparseCells, 1}, n, [&](int i) { return values[seen.cells[i]]; }, keep);
     }
 
     // A row's n scores become weights. What the row had before counts as much as the number returned.
@@ -312,56 +345,55 @@ class Item {
         return keep;
     }
 
-    // All rows, n neighbouring cells.
-    void compute_dense(int first, int n, const uint32_t * bits) {
-        const int n_k = p_.n_embd_k, n_v = p_.n_embd_v;
-        convert(keys_, n_k, first, n, dense_keys_);
-        multiply(scores_, n_lanes_, n, n_lanes_, {dense_keys_, size_t(n_k), 1}, n_k,
-                 [&](int d) { return queries_ + d * n_lanes_; }, nullptr);
-        cap_scores(n);
-        for (int t = 0; t < n_tokens_; t++) add_mask(t, first, n, bits[t]);
+    // All rows of a KV head, n neighbouring cells.
+    void compute_dense(int kv, int first, int n, const uint32_t * bits) {
+        const int n_k = p_.n_embd_k, n_v = p_.n_embd_v, lanes = plan_.lanes, first_row = kv * lanes;
+        const float * queries = queries_ + int64_t(first_row) * n_k;
+        convert(keys(kv), n_k, first, n, dense_keys_);
+        multiply(scores_, lanes, n, lanes, {dense_keys_, size_t(n_k), 1}, n_k,
+                 [&](int d) { return queries + d * lanes; }, nullptr);
+        for (int i = 0; p_.softcap != 0.0f && i < n * lanes; i += Vector::width) {
+            Vector::store(scores_ + i, capped(Vector::load(scores_ + i), p_.softcap));
+        }
+        for (int t = 0; t < n_tokens_; t++) add_mask(kv, t, first, n, bits[t]);
         float keep[kMostRows];
-        for (int r = 0; r < n_rows_; r += Vector::width) weigh_dense(r, n, keep);
-        convert(values_, n_v, first, n, dense_values_);
-        multiply(sums_, n_v, n_rows_, n_v, {scores_, 1, size_t(n_lanes_)}, n,
+        for (int r = 0; r < n_rows_; r += Vector::width) weigh_dense(scores_ + r, n, keep + r, first_row + r);
+        convert(values(kv), n_v, first, n, dense_values_);
+        multiply(sums_ + int64_t(first_row) * n_v, n_v, n_rows_, n_v, {scores_, 1, size_t(lanes)}, n,
                  [&](int i) { return dense_values_ + i * n_v; }, keep);
     }
 
-    void cap_scores(int n) {
-        for (int i = 0; p_.softcap != 0.0f && i < n * n_lanes_; i += Vector::width) {
-            Vector::store(scores_ + i, capped(Vector::load(scores_ + i), p_.softcap));
-        }
-    }
-
     // Rows of a token lie beside each other. Most tiles are seen as a whole, without a bias.
-    void add_mask(int t, int first, int n, uint32_t bits) {
+    void add_mask(int kv, int t, int first, int n, uint32_t bits) {
         const ggml_fp16_t * mask = mask_of(t);
         if (!mask || (n == kDenseCells && bits == UINT32_MAX && Vector::others(mask + first, 0) == 0)) {
             return;
         }
+        const float * slopes = slopes_ + kv * n_heads_;
         for (int i = 0; i < n; i++) {
             const float bias = GGML_CPU_FP16_TO_FP32(mask[first + i]);
-            float * scores = scores_ + i * n_lanes_ + t * n_heads_;
+            float * scores = scores_ + i * plan_.lanes + t * n_heads_;
             for (int h = 0; bias != 0.0f && h < n_heads_; h++) {
-                scores[h] = bias == -INFINITY ? bias : scores[h] + slopes_[h] * bias;
+                scores[h] = bias == -INFINITY ? bias : scores[h] + slopes[h] * bias;
             }
         }
     }
 
-    // The scores of n cells for a vector of rows become weights; `keep` as in weigh_sparse.
-    void weigh_dense(int r, int n, float * keep) {
+    // The scores of n cells for the vector of rows from r on become weights; `keep` as in weigh_sparse.
+    void weigh_dense(float * scores, int n, float * keep, int r) {
+        const size_t lanes = plan_.lanes;
         const Numbers before = Vector::load(most_ + r);
         Numbers most = before;
-        for (int i = 0; i < n; i++) most = Vector::larger(most, Vector::load(scores_ + i * n_lanes_ + r));
+        for (int i = 0; i < n; i++) most = Vector::larger(most, Vector::load(scores + i * lanes));
         const Numbers reference = Vector::finite_or_zero(most);
         Numbers sum = Vector::zero();
         for (int i = 0; i < n; i++) {
-            const Numbers weight = ggml_v_expf(Vector::subtract(Vector::load(scores_ + i * n_lanes_ + r), reference));
-            Vector::store(scores_ + i * n_lanes_ + r, weight);
+            const Numbers weight = ggml_v_expf(Vector::subtract(Vector::load(scores + i * lanes), reference));
+            Vector::store(scores + i * lanes, weight);
             sum = Vector::add(sum, weight);
         }
         const Numbers kept = ggml_v_expf(Vector::subtract(before, reference));
-        Vector::store(keep + r, kept);
+        Vector::store(keep, kept);
         Vector::store(total_ + r, Vector::multiply_add(Vector::load(total_ + r), kept, sum));
         Vector::store(most_ + r, most);
     }
@@ -374,18 +406,22 @@ class Item {
     }
 
     // Rows in the lanes, those behind the last are zero.
-    void transpose_queries() {
-        for (int r = 0; r < n_lanes_; r++) {
-            const float * query = r < n_rows_ ? p_.query(stream_, first_token_ + r / n_heads_, first_head_ + r % n_heads_) : nullptr;
-            for (int d = 0; d < p_.n_embd_k; d++) queries_[d * n_lanes_ + r] = query ? query[d] * p_.scale : 0.0f;
+    void transpose_queries(int kv) {
+        const int lanes = plan_.lanes;
+        float * to = queries_ + int64_t(kv) * lanes * p_.n_embd_k;
+        memset(to, 0, int64_t(lanes) * p_.n_embd_k * sizeof(float));
+        for (int r = 0; r < n_rows_; r++) {
+            const float * from = query(kv, r / n_heads_, r % n_heads_);
+            for (int d = 0; d < p_.n_embd_k; d++) to[d * lanes + r] = from[d] * p_.scale;
         }
     }
 
     const Problem & p_;
     const Plan & plan_;
-    int stream_, chunk_, first_head_, n_heads_, first_token_, n_tokens_, n_rows_, n_lanes_;
-    CacheRows keys_, values_;
-    float *sums_, *scores_, *queries_, *dense_keys_, *dense_values_;
+    int stream_, chunk_, first_head_kv_, n_heads_kv_, first_head_, n_heads_, first_token_, n_tokens_;
+    int n_rows_;  // of a KV head
+    bool may_be_dense_;
+    float *scores_, *sums_, *queries_, *dense_keys_, *dense_values_;
     float slopes_[kMostRows], most_[kMostRows], total_[kMostRows];
     Seen seen_[kMostRows];
 };
@@ -431,7 +467,7 @@ bool compute(const ggml_compute_params * params, ggml_tensor * dst) {
     for (int64_t i = params->ith; i < n_items; i = ggml_threadpool_chunk_add(params->threadpool, 1)) {
         Item item(p, plan, i, memory + params->ith * plan.thread_floats);
         item.compute();
-        plan.chunks == 1 ? item.write_result() : item.write_partial(partials);
+        plan.chunks == 1 ? item.write_results() : item.write_partials(partials);
     }
     if (plan.chunks > 1) {
         ggml_barrier(params->threadpool);

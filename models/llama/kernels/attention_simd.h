@@ -16,6 +16,7 @@
 
 #ifdef PUNA_ATTENTION_WIDTH
 
+#define PUNA_UNROLL _Pragma("GCC unroll 8")
 #define PUNA_INLINE inline __attribute__((always_inline))
 
 namespace puna::attention {
@@ -121,51 +122,6 @@ struct Factors {
     size_t row_stride, step_stride;
 };
 
-// R × (C vectors) of: out = keep × out + Σ over steps of factor × row(step). Without `keep`, what was in `out` is lost.
-template <int R, int C, class Row>
-PUNA_INLINE void multiply_block(float * out, size_t out_stride, Factors factors, int n_steps, Row row,
-                                const float * keep) {
-    Numbers sums[R][C];
-    for (int r = 0; r < R; r++) {
-        for (int c = 0; c < C; c++) {
-            sums[r][c] = keep ? Vector::multiply(Vector::all(keep[r]), Vector::load(out + r * out_stride + c * Vector::width))
-                              : Vector::zero();
-        }
-    }
-    for (int step = 0; step < n_steps; step++) {
-        const auto * from = row(step);
-        Numbers values[C];
-        for (int c = 0; c < C; c++) {
-            values[c] = Vector::load(from + c * Vector::width);
-        }
-        for (int r = 0; r < R; r++) {
-            const Numbers factor = Vector::all(factors.at[r * factors.row_stride + step * factors.step_stride]);
-            for (int c = 0; c < C; c++) {
-                sums[r][c] = Vector::multiply_add(factor, values[c], sums[r][c]);
-            }
-        }
-    }
-    for (int r = 0; r < R; r++) {
-        for (int c = 0; c < C; c++) {
-            Vector::store(out + r * out_stride + c * Vector::width, sums[r][c]);
-        }
-    }
-}
-
-// All columns of R rows.
-template <int R, class Row>
-PUNA_INLINE void multiply_rows(float * out, size_t out_stride, int n_columns, Factors factors, int n_steps, Row row,
-                               const float * keep) {
-    constexpr int block = Vector::columns * Vector::width;
-    int c = 0;
-    for (; c + block <= n_columns; c += block) {
-        multiply_block<R, Vector::columns>(out + c, out_stride, factors, n_steps, [=](int i) { return row(i) + c; }, keep);
-    }
-    for (; c < n_columns; c += Vector::width) {
-        multiply_block<R, 1>(out + c, out_stride, factors, n_steps, [=](int i) { return row(i) + c; }, keep);
-    }
-}
-
 // `n` as a constant: what is called with it has one copy for each number up to `Most`.
 template <int Most, class Do>
 PUNA_INLINE void with_constant(int n, Do what) {
@@ -175,6 +131,48 @@ PUNA_INLINE void with_constant(int n, Do what) {
         } else {
             with_constant<Most - 1>(n, what);
         }
+    }
+}
+
+// R × (C vectors) of: out = keep × out + Σ over steps of factor × row(step). Without `keep`, what was in `out` is lost.
+template <int R, int C, class Row>
+PUNA_INLINE void multiply_block(float * out, size_t out_stride, Factors factors, int n_steps, Row row,
+                                const float * keep) {
+    Numbers sums[R][C];
+    PUNA_UNROLL for (int r = 0; r < R; r++) {
+        PUNA_UNROLL for (int c = 0; c < C; c++) {
+            sums[r][c] = keep ? Vector::multiply(Vector::all(keep[r]), Vector::load(out + r * out_stride + c * Vector::width))
+                              : Vector::zero();
+        }
+    }
+    for (int step = 0; step < n_steps; step++) {
+        const auto * from = row(step);
+        Numbers values[C];
+        PUNA_UNROLL for (int c = 0; c < C; c++) {
+            values[c] = Vector::load(from + c * Vector::width);
+        }
+        PUNA_UNROLL for (int r = 0; r < R; r++) {
+            const Numbers factor = Vector::all(factors.at[r * factors.row_stride + step * factors.step_stride]);
+            PUNA_UNROLL for (int c = 0; c < C; c++) {
+                sums[r][c] = Vector::multiply_add(factor, values[c], sums[r][c]);
+            }
+        }
+    }
+    PUNA_UNROLL for (int r = 0; r < R; r++) {
+        PUNA_UNROLL for (int c = 0; c < C; c++) {
+            Vector::store(out + r * out_stride + c * Vector::width, sums[r][c]);
+        }
+    }
+}
+
+// All columns of R rows. A function of its own: within a larger one, GCC 12 keeps some of the sums in memory.
+template <int R, class Row>
+__attribute__((noinline)) void multiply_rows(float * out, size_t out_stride, int n_columns, Factors factors, int n_steps,
+                                             Row row, const float * keep) {
+    for (int c = 0; c < n_columns; c += Vector::columns * Vector::width) {
+        with_constant<Vector::columns>(std::min((n_columns - c) / Vector::width, Vector::columns), [&](auto count) {
+            multiply_block<R, count()>(out + c, out_stride, factors, n_steps, [=](int i) { return row(i) + c; }, keep);
+        });
     }
 }
 
@@ -208,22 +206,28 @@ struct CacheRows {
 // R rows of queries times the keys in `cells`, a multiple of 8 of them: scores[r][i], `score_stride` numbers a row.
 template <int R>
 inline void score_rows(const float * queries, size_t query_stride, CacheRows keys, int n_embd, const int32_t * cells,
-                       int n_cells, float scale, float * scores, size_t score_stride) {
+                       int n_cells, float scale, float * scores, size_t score_stride, CacheRows values, int n_embd_v) {
     constexpr int C = R == 1 ? 8 : 4;  // a sum waits four cycles for the one before: eight at once, at least
     for (int first = 0; first < n_cells; first += C) {
         Numbers sums[R][C];
-        for (int r = 0; r < R; r++) {
-            for (int c = 0; c < C; c++) sums[r][c] = Vector::zero();
+        PUNA_UNROLL for (int r = 0; r < R; r++) {
+            PUNA_UNROLL for (int c = 0; c < C; c++) sums[r][c] = Vector::zero();
         }
+        for (int c = 0; c < C && n_embd_v; c++) {
+            values.prefetch(cells[first + c] + 64, n_embd_v);
+            keys.prefetch(cells[first + c] + 64, n_embd);
+        }
+        const ggml_fp16_t * rows[C];
+        PUNA_UNROLL for (int c = 0; c < C; c++) rows[c] = keys[cells[first + c]];
         for (int d = 0; d < n_embd; d += Vector::width) {
-            for (int c = 0; c < C; c++) {
-                const Numbers key = Vector::load(keys[cells[first + c]] + d);
-                for (int r = 0; r < R; r++) {
-                    sums[r][c] = Vector::multiply_add(key, Vector::load(queries + r * query_stride + d), sums[r][c]);
-                }
+            Numbers query[R];
+            PUNA_UNROLL for (int r = 0; r < R; r++) query[r] = Vector::load(queries + r * query_stride + d);
+            PUNA_UNROLL for (int c = 0; c < C; c++) {
+                const Numbers key = Vector::load(rows[c] + d);
+                PUNA_UNROLL for (int r = 0; r < R; r++) sums[r][c] = Vector::multiply_add(key, query[r], sums[r][c]);
             }
         }
-        for (int r = 0; r < R; r++) {
+        PUNA_UNROLL for (int r = 0; r < R; r++) {
             for (int c = 0; c < C; c += 4) {
                 const __m128 four = Vector::sums(sums[r][c], sums[r][c + 1], sums[r][c + 2], sums[r][c + 3]);
                 _mm_storeu_ps(scores + r * score_stride + first + c, _mm_mul_ps(four, _mm_set1_ps(scale)));
