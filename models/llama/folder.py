@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 
 
 def library_folder() -> Path | None:
     """The folder; None where llama-cpp-python is not installed."""
-    chosen = os.environ.get("LLAMA_CPP_LIB_PATH")  # the binding's own variable
-    if chosen is not None:
-        return Path(chosen)
     package = importlib.util.find_spec("llama_cpp")
     places = package.submodule_search_locations if package is not None else None
     return Path(next(iter(places))) / "lib" if places else None

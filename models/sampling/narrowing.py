@@ -16,7 +16,7 @@ import numpy as np
 
 from models.errors import UnusableOutput
 from models.sampling.chain import Floats
-from models.sampling.passes import Passes
+from models.sampling.passes import Passes, next_up
 from models.sampling.rng import draw
 from models.sampling.typical_range import TypicalRange
 from models.sampling.usable import HIGHEST, UNUSABLE
@@ -65,16 +65,17 @@ class Narrowing:
         for token in proposals:
             weight = weights.item(token)
             if last is not None:
-                if weight != edge or token <= last:
+                if weight > edge or token <= last:
                     return token
-            elif passes.mass(weight).inside - weight < limit:
-                return token
-            elif (heavier := passes.mass(_next_single(weight)).inside) >= limit:
+                continue
+            from_weight, heavier = passes.at_least(weight, next_up(weight))
+            if heavier >= limit:
                 proposals.low = math.nextafter(logits.item(token), math.inf)
+            elif from_weight - weight < limit:
+                return token
             else:  # of tokens that weigh the same only the first ones pass
-                edge = weight
                 equal = np.flatnonzero(weights == np.float32(weight))
-                last = int(equal[min(math.ceil((limit - heavier) / weight), len(equal)) - 1])
+                edge, last = weight, int(equal[min(math.ceil((limit - heavier) / weight), len(equal)) - 1])
                 proposals.low = max(low, float(logits[equal].min()))
                 if token <= last:
                     return token
@@ -122,8 +123,3 @@ class Proposals:
 def _log_of(p: float) -> float:
     """In single precision, as llama.cpp takes it."""
     return float(np.log(np.float32(p)))
-
-
-def _next_single(weight: float) -> float:
-    """The next larger number of single precision."""
-    return float(np.nextafter(np.float32(weight), np.float32(np.inf)))

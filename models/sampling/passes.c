@@ -27,7 +27,8 @@
 #endif
 
 enum {
-    BLOCK = 512, // whose weights are summed in single precision
+    BLOCK = 512,   // weights of which a draw knows the sum
+    SUMMED = 2048, // weights that are summed in single precision
     COLUMNS = 32,
     ROWS = 16,
     TABLE = ROWS * COLUMNS,
@@ -56,6 +57,8 @@ static inline float power_of_2(float t) {
 }
 
 #ifdef AVX512
+static inline int has_avx512(void) { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"); }
+
 // The same, in two thirds of the time; to the power of minus infinity it is 0, too.
 AVX512 static inline __m512 power_of_2_avx512(__m512 t) {
     const __m512 rest = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF); // from 0 to 1
@@ -128,75 +131,112 @@ static inline ALWAYS void add_weights(const float *restrict logits, int64_t n, c
 }
 
 #ifdef AVX512
-AVX512 static inline ALWAYS void add_weights_avx512(const float *restrict logits, int64_t n, const struct weighing *w,
-                                                    int what, float *restrict weights, float *restrict totals) {
-    const __m512 best = _mm512_set1_ps(w->best), scale = _mm512_set1_ps(w->scale);
-    const __m512 other_scale = _mm512_set1_ps(w->other_scale), lowest = _mm512_set1_ps(-127.0f);
-    const __m512 low = _mm512_set1_ps(w->low), high = _mm512_set1_ps(w->high);
-    __m512 sum = _mm512_setzero_ps(), other = sum, first = sum, second = sum;
-    for (int64_t i = 0; i < n; i += 16) {
-        const __mmask16 there = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : (__mmask16)-1;
-        const __m512 logit = _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), there, logits + i);
-        const __m512 away = _mm512_sub_ps(logit, best), t = _mm512_mul_ps(away, scale);
-        __m512 weight = power_of_2_avx512(t);
-        if (what & RANGE) {
-            const __mmask16 is_low = _mm512_cmp_ps_mask(logit, low, _CMP_LT_OQ);
-            weight = _mm512_maskz_mov_ps(_mm512_mask_cmp_ps_mask(~is_low, logit, high, _CMP_LE_OQ), weight);
-        }
-        if (what & WEIGHTS) _mm512_mask_storeu_ps(weights + i, there, weight);
-        sum = _mm512_add_ps(sum, weight);
-        if (what & OTHERS) other = _mm512_add_ps(other, power_of_2_avx512(_mm512_mul_ps(away, other_scale)));
-        if (what & MOMENTS) {
-            const __m512 one = _mm512_mul_ps(weight, _mm512_max_ps(t, lowest));
-            first = _mm512_add_ps(first, one);
-            second = _mm512_fmadd_ps(one, _mm512_max_ps(t, lowest), second);
+struct sums_avx512 {
+    __m512 sum, other, first, second;
+};
+
+AVX512 static inline ALWAYS __m512 add_avx512(__m512 logit, const struct weighing *w, int what,
+                                              struct sums_avx512 *totals) {
+    const __m512 away = _mm512_sub_ps(logit, _mm512_set1_ps(w->best));
+    __m512 t = _mm512_mul_ps(away, _mm512_set1_ps(w->scale)), weight = power_of_2_avx512(t);
+    if (what & RANGE) {
+        const __mmask16 is_in = _mm512_cmp_ps_mask(logit, _mm512_set1_ps(w->low), _CMP_GE_OQ);
+        weight = _mm512_maskz_mov_ps(_mm512_mask_cmp_ps_mask(is_in, logit, _mm512_set1_ps(w->high), _CMP_LE_OQ), weight);
+    }
+    totals->sum = _mm512_add_ps(totals->sum, weight);
+    if (what & OTHERS) {
+        const __m512 other = power_of_2_avx512(_mm512_mul_ps(away, _mm512_set1_ps(w->other_scale)));
+        totals->other = _mm512_add_ps(totals->other, other);
+    }
+    if (what & MOMENTS) {
+        t = _mm512_max_ps(t, _mm512_set1_ps(-127.0f));
+        totals->first = _mm512_fmadd_ps(weight, t, totals->first);
+        totals->second = _mm512_fmadd_ps(_mm512_mul_ps(weight, t), t, totals->second);
+    }
+    return weight;
+}
+
+AVX512 static inline ALWAYS void weigh_block_avx512(const float *restrict logits, int64_t n, const struct weighing *w,
+                                                    int what, float *restrict weights, struct sums_avx512 *totals) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const __m512 weight = add_avx512(_mm512_loadu_ps(logits + i), w, what, totals);
+        if (what & WEIGHTS) _mm512_storeu_ps(weights + i, weight);
+    }
+    if (i == n) return;
+    const __mmask16 left = (__mmask16)((1u << (n - i)) - 1);
+    const __m512 logit = _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), left, logits + i);
+    const __m512 weight = add_avx512(logit, w, what, totals);
+    if (what & WEIGHTS) _mm512_mask_storeu_ps(weights + i, left, weight);
+}
+
+AVX512 static inline ALWAYS void weigh_all_avx512(const float *restrict logits, int64_t n, const struct weighing *how,
+                                                  int what, float *restrict weights, float *restrict sums,
+                                                  float *restrict other_sums, double *restrict totals) {
+    const struct weighing w = *how;
+    const __m512 zero = _mm512_setzero_ps();
+    struct sums_avx512 of = {zero, zero, zero, zero};
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        const int64_t block = start / BLOCK, size = least(BLOCK, n - start);
+        of.sum = of.other = zero;
+        weigh_block_avx512(logits + start, size, &w, what, what & WEIGHTS ? weights + start : NULL, &of);
+        totals[0] += sums[block] = _mm512_reduce_add_ps(of.sum);
+        if (what & OTHERS) totals[1] += other_sums[block] = _mm512_reduce_add_ps(of.other);
+        if ((what & MOMENTS) && (block % (SUMMED / BLOCK) == 0 || start + size == n)) {
+            totals[2] += _mm512_reduce_add_ps(of.first);
+            totals[3] += _mm512_reduce_add_ps(of.second);
+            of.first = of.second = zero;
         }
     }
-    totals[0] = _mm512_reduce_add_ps(sum);
-    if (what & OTHERS) totals[1] = _mm512_reduce_add_ps(other);
-    if (what & MOMENTS) totals[2] = _mm512_reduce_add_ps(first);
-    if (what & MOMENTS) totals[3] = _mm512_reduce_add_ps(second);
 }
 #endif
 
-#define FOR_EACH_BLOCK(add, what)                                                                                      \
-    for (int64_t start = 0; start < n; start += BLOCK) {                                                               \
-        float of_block[4] = {0};                                                                                           \
-        add(logits + start, least(BLOCK, n - start), how, what, (what) & WEIGHTS ? weights + start : NULL, of_block);  \
-        sums[start / BLOCK] = of_block[0];                                                                             \
-        if ((what) & OTHERS) other_sums[start / BLOCK] = of_block[1];                                                  \
-        for (int i = 0; i < ((what) & MOMENTS ? 4 : (what) & OTHERS ? 2 : 1); i++) totals[i] += of_block[i];           \
+static inline ALWAYS void weigh_all(const float *restrict logits, int64_t n, const struct weighing *how, int what,
+                                    float *restrict weights, float *restrict sums, float *restrict other_sums,
+                                    double *restrict totals) {
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        float of_block[4];
+        float *into = what & WEIGHTS ? weights + start : NULL;
+        const int64_t block = start / BLOCK, size = least(BLOCK, n - start);
+        add_weights(logits + start, size, how, what, into, of_block);
+        sums[block] = of_block[0];
+        if (what & OTHERS) other_sums[block] = of_block[1];
+        for (int i = 0; i < 4; i++) totals[i] += of_block[i];
     }
+}
 
-#define FOR_ALL(add)                                                                                                   \
+// One copy of the loop for each combination that is asked for.
+#define WEIGH(all, what) all(logits, n, how, what, weights, sums, other_sums, totals)
+#define WEIGH_AS_ASKED(all)                                                                                            \
     switch (what) {                                                                                                    \
-        case 0: FOR_EACH_BLOCK(add, 0) break;                                                                          \
-        case RANGE: FOR_EACH_BLOCK(add, RANGE) break;                                                                  \
-        case WEIGHTS: FOR_EACH_BLOCK(add, WEIGHTS) break;                                                              \
-        case WEIGHTS | OTHERS: FOR_EACH_BLOCK(add, WEIGHTS | OTHERS) break;                                            \
-        case WEIGHTS | MOMENTS: FOR_EACH_BLOCK(add, WEIGHTS | MOMENTS) break;                                          \
-        case WEIGHTS | MOMENTS | OTHERS: FOR_EACH_BLOCK(add, WEIGHTS | MOMENTS | OTHERS) break;                        \
+        case 0: WEIGH(all, 0); break;                                                                                  \
+        case RANGE: WEIGH(all, RANGE); break;                                                                          \
+        case WEIGHTS: WEIGH(all, WEIGHTS); break;                                                                      \
+        case WEIGHTS | OTHERS: WEIGH(all, WEIGHTS | OTHERS); break;                                                    \
+        case WEIGHTS | MOMENTS: WEIGH(all, WEIGHTS | MOMENTS); break;                                                  \
+        case WEIGHTS | MOMENTS | OTHERS: WEIGH(all, WEIGHTS | MOMENTS | OTHERS); break;                                \
     }
 
 #ifdef AVX512
 AVX512 static void weigh_avx512(const float *restrict logits, int64_t n, const struct weighing *how, int what,
                                 float *restrict weights, float *restrict sums, float *restrict other_sums,
                                 double *restrict totals) {
-    FOR_ALL(add_weights_avx512)
+    WEIGH_AS_ASKED(weigh_all_avx512)
 }
 #endif
 
 CLONES static void weigh(const float *restrict logits, int64_t n, const struct weighing *how, int what,
                          float *restrict weights, float *restrict sums, float *restrict other_sums,
                          double *restrict totals) {
-    FOR_ALL(add_weights)
+    WEIGH_AS_ASKED(weigh_all)
 }
 
+// What of WEIGHTS, MOMENTS, OTHERS and RANGE is asked for, and in any case the sums of the weights by block.
 API void puna_weigh(const float *logits, int64_t n, const struct weighing *how, int what, float *weights, float *sums,
                     float *other_sums, double *totals) {
     for (int i = 0; i < 4; i++) totals[i] = 0;
 #ifdef AVX512
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
+    if (has_avx512()) {
         weigh_avx512(logits, n, how, what, weights, sums, other_sums, totals);
         return;
     }
@@ -235,75 +275,105 @@ PASS int64_t puna_find(const float *restrict logits, int64_t n, const struct wei
     return last;
 }
 
-static inline float if_within(float weight, float low, float high) {
-    return (weight >= low) & (weight <= high) ? weight : 0.0f;
+static inline ALWAYS void add_at_least(const float *restrict weights, int64_t n, const float *restrict least_weights,
+                                       int n_sums, double *restrict sums, float *restrict heaviest) {
+    const float a = least_weights[0], b = least_weights[1];
+    const float c = n_sums > 2 ? least_weights[2] : 0, d = n_sums > 3 ? least_weights[3] : 0;
+    float from_a = 0, from_b = 0, from_c = 0, from_d = 0, below_b = heaviest[0], below_d = heaviest[1];
+#pragma omp simd reduction(+ : from_a, from_b, from_c, from_d) reduction(max : below_b, below_d)
+    for (int64_t i = 0; i < n; i++) {
+        const float weight = weights[i];
+        from_a += weight >= a ? weight : 0.0f;
+        from_b += weight >= b ? weight : 0.0f;
+        if (n_sums > 2) from_c += weight >= c ? weight : 0.0f;
+        if (n_sums > 3) {
+            from_d += weight >= d ? weight : 0.0f;
+            below_b = larger(weight < b ? weight : 0.0f, below_b);
+            below_d = larger(weight < d ? weight : 0.0f, below_d);
+        }
+    }
+    const float found[] = {from_a, from_b, from_c, from_d};
+    for (int i = 0; i < n_sums; i++) sums[i] += found[i];
+    heaviest[0] = below_b;
+    heaviest[1] = below_d;
 }
 
-static inline float if_above(float weight, float high) { return weight > high ? weight : 0.0f; }
-
-// The sum of the weights from `low` to `high`; in `above` of those beyond.
-PASS double puna_mass(const float *restrict weights, int64_t n, float low, float high, double *restrict above) {
-    double inside = 0, beyond = 0;
-    for (int64_t start = 0; start < n; start += 2 * BLOCK) {
-        const float *one = weights + start;
-        const int64_t half = least(2 * BLOCK, n - start) / 2;
-        const float *other = one + half; // two sums, so that one does not wait for the other
-        float in = 0, in_other = 0, out = 0, out_other = 0;
-#pragma omp simd reduction(+ : in, in_other, out, out_other)
-        for (int64_t i = 0; i < half; i++) {
-            in += if_within(one[i], low, high);
-            in_other += if_within(other[i], low, high);
-            out += if_above(one[i], high);
-            out_other += if_above(other[i], high);
-        }
-        inside += in + in_other;
-        beyond += out + out_other;
+#ifdef AVX512
+AVX512 static inline ALWAYS void add_at_least_avx512(const float *restrict weights, int64_t n,
+                                                     const float *restrict least_weights, int n_sums,
+                                                     double *restrict sums, float *restrict heaviest) {
+    __m512 least_weight[4], sum[4], below_b = _mm512_set1_ps(heaviest[0]), below_d = _mm512_set1_ps(heaviest[1]);
+    for (int k = 0; k < n_sums; k++) {
+        least_weight[k] = _mm512_set1_ps(least_weights[k]);
+        sum[k] = _mm512_setzero_ps();
     }
-    if (n % 2) inside += if_within(weights[n - 1], low, high);
-    if (n % 2) beyond += if_above(weights[n - 1], high);
-    *above = beyond;
-    return inside;
+    for (int64_t i = 0; i < n; i += 16) {
+        const __m512 weight = i + 16 <= n ? _mm512_loadu_ps(weights + i)
+                                          : _mm512_maskz_loadu_ps((__mmask16)((1u << (n - i)) - 1), weights + i);
+        for (int k = 0; k < n_sums; k++) {
+            const __mmask16 is_in = _mm512_cmp_ps_mask(weight, least_weight[k], _CMP_GE_OQ);
+            sum[k] = _mm512_mask_add_ps(sum[k], is_in, sum[k], weight);
+            if (n_sums == 4 && k == 1) below_b = _mm512_mask_max_ps(below_b, ~is_in, below_b, weight);
+            if (n_sums == 4 && k == 3) below_d = _mm512_mask_max_ps(below_d, ~is_in, below_d, weight);
+        }
+    }
+    for (int k = 0; k < n_sums; k++) sums[k] += _mm512_reduce_add_ps(sum[k]);
+    heaviest[0] = _mm512_reduce_max_ps(below_b);
+    heaviest[1] = _mm512_reduce_max_ps(below_d);
+}
+#endif
+
+#define ADD_AT_LEAST(add, n_sums)                                                                                      \
+    for (int64_t start = 0; start < n; start += SUMMED)                                                                \
+        add(weights + start, least(SUMMED, n - start), least_weights, n_sums, sums, heaviest);
+
+#define ADD_ALL_AT_LEAST(add)                                                                                          \
+    switch (n_sums) {                                                                                                  \
+        case 2: ADD_AT_LEAST(add, 2) break;                                                                            \
+        case 3: ADD_AT_LEAST(add, 3) break;                                                                            \
+        case 4: ADD_AT_LEAST(add, 4) break;                                                                            \
+    }
+
+#ifdef AVX512
+AVX512 static void at_least_avx512(const float *restrict weights, int64_t n, const float *restrict least_weights,
+                                   int n_sums, double *restrict sums, float *restrict heaviest) {
+    ADD_ALL_AT_LEAST(add_at_least_avx512)
+}
+#endif
+
+CLONES static void at_least(const float *restrict weights, int64_t n, const float *restrict least_weights, int n_sums,
+                            double *restrict sums, float *restrict heaviest) {
+    ADD_ALL_AT_LEAST(add_at_least)
 }
 
-// For two ranges, one within the other: the sums of the weights inside and above the first, then of the second; last
-// the greatest weight inside the first.
-PASS void puna_masses(const float *restrict weights, int64_t n, const float *restrict ranges, double *restrict found) {
-    const float low = ranges[0], high = ranges[1], lower = ranges[2], higher = ranges[3];
-    double totals[4] = {0};
-    float most = 0;
-    for (int64_t start = 0; start < n; start += BLOCK) {
-        const int64_t end = least(start + BLOCK, n);
-        float in = 0, out = 0, in_wider = 0, out_wider = 0;
-#pragma omp simd reduction(+ : in, out, in_wider, out_wider) reduction(max : most)
-        for (int64_t i = start; i < end; i++) {
-            const float inside = if_within(weights[i], low, high);
-            in += inside;
-            most = larger(inside, most);
-            out += if_above(weights[i], high);
-            in_wider += if_within(weights[i], lower, higher);
-            out_wider += if_above(weights[i], higher);
-        }
-        totals[0] += in;
-        totals[1] += out;
-        totals[2] += in_wider;
-        totals[3] += out_wider;
-    }
-    memcpy(found, totals, sizeof totals);
-    found[4] = most;
+// For each of 2, 3 or 4 weights the sum of those that are at least as great; for 4 also the greatest that are less than
+// the second and less than the fourth, 0 where there are none.
+API void puna_at_least(const float *restrict weights, int64_t n, const float *restrict least_weights, int n_sums,
+                       double *restrict sums) {
+    float heaviest[2] = {0};
+    for (int i = 0; i < n_sums; i++) sums[i] = 0;
+#ifdef AVX512
+    if (has_avx512())
+        at_least_avx512(weights, n, least_weights, n_sums, sums, heaviest);
+    else
+#endif
+        at_least(weights, n, least_weights, n_sums, sums, heaviest);
+    if (n_sums == 4) sums[4] = heaviest[0];
+    if (n_sums == 4) sums[5] = heaviest[1];
 }
 
 static inline int64_t collect(const float *logits, int64_t start, int64_t end, int64_t step, float low, float high,
                               int64_t *ids, int64_t n_ids, int64_t capacity) {
     for (int64_t i = start; i < end; i += step)
         if (logits[i] >= low && logits[i] <= high) {
-            if (n_ids < capacity) ids[n_ids] = i;
-            n_ids++;
+            if (n_ids == capacity) return capacity + 1;
+            ids[n_ids++] = i;
         }
     return n_ids;
 }
 
-// The tokens whose logits are from `low` to `high`, in no order, and how many there are; no more than `capacity` are
-// written. With `maxima` of these logits, only columns that reach `low` are looked at.
+// The tokens whose logits are from `low` to `high`, in no order, and how many there are; `capacity` + 1 where there are
+// more than that. With `maxima` of these logits, only columns that reach `low` are looked at.
 PASS int64_t puna_between(const float *restrict logits, int64_t n, float low, float high, const float *restrict maxima,
                           int64_t *restrict ids, int64_t capacity) {
     int64_t n_ids = 0, start = 0;
@@ -318,7 +388,10 @@ PASS int64_t puna_between(const float *restrict logits, int64_t n, float low, fl
                     is_hit[i] |= (logit >= low) & (logit <= high);
                 }
         for (int i = 0; i < COLUMNS; i++)
-            if (is_hit[i]) n_ids = collect(logits, start + i, start + TABLE, COLUMNS, low, high, ids, n_ids, capacity);
+            if (is_hit[i]) {
+                n_ids = collect(logits, start + i, start + TABLE, COLUMNS, low, high, ids, n_ids, capacity);
+                if (n_ids > capacity) return n_ids;
+            }
     }
     return collect(logits, start, n, 1, low, high, ids, n_ids, capacity);
 }

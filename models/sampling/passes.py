@@ -10,7 +10,7 @@ import ctypes
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +34,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "puna_best": (_SINGLE, (_ADDRESS, _COUNT, _ADDRESS)),
     "puna_weigh": (None, (_ADDRESS, _COUNT, _ADDRESS, ctypes.c_int, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)),
     "puna_find": (_COUNT, (_ADDRESS, _COUNT, _ADDRESS, _ADDRESS, _DOUBLE)),
-    "puna_mass": (_DOUBLE, (_ADDRESS, _COUNT, _SINGLE, _SINGLE, _ADDRESS)),
-    "puna_masses": (None, (_ADDRESS, _COUNT, _ADDRESS, _ADDRESS)),
+    "puna_at_least": (None, (_ADDRESS, _COUNT, _ADDRESS, ctypes.c_int, _ADDRESS)),
     "puna_between": (_COUNT, (_ADDRESS, _COUNT, _SINGLE, _SINGLE, _ADDRESS, _ADDRESS, _COUNT)),
 }
 
@@ -56,11 +55,17 @@ def load(path: Path) -> Any:
     return found
 
 
-class Masses(NamedTuple):
-    """What the tokens weigh whose weights are in a range, and what those weigh that are heavier."""
+_HALF_A_STEP = 0.6 * 2.0**-23
 
-    inside: float
-    above: float
+
+def next_up(weight: float) -> float:
+    """What the next larger number of single precision is rounded from; nothing below the normal numbers."""
+    return weight * (1 + _HALF_A_STEP)
+
+
+def next_down(weight: float) -> float:
+    """The same for the next smaller one."""
+    return weight * (1 - _HALF_A_STEP)
 
 
 class Passes:
@@ -71,19 +76,19 @@ class Passes:
 
     def __init__(self, n_vocab: int, library: Any) -> None:
         self._lib, self._n = library, n_vocab
-        self._row_type = ctypes.c_float * n_vocab
+        self._row_type: Any = ctypes.c_float * n_vocab
         self._row: Any = None
         self.best = 0.0
         n_blocks = -(-n_vocab // _BLOCK)
         self.weights = _aligned(n_vocab)
         self._sums, self._others, self._maxima = _aligned(n_blocks), _aligned(n_blocks), _aligned(-(-n_vocab // _ROWS))
-        self.ids: Ids = np.zeros(min(MOST_LISTED, n_vocab), dtype=np.int64)
+        self._ids: Ids = np.zeros(min(MOST_LISTED, n_vocab), dtype=np.int64)
         self._drawn = (ctypes.c_float * 5)()
         self._weighing = (ctypes.c_float * 5)()
-        self._ranges = (ctypes.c_float * 4)()
-        self._totals = (ctypes.c_double * 5)()
+        self._least = (ctypes.c_float * 4)()
+        self._totals = (ctypes.c_double * 6)()
         self._of_weights, self._of_sums, self._of_others, self._of_maxima, self._of_ids = (
-            values.ctypes.data for values in (self.weights, self._sums, self._others, self._maxima, self.ids)
+            values.ctypes.data for values in (self.weights, self._sums, self._others, self._maxima, self._ids)
         )
         self._drawn_sums = self._of_sums
         self.total = self.mean = self.variance = self.drawn_total = 0.0
@@ -107,7 +112,7 @@ class Passes:
     def weigh(self, temperature: float, *, with_moments: bool = False) -> float:
         """All weights, and their sum; prepares draws at this temperature.
 
-        `with_moments`: also the expected logit, as distance from the best one, and the variance.
+        `with_moments`: also the expected logit, the best one subtracted, and the variance.
         """
         what = _WEIGHTS | (_MOMENTS if with_moments else 0)
         self._drawn[1] = self._weighing[2] = _scale(temperature)
@@ -150,17 +155,16 @@ class Passes:
 
     # ---- questions about weights -----------------------------------------------------------------------------------
 
-    def mass(self, low: float, high: float = HIGHEST) -> Masses:
-        """Of the weights from `low` to `high`."""
-        inside = self._lib.puna_mass(self._of_weights, self._n, low, high, self._totals)
-        return Masses(inside, self._totals[0])
+    def at_least(self, *weights: float) -> list[float]:
+        """For each of 2 or 3 weights what the tokens weigh together that weigh at least so much.
 
-    def masses(self, low: float, high: float, lower: float, higher: float) -> tuple[Masses, Masses, float]:
-        """Of two ranges, the second around the first; and the greatest weight in the first, 0 if there is none."""
-        self._ranges[:] = (low, high, lower, higher)
-        self._lib.puna_masses(self._of_weights, self._n, self._ranges, self._totals)
-        inside, above, inside_wider, above_wider, most = self._totals
-        return Masses(inside, above), Masses(inside_wider, above_wider), most
+        For 4 these, and the greatest weights that are below the second and below the fourth; 0 if there are none.
+        """
+        n = len(weights)
+        for i, weight in enumerate(weights):
+            self._least[i] = weight
+        self._lib.puna_at_least(self._of_weights, self._n, self._least, n, self._totals)
+        return self._totals[: 6 if n == 4 else n]
 
     # ---- lists -----------------------------------------------------------------------------------------------------
 
@@ -173,17 +177,18 @@ class Passes:
 
         `with_maxima`: there are those of this row, which is quicker for few tokens and the highest `high`.
         """
-        return self._between(self._row, low, high, self._of_maxima if with_maxima else None)
+        return self._between(self._row, low, high, self._of_maxima if with_maxima else None, MOST_LISTED)
 
-    def weighing(self, low: float, high: float) -> Ids | None:
-        """The tokens that weigh from `low` to `high`, by id; None: more than MOST_LISTED."""
-        return self._between(self._of_weights, low, high, None)
+    def weighing(self, low: float, high: float, most: int = MOST_LISTED) -> Ids | None:
+        """The tokens that weigh from `low` to `high`, by id; None: more than `most`."""
+        return self._between(self._of_weights, low, high, None, most)
 
-    def _between(self, values: Any, low: float, high: float, maxima: int | None) -> Ids | None:
-        n = self._lib.puna_between(values, self._n, low, high, maxima, self._of_ids, len(self.ids))
-        if n > len(self.ids):
+    def _between(self, values: Any, low: float, high: float, maxima: int | None, most: int) -> Ids | None:
+        most = min(most, len(self._ids))
+        n = self._lib.puna_between(values, self._n, low, high, maxima, self._of_ids, most)
+        if n > most:
             return None
-        ids: Ids = self.ids[:n].copy()
+        ids: Ids = self._ids[:n].copy()
         ids.sort()
         return ids
 

@@ -10,11 +10,12 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
 from models.sampling.chain import Floats, Ids
-from models.sampling.passes import Masses, Passes
+from models.sampling.passes import Passes, next_down, next_up
 from models.sampling.usable import HIGHEST
 
 _FLAT = 64.0
@@ -26,12 +27,13 @@ _LEAST_TOP_P = 1e-6
 """Of all tokens; what sums in single precision can tell from nothing. The best token always passes."""
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _REFINED = 2
+_LISTED = 6
+"""Guesses, each of which leaves few of the tokens, before all that are left are listed."""
 _FEW = 1024
 """Tokens that are worth listing and sorting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """Tokens up to a distance from the mean: their weights, what they weigh together, and what is above them."""
 
     distance: float
@@ -51,6 +53,13 @@ class Exact:
     above: float
 
 
+class Heavier(NamedTuple):
+    """What the tokens weigh that are heavier than one, and the others that weigh the same."""
+
+    mass: float
+    equal: float
+
+
 class TypicalRange:
     """Tells which tokens pass typical_p, top_p and min_p, in this order, of those that `passes` has weighed."""
 
@@ -66,9 +75,11 @@ class TypicalRange:
         self._exact: Exact | None = None
         self._most = 0.0
         """The weight of a typical token, the greatest that is known."""
+        self._ceiling = 1.0
+        """No typical token weighs more."""
         self.low, self.high = -HIGHEST, HIGHEST
         """All tokens that pass have such logits."""
-        if (min_p > 0 or top_p < 1) and passes.total > _FLAT:
+        if min_p > 0 and passes.total > _FLAT:
             self._guess()
 
     def keeps(self, token: int) -> bool:
@@ -76,12 +87,12 @@ class TypicalRange:
         weight = self._weights.item(token)
         if self._min_p > 0 and weight < self._min_p * self._most:
             return False
-        is_typical, found = self._is_typical(token, weight)
+        is_typical, heavier = self._is_typical(token, weight)
         if not is_typical:
             return False
         self._know(weight)
         passes = (self._min_p <= 0 or self._is_heavy_enough(weight)) and (
-            self._top_p >= 1 or self._is_among_best(token, weight, found)
+            self._top_p >= 1 or self._is_among_best(token, weight, heavier or self._heavier(weight))
         )
         if not passes:
             self.low = max(self.low, self._logits.item(token))
@@ -89,8 +100,8 @@ class TypicalRange:
 
     # ---- typical_p -------------------------------------------------------------------------------------------------
 
-    def _is_typical(self, token: int, weight: float) -> tuple[bool, Masses | None]:
-        """Also what is inside and above the range that ends at this token, where it was looked at."""
+    def _is_typical(self, token: int, weight: float) -> tuple[bool, Heavier | None]:
+        """Also what is heavier, where that was looked at."""
         if self._inner.low <= weight <= self._inner.high:
             return True, None
         if not self._outer.low <= weight <= self._outer.high:
@@ -99,15 +110,17 @@ class TypicalRange:
             return token in self._exact.ring, None
         score = self._logits.item(token) - self._best
         mirrored = _weight_at(2 * self._mean - score)
-        low, high = min(weight, mirrored), max(weight, mirrored)
-        found = self._passes.mass(low, high)
-        reach = Range(abs(score - self._mean), low, high, found.inside, found.above)
-        if found.inside - weight <= self._share:
+        if weight <= mirrored:
+            from_low, above_low, above = self._passes.at_least(weight, next_up(weight), next_up(mirrored))
+            heavier, equal, nearer = above_low, from_low - above_low, above_low - above
+        else:
+            from_low, from_high, above = self._passes.at_least(mirrored, weight, next_up(weight))
+            heavier, equal, nearer = above, from_high - above, from_low - from_high
+        reach = Range(abs(score - self._mean), min(weight, mirrored), max(weight, mirrored), nearer + equal, above)
+        if nearer + equal - weight <= self._share:
             self._set_inner(reach)
-            return True, found
-        is_lower = weight <= mirrored
-        nearer = self._passes.mass(_next_up(low), high) if is_lower else self._passes.mass(low, _next_down(high))
-        if nearer.inside > self._share:
+            return True, Heavier(heavier, equal - weight)
+        if nearer > self._share:
             self._set_outer(reach)
             return False, None
         self._resolve()  # of several tokens at this distance only the first ones are typical
@@ -120,6 +133,7 @@ class TypicalRange:
     def _set_outer(self, found: Range) -> None:
         if found.distance < self._outer.distance:
             self._outer = found
+            self._ceiling = min(self._ceiling, found.high)
             self.low = max(self.low, self._best + _score_of(found.low))
             self.high = min(self.high, self._best + _score_of(found.high) + 2 * _ROUNDING)
 
@@ -128,51 +142,49 @@ class TypicalRange:
     def _is_heavy_enough(self, weight: float) -> bool:
         """Whether no typical token weighs more than 1 / min_p times as much."""
         n_left = _REFINED
-        while True:
-            if weight >= self._min_p * min(self._outer.high, 1.0):
+        while weight >= self._min_p * self._most:
+            if weight >= self._min_p * self._ceiling or self._exact is not None:
                 return True
-            if weight < self._min_p * self._most:
-                return False
-            if self._exact is not None:
-                return True
-            if n_left == 0:
-                self._resolve()
-            else:
-                self._guess()
+            nearest = self._lightest_above(weight / self._min_p)
+            if nearest is not None:
+                return nearest < 0 or not self._is_typical(nearest, self._weights.item(nearest))[0]
+            self._approach(n_left)
             n_left -= 1
+        return False
+
+    def _lightest_above(self, weight: float) -> int | None:
+        """Of the tokens above a weight, and above the mean, the one nearest to the mean, -1 if there are none.
+
+        None: that would take longer than to ask otherwise.
+        """
+        if weight <= _weight_at(self._mean):
+            return None
+        heavier = self._passes.weighing(next_up(weight), self._ceiling, _FEW)
+        if heavier is None:
+            return None
+        return int(heavier[self._weights[heavier].argmin()]) if len(heavier) else -1
 
     # ---- top_p -----------------------------------------------------------------------------------------------------
 
-    def _is_among_best(self, token: int, weight: float, found: Masses | None) -> bool:
+    def _is_among_best(self, token: int, weight: float, found: Heavier) -> bool:
         """Whether the typical tokens that come before one weigh together less than a share of all typical ones."""
-        heavier = self._heavier(weight, found)
         n_left = _REFINED
-        while True:
-            if self._exact is None:
-                least, most = max(self._share, self._inner.inside), self._outer.inside
-                above, above_inner = self._outer.above, self._inner.above
-            else:
-                least = most = self._exact.inside
-                above = above_inner = self._exact.above
-            if heavier - above < self._top_p * least:
+        while self._exact is None:
+            if found.mass + found.equal - self._outer.above < self._top_p * max(self._share, self._inner.inside):
                 return True
-            nearer = self._passes.mass(_next_up(weight)).inside
-            if nearer - above_inner >= self._top_p * most:
+            if found.mass - self._inner.above >= self._top_p * self._outer.inside:
                 return False
-            if self._exact is not None:
-                n_before = int(np.count_nonzero(self._weights[:token] == np.float32(weight)))
-                return nearer - above + n_before * weight < self._top_p * least
-            if n_left == 0:
-                self._resolve()
-            else:
-                self._guess()
+            self._approach(n_left)
             n_left -= 1
+        limit = self._exact.above + self._top_p * self._exact.inside
+        if found.equal < weight / 2 or found.mass >= limit:
+            return found.mass < limit
+        n_before = int(np.count_nonzero(self._weights[:token] == np.float32(weight)))
+        return found.mass + n_before * weight < limit
 
-    def _heavier(self, weight: float, found: Masses | None) -> float:
-        """What the tokens weigh that weigh as much or more, without one of this weight."""
-        if found is None or weight > _weight_at(self._mean):
-            return self._passes.mass(weight).inside - weight
-        return found.inside + found.above - weight
+    def _heavier(self, weight: float) -> Heavier:
+        from_weight, heavier = self._passes.at_least(weight, next_up(weight))
+        return Heavier(heavier, from_weight - heavier - weight)
 
     # ---- where the typical tokens end ------------------------------------------------------------------------------
 
@@ -187,16 +199,27 @@ class TypicalRange:
             width = outer.distance - max(inner.distance, 0.0)
             middle = max(inner.distance, 0.0) + min(max(part, 0.1), 0.9) * width
             margin = _MARGIN * width
-        less, more = (self._bounds(distance) for distance in (middle - margin, middle + margin))
-        nearer, wider, most = self._passes.masses(*less, *more)
-        for distance, bounds, found in ((middle - margin, less, nearer), (middle + margin, more, wider)):
-            reach = Range(distance, *bounds, found.inside, found.above)
-            if found.inside <= self._share:
+        less, more = self._bounds(middle - margin), self._bounds(middle + margin)
+        *sums, most, most_wider = self._passes.at_least(less[0], next_up(less[1]), more[0], next_up(more[1]))
+        for distance, (low, high), from_low, above in (
+            (middle - margin, less, sums[0], sums[1]),
+            (middle + margin, more, sums[2], sums[3]),
+        ):
+            reach = Range(distance, low, high, from_low - above, above)
+            if reach.inside <= self._share:
                 self._set_inner(reach)
             else:
                 self._set_outer(reach)
-        if nearer.inside <= self._share:
+        if sums[0] - sums[1] <= self._share:
             self._know(most)
+        if sums[2] - sums[3] > self._share:
+            self._ceiling = min(self._ceiling, most_wider)
+
+    def _approach(self, n_left: int) -> None:
+        if n_left > 0:
+            self._guess()
+        else:
+            self._resolve()
 
     def _bounds(self, distance: float) -> tuple[float, float]:
         return _weight_at(self._mean - distance), _weight_at(self._mean + distance)
@@ -227,33 +250,28 @@ class TypicalRange:
         if n_kept:
             self._know(float(weights[kept].max()))
         if self._inner.inside > 0:
-            inner = self._inner
-            self._know(self._passes.masses(inner.low, inner.high, inner.low, inner.high)[2])
+            low, high = self._inner.low, next_up(self._inner.high)
+            self._know(self._passes.at_least(low, high, low, high)[4])
 
     def _ring(self) -> Ids:
-        for _ in range(_REFINED):
-            found = self._between()
-            if found is not None and len(found) <= _FEW:
+        for _ in range(_LISTED):
+            found = self._between(_FEW)
+            if found is not None:
                 return found
             self._guess()
-        found = self._between()
-        if found is not None:
-            return found
         weights, inner, outer = self._weights, self._inner, self._outer
         is_inside = (weights >= np.float32(inner.low)) & (weights <= np.float32(inner.high))
         is_near = (weights >= np.float32(outer.low)) & (weights <= np.float32(outer.high))
         return np.flatnonzero(is_near & ~is_inside)
 
-    def _between(self) -> Ids | None:
-        """The tokens of the outer range that are not in the inner one; None: very many."""
+    def _between(self, most: int) -> Ids | None:
+        """The tokens of the outer range that are not in the inner one; None: there are more on one side."""
         inner, outer = self._inner, self._outer
         if inner.distance < 0:
-            return self._passes.weighing(outer.low, outer.high)
-        below = self._passes.weighing(outer.low, _next_down(inner.low))
-        if below is None:
-            return None
-        above = self._passes.weighing(_next_up(inner.high), outer.high)
-        return None if above is None else np.sort(np.concatenate((below, above)))
+            return self._passes.weighing(outer.low, outer.high, most)
+        below = self._passes.weighing(outer.low, next_down(inner.low), most)
+        above = None if below is None else self._passes.weighing(next_up(inner.high), outer.high, most)
+        return None if below is None or above is None else np.sort(np.concatenate((below, above)))
 
 
 def _weight_at(score: float) -> float:
@@ -264,14 +282,6 @@ def _weight_at(score: float) -> float:
 def _score_of(weight: float) -> float:
     """At most what a token of this weight scores."""
     return math.log(weight) - _ROUNDING if weight > 0 else -HIGHEST
-
-
-def _next_up(weight: float) -> float:
-    return float(np.nextafter(np.float32(weight), np.float32(np.inf)))
-
-
-def _next_down(weight: float) -> float:
-    return float(np.nextafter(np.float32(weight), np.float32(-np.inf)))
 
 
 @lru_cache(maxsize=64)
