@@ -4,8 +4,8 @@
 #   tools/setup.sh [cpu|cuda|vulkan|metal|rocm]      default: the backend chosen last time, else cpu
 #
 # PYTHON names the interpreter (3.11 or newer; default: the newest on the PATH), CMAKE_ARGS adds options for llama.cpp.
-# A run with nothing to do costs one hash, and one empty file to the compiler. A change of the backend, of CMAKE_ARGS,
-# CFLAGS or CXXFLAGS, of what the compiler can do, or of the lock file repeats the set-up.
+# A run with nothing to do costs two hashes, and one empty file to the compiler. A change of the backend, of CMAKE_ARGS,
+# CFLAGS or CXXFLAGS, of what the compiler can do, of the kernels, or of the lock file repeats the set-up.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -40,9 +40,14 @@ compiles() { echo 'int x;' | "$@" -Werror $prefetch -x c -c -o /dev/null - 2>/de
 [ "$(uname -m)" = x86_64 ] && compiles ${CC:-cc} && compiles ${CXX:-c++} || prefetch=
 c_flags=$(echo ${CFLAGS:-} $prefetch)
 cxx_flags=$(echo ${CXXFLAGS:-} $prefetch)
-build=$(echo "$backend" $build_args "$c_flags" "$cxx_flags")
+sha() { if command -v sha256sum; then set -- sha256sum; else set -- shasum -a 256; fi >/dev/null; "$@" | cut -d' ' -f1; }
+# Puna's own kernels (models/llama/kernels/kernels.cmake), compiled from a copy whose name tells what is in it: uv keeps
+# what it built by the options, of which that name is one, and finds it again from any checkout.
+KERNELS="models/llama/kernels/* models/sampling/*.c"
+kernels=$(cat $KERNELS | sha)
+kernels_at=${XDG_CACHE_HOME:-${HOME:-$PWD}/.cache}/puna/kernels-$kernels
+build=$(echo "$backend" $build_args "kernels=$kernels" "$c_flags" "$cxx_flags")
 
-sha() { if command -v sha256sum; then set -- sha256sum; else set -- shasum -a 256; fi >/dev/null; "$@"; }
 wanted=$( (cat pyproject.toml uv.lock tools/setup.sh; echo "$build"; pwd) | sha)
 if [ -x .venv/bin/puna ] && [ "$(cat $STAMP 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 
@@ -116,8 +121,10 @@ rm -f $STAMP
 if [ -e $BUILT ] && [ "$built" != "$build" ]; then
     "$uv" pip uninstall --quiet --python .venv llama-cpp-python # uv would keep it: its version is the same
 fi
+[ -e "$kernels_at" ] || { mkdir -p "$kernels_at.new" && cp $KERNELS "$kernels_at.new" && mv "$kernels_at.new" "$kernels_at"; }
 set -- sync --frozen --python "$python" --config-settings-package llama-cpp-python:cmake.source-dir=vendor/llama.cpp
-for arg in "-DCMAKE_C_FLAGS=$c_flags" "-DCMAKE_CXX_FLAGS=$cxx_flags" $build_args; do
+for arg in "-DCMAKE_C_FLAGS=$c_flags" "-DCMAKE_CXX_FLAGS=$cxx_flags" \
+    "-DCMAKE_PROJECT_ggml_INCLUDE=$kernels_at/kernels.cmake" $build_args; do
     set -- "$@" --config-settings-package "llama-cpp-python:cmake.args=$arg"
 done
 "$uv" "$@"

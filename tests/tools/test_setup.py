@@ -20,6 +20,9 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "tools").mkdir(parents=True)
     for name in ("pyproject.toml", "uv.lock", "tools/setup.sh"):
         shutil.copy(ROOT / name, folder / name)
+    for name in ("models/llama/kernels/kernels.cmake", "models/sampling/passes.c"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(f"{name}\n")
     return folder
 
 
@@ -104,7 +107,7 @@ PREFETCHING = "-fprefetch-loop-arrays"
 def ready_machine(tmp_path: Path, checkout: Path, *, architecture: str = "x86_64", has_gcc: bool = True) -> Path:
     """A machine that lacks nothing; its uv installs nothing, and leaves what it was asked for in `asked`."""
     programs = machine(tmp_path)
-    for name in ("getconf", "mkdir", "rm"):
+    for name in ("cp", "getconf", "mkdir", "mv", "rm"):
         (programs / name).symlink_to(str(shutil.which(name)))
     (programs / "uname").unlink()
     executable(programs / "uname", f'[ "$*" = -m ] && echo {architecture} || echo Linux')
@@ -155,3 +158,19 @@ def test_the_backend_is_kept_and_another_one_is_compiled_anew(tmp_path: Path, ch
         asked = what_uv_was_asked(checkout)
         assert ("uninstall" in asked) is is_removed
         assert (cuda in asked) is has_cuda
+
+
+def test_the_kernels_are_compiled_from_a_copy_named_by_what_is_in_it(tmp_path: Path, checkout: Path) -> None:
+    """uv keeps what it compiled by the options alone: from changed kernels it must be asked for another thing."""
+    programs = ready_machine(tmp_path, checkout)
+    option = "llama-cpp-python:cmake.args=-DCMAKE_PROJECT_ggml_INCLUDE="
+    asked = []
+    for text in ("first\n", "second\n"):
+        (checkout / "models" / "sampling" / "passes.c").write_text(text)
+        status, error = set_up(checkout, programs)
+        assert status == 0, error
+        (hook,) = [Path(line.removeprefix(option)) for line in what_uv_was_asked(checkout) if line.startswith(option)]
+        assert hook.read_text() == "models/llama/kernels/kernels.cmake\n"
+        assert (hook.parent / "passes.c").read_text() == text
+        asked.append(hook)
+    assert asked[0] != asked[1]

@@ -1,9 +1,15 @@
 # Puna's kernels in llama.cpp's build: CMake reads this file where ggml's project begins (CMAKE_PROJECT_ggml_INCLUDE).
 #
 # A kernel takes the place of a function of ggml's CPU backend. That function is compiled under another name, under which
-# the kernel calls it for whatever it does not do itself; no source of llama.cpp is changed.
+# the kernel calls it for whatever it does not do itself; no source of llama.cpp is changed. Sampling's passes over the
+# vocabulary become a library beside llama.cpp's. tools/setup.sh puts all sources into the folder of this file.
 
-set(PUNA_KERNELS ${CMAKE_CURRENT_LIST_DIR})
+if(CMAKE_VERSION VERSION_LESS 3.19)
+    message(WARNING "Puna's kernels need CMake 3.19: llama.cpp is compiled without them")
+    return()
+endif()
+
+set(PUNA_KERNELS "${CMAKE_CURRENT_LIST_DIR}")
 
 function(puna_rename file function name)
     set_property(SOURCE "${PROJECT_SOURCE_DIR}/src/${file}" DIRECTORY "${PROJECT_SOURCE_DIR}/src"
@@ -25,4 +31,11 @@ function(puna_add_kernels)
     endforeach()
 endfunction()
 
+function(puna_add_sampling)
+    add_library(puna_sampling SHARED "${PUNA_KERNELS}/passes.c")
+    target_compile_options(puna_sampling PRIVATE -O3)
+    install(TARGETS puna_sampling LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endfunction()
+
 cmake_language(DEFER DIRECTORY "${PROJECT_SOURCE_DIR}" CALL puna_add_kernels)
+cmake_language(DEFER DIRECTORY "${PROJECT_SOURCE_DIR}" CALL puna_add_sampling)
