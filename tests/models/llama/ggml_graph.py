@@ -58,11 +58,11 @@ class Graph:
         found: Tensor = self._base.ggml_permute(self._context, ctypes.c_void_p(tensor), *axes)
         return found
 
-    def beginnings(self, rows: Tensor, n: int, *, n_rows: int, row_length: int) -> Tensor:
-        """A view: the first `n` numbers of each row of an F32 tensor of (row_length, n_rows)."""
+    def beginnings(self, rows: Tensor, n: int, *, n_rows: int, row_bytes: int) -> Tensor:
+        """A view: the first `n` numbers of each row. `row_bytes`: from row to row."""
         found: Tensor = self._base.ggml_view_2d(
             self._context, ctypes.c_void_p(rows), ctypes.c_int64(n), ctypes.c_int64(n_rows),
-            ctypes.c_size_t(4 * row_length), ctypes.c_size_t(0),
+            ctypes.c_size_t(row_bytes), ctypes.c_size_t(0),
         )  # fmt: skip
         return found
 
@@ -94,6 +94,18 @@ class Graph:
         assert status == 0, "the graph was computed"
         values: Any = (ctypes.c_float * int(np.prod(shape))).from_address(self._data(tensor))
         return np.frombuffer(values, dtype=np.float32).reshape(shape).copy()
+
+    def quantized(self, values: npt.NDArray[np.float32], ggml_type: int, block_bytes: int) -> npt.NDArray[np.uint8]:
+        """Rows of values as ggml quantizes them, in blocks of 256: the bytes of all."""
+        found = np.zeros(values.size // 256 * block_bytes, dtype=np.uint8)
+        data = np.ascontiguousarray(values)
+        self._base.ggml_quantize_chunk.restype = ctypes.c_size_t
+        written = self._base.ggml_quantize_chunk(
+            ggml_type, data.ctypes.data_as(ctypes.c_void_p), found.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_int64(0), ctypes.c_int64(len(data)), ctypes.c_int64(data.shape[1]), None,
+        )  # fmt: skip
+        assert written == found.nbytes, "every row was quantized"
+        return found
 
     def _data(self, tensor: Tensor) -> int:
         found: int = self._base.ggml_get_data(ctypes.c_void_p(tensor))

@@ -76,7 +76,7 @@ def computed(weights: Blocks, inputs: Floats, *, n_threads: int = 2, row_length:
             memory = np.full((n_tokens, row_length), np.nan, np.float32)
             memory[:, :n] = inputs
             given = graph.beginnings(
-                graph.tensor(memory, F32, row_length, n_tokens), n, n_rows=n_tokens, row_length=row_length
+                graph.tensor(memory, F32, row_length, n_tokens), n, n_rows=n_tokens, row_bytes=4 * row_length
             )
         product = graph.product(graph.tensor(weights.bytes, Q8_0, n_blocks * BLOCK, n_rows), given)
         return graph.compute(product, n_tokens, n_rows, n_threads=n_threads)
