@@ -26,6 +26,7 @@ _FEW = 100
 _BLOCK = 512
 _ONES = np.ones(_BLOCK, dtype=np.float32)
 _BISECTIONS = 30
+_LEAST_MASS = 1e-30
 _SAMPLE, _MARGIN = 2048, 0.08
 _NARROW, _BESIDE = 0.004, 0.06
 
@@ -182,15 +183,16 @@ def find_smallest(keys: Floats, weights: Floats, wanted: np.float32) -> Smallest
 
     Guessed from a sample, and checked: sorting some hundreds or thousands of keys is enough.
     """
-    low, high, mass = _bracket(keys, weights, float(wanted))
+    goal = max(float(wanted), _LEAST_MASS)  # one is taken in any case
+    low, high, mass = _bracket(keys, weights, goal)
     ids = np.flatnonzero((keys > low) & (keys <= high))
     ids = ids[keys[ids].argsort()]
     running = weights[ids].cumsum(dtype=np.float64)
-    n = min(int(running.searchsorted(float(wanted) - mass)), len(ids) - 1)
+    n = min(int(running.searchsorted(goal - mass)), len(ids) - 1)
     first, end = keys[ids].searchsorted(keys[ids[n]], "left"), keys[ids].searchsorted(keys[ids[n]], "right")
     ids[first:end].sort()  # equal ones by id
     running = mass + weights[ids].cumsum(dtype=np.float64)
-    n = min(int(running.searchsorted(float(wanted))), len(ids) - 1)
+    n = min(int(running.searchsorted(goal)), len(ids) - 1)
     return Smallest(low, ids[: n + 1], float(running[n]))
 
 

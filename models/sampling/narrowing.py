@@ -14,17 +14,19 @@ from functools import lru_cache
 
 import numpy as np
 
-from models.errors import UnusableOutput
-from models.sampling.chain import Floats
-from models.sampling.passes import Passes, next_up
+from models.sampling import chain
+from models.sampling.chain import Candidates, Floats
+from models.sampling.passes import Passes, logit_above, next_up
 from models.sampling.rng import draw
 from models.sampling.typical_range import TypicalRange
-from models.sampling.usable import HIGHEST, UNUSABLE
+from models.sampling.usable import HIGHEST
 
 _LEAST_TOP_P = 1e-7
 """The best token always passes."""
 _MISSED = 4
 """Draws outside of the range after which it is quicker to sum what is in it."""
+_DRAWN = 48
+"""Draws after which those that pass are listed: there are so few of them, or rounding leaves none in the range."""
 
 
 class Narrowing:
@@ -46,7 +48,7 @@ class Narrowing:
         low = passes.read(logits) + _log_of(min(min_p, 1.0))
         if top_p < 1:
             passes.weigh(temperature)
-            return self._best(logits, top_p, low)
+            return self._best(logits, top_p, min_p, low, temperature)
         passes.sum(temperature, low)
         return passes.find(draw(self._random))
 
@@ -54,9 +56,9 @@ class Narrowing:
         """One of the most likely tokens that together have a probability of at least p. Raises: UnusableOutput."""
         self._passes.read(logits)
         self._passes.weigh(temperature)
-        return self._best(logits, p, -HIGHEST)
+        return self._best(logits, p, 0.0, -HIGHEST, temperature)
 
-    def _best(self, logits: Floats, p: float, low: float) -> int:
+    def _best(self, logits: Floats, p: float, min_p: float, low: float, temperature: float) -> int:
         passes, weights = self._passes, self._passes.weights
         limit = max(p, _LEAST_TOP_P) * passes.total
         proposals = Proposals(passes, logits, self._random)
@@ -70,7 +72,7 @@ class Narrowing:
                 continue
             from_weight, heavier = passes.at_least(weight, next_up(weight))
             if heavier >= limit:
-                proposals.low = math.nextafter(logits.item(token), math.inf)
+                proposals.low = logit_above(logits.item(token))
             elif from_weight - weight < limit:
                 return token
             else:  # of tokens that weigh the same only the first ones pass
@@ -79,7 +81,7 @@ class Narrowing:
                 proposals.low = max(low, float(logits[equal].min()))
                 if token <= last:
                     return token
-        raise AssertionError("proposals never end")
+        return self._listed(logits, 1.0, p, min_p, temperature)
 
     def typical(self, logits: Floats, p: float, top_p: float, min_p: float, temperature: float) -> int:
         """One of the tokens that `chain.typical`, `top_p` and `min_p` keep, in this order. Raises: UnusableOutput."""
@@ -92,31 +94,41 @@ class Narrowing:
             if typical.keeps(token):
                 return token
             proposals.low, proposals.high = typical.low, typical.high
-        raise AssertionError("proposals never end")
+        return self._listed(logits, p, top_p, min_p, temperature)
+
+    def _listed(self, logits: Floats, typical_p: float, top_p: float, min_p: float, temperature: float) -> int:
+        """One of the tokens that pass, which are listed first: for those few that are hard to draw from all."""
+        ids = np.flatnonzero(logits > -np.inf)
+        found = chain.typical(Candidates(ids, logits[ids], False), typical_p)
+        found = chain.min_p(chain.top_p(found, top_p), min_p)
+        return chain.choose(found, temperature, draw(self._random))
 
 
 class Proposals:
-    """Tokens by their chances, without end; those whose logits are outside of `low` to `high` are left out."""
+    """Some tokens by their chances; those whose logits are outside of `low` to `high` are left out."""
 
     def __init__(self, passes: Passes, logits: Floats, source: random.Random) -> None:
         self._passes, self._logits, self._random = passes, logits, source
         self.low, self.high = -HIGHEST, HIGHEST
         self._n_missed = 0
+        self._n_left = _DRAWN
 
     def __iter__(self) -> Iterator[int]:
         return self
 
     def __next__(self) -> int:
-        while True:
+        while self._n_left > 0:
+            self._n_left -= 1
             token = self._passes.find(draw(self._random))
             if token < 0:
-                raise UnusableOutput(UNUSABLE)
+                break
             if self.low <= self._logits.item(token) <= self.high:
                 return token
             self._n_missed += 1
-            if self._n_missed >= _MISSED:
+            if self._n_missed == _MISSED:
                 self._n_missed = 0
                 self._passes.restrict(self.low, self.high)
+        raise StopIteration
 
 
 @lru_cache(maxsize=64)

@@ -249,15 +249,18 @@ static inline float weight_within(float logit, const struct weighing *w) {
     return (logit >= w->low) & (logit <= w->high) ? weight : 0.0f;
 }
 
+// Sums that are less are left out of draws: of such weights some versions make 0 and some do not.
+static const float FAINT = 1e-30f;
+
 // The token at which the running sum of these weights, whose sums by block are known, reaches `target`; where rounding
-// keeps it from being reached, the last one that has a weight. -1: none has one.
+// keeps it from being reached, the last one that has a weight. -1: all are too light.
 PASS int64_t puna_find(const float *restrict logits, int64_t n, const struct weighing *how,
                        const float *restrict sums, double target) {
     const struct weighing w = *how;
     int64_t found = -1, last = -1;
     double before = 0, within = 0;
-    for (int64_t start = 0; start < n && before < target; start += BLOCK)
-        if (sums[start / BLOCK] > 0) {
+    for (int64_t start = 0; start < n && (found < 0 || before < target); start += BLOCK)
+        if (sums[start / BLOCK] > FAINT) {
             found = start;
             within = target - before;
             before += sums[start / BLOCK];
@@ -267,7 +270,7 @@ PASS int64_t puna_find(const float *restrict logits, int64_t n, const struct wei
     float weights[BLOCK];
     for (int64_t i = found; i < end; i++) weights[i - found] = weight_within(logits[i], &w);
     double running = 0;
-    for (int64_t i = found; i < end && running < within; i++)
+    for (int64_t i = found; i < end && (last < 0 || running < within); i++)
         if (weights[i - found] > 0) {
             last = i;
             running += weights[i - found];

@@ -78,6 +78,7 @@ class Passes:
         self._lib, self._n = library, n_vocab
         self._row_type: Any = ctypes.c_float * n_vocab
         self._row: Any = None
+        self._logits: Floats = np.zeros(0, dtype=np.float32)
         self.best = 0.0
         n_blocks = -(-n_vocab // _BLOCK)
         self.weights = _aligned(n_vocab)
@@ -100,6 +101,7 @@ class Passes:
 
         Raises: UnusableOutput.
         """
+        self._logits = logits
         row = self._row = self._row_type.from_buffer(logits)  # refuses what is too short or lies in pieces
         best = self._lib.puna_best(row, self._n, self._of_maxima if with_maxima else None)
         if not LOWEST <= best <= HIGHEST:  # NaN compares as false
@@ -141,6 +143,8 @@ class Passes:
         """Let draws be of fewer tokens."""
         drawn = self._drawn
         drawn[3], drawn[4] = max(low, -HIGHEST), min(high, HIGHEST)
+        if high < self.best:  # beside the best token the others may weigh nothing at a low temperature
+            drawn[0] = self._logits.max(where=self._logits <= np.float32(high), initial=np.float32(-HIGHEST))
         self._drawn_sums = self._of_others
         self._weigh(drawn, _RANGE if low > -HIGHEST or high < HIGHEST else 0, self._of_others)
         self.drawn_total = self._totals[0]
@@ -191,6 +195,16 @@ class Passes:
         ids: Ids = self._ids[:n].copy()
         ids.sort()
         return ids
+
+
+def logit_above(logit: float) -> float:
+    """The next higher logit that there can be."""
+    return float(np.nextafter(np.float32(logit), np.float32(np.inf)))
+
+
+def logit_below(logit: float) -> float:
+    """The next lower one."""
+    return float(np.nextafter(np.float32(logit), np.float32(-np.inf)))
 
 
 def _scale(temperature: float) -> float:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.sampling.chain import Floats, Ids
-from models.sampling.passes import Passes, next_down, next_up
+from models.sampling.passes import Passes, logit_above, logit_below, next_down, next_up
 from models.sampling.usable import HIGHEST
 
 _FLAT = 64.0
@@ -104,11 +104,12 @@ class TypicalRange:
         """Also what is heavier, where that was looked at."""
         if self._inner.low <= weight <= self._inner.high:
             return True, None
+        score = self._logits.item(token) - self._best
         if not self._outer.low <= weight <= self._outer.high:
+            self._rule_out(token, score)
             return False, None
         if self._exact is not None:
             return token in self._exact.ring, None
-        score = self._logits.item(token) - self._best
         mirrored = _weight_at(2 * self._mean - score)
         if weight <= mirrored:
             from_low, above_low, above = self._passes.at_least(weight, next_up(weight), next_up(mirrored))
@@ -122,9 +123,18 @@ class TypicalRange:
             return True, Heavier(heavier, equal - weight)
         if nearer > self._share:
             self._set_outer(reach)
+            self._rule_out(token, score)
             return False, None
         self._resolve()  # of several tokens at this distance only the first ones are typical
         return self._is_typical(token, weight)
+
+    def _rule_out(self, token: int, score: float) -> None:
+        """That it and all further away from the mean are not typical; exactly so, where the ranges are about so."""
+        logit = self._logits.item(token)
+        if score > self._mean:
+            self.high = min(self.high, logit_below(logit))
+        else:
+            self.low = max(self.low, logit_above(logit))
 
     def _set_inner(self, found: Range) -> None:
         if found.distance > self._inner.distance:
