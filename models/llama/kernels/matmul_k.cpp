@@ -13,14 +13,15 @@
 
 #include "matmul.h"
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512VNNI__)
+#if defined(PUNA_K_AVX512)
 #include "matmul_k_avx512.h"
-#define PUNA_MULTIPLIES_K
+#elif defined(PUNA_K_AVX2)
+#include "matmul_k_avx2.h"
 #endif
 
 namespace puna {
 
-#ifdef PUNA_MULTIPLIES_K
+#if defined(PUNA_K_AVX512) || defined(PUNA_K_AVX2)
 namespace {
 
 // Tokens that are multiplied by a group of rows before the next group is read.
@@ -66,25 +67,23 @@ Product::Product(const ggml_compute_params * params, ggml_tensor * dst)
       n_groups_each(std::clamp<int64_t>(n_groups / (8 * params->nth), 1, kMostGroups)),
       rounded((int32_t *) params->wdata) {}
 
-template <int N> int32_t sum_of(const int8_t * values) {
+template <class Weights> int32_t sum_of(const int8_t * values, int sub_block) {
+    constexpr int n = QK_K / Weights::kScales;
     int32_t sum = 0;
-    for (int i = 0; i < N; i++) {
-        sum += values[i];
+    for (int i = 0; i < n; i++) {
+        sum += values[sub_block * n + i];
     }
     return sum;
 }
 
-void store_sums(const Q4K &, const int8_t * values, int n_apart, int32_t * to) {
-    for (int i = 0; i < Q4K::kSums; i++) {
-        const auto sum = [&](int s) { return (int16_t) sum_of<32>(values + 32 * s); };
-        const int16_t pair[] = {sum(kSumPairs[i][0]), sum(kSumPairs[i][1])};
+template <class Weights> void store_sums(const int8_t * values, int n_apart, int32_t * to) {
+    for (int i = 0; i < Weights::kPairs; i++) {
+        const int s = first_of_pair(i);
+        const int16_t pair[] = {(int16_t) sum_of<Weights>(values, s), (int16_t) sum_of<Weights>(values, s + 2)};
         memcpy(to + i * n_apart, pair, sizeof pair);
     }
-}
-
-void store_sums(const Q6K &, const int8_t * values, int n_apart, int32_t * to) {
-    for (int i = 0; i < Q6K::kSums; i++) {
-        to[i * n_apart] = -32 * sum_of<16>(values + 16 * i);
+    for (int i = 0; i < Weights::kBegins; i++) {
+        to[i * n_apart] = -32 * sum_of<Weights>(values, i);
     }
 }
 
@@ -97,9 +96,9 @@ template <class Weights> void round_inputs(const float * inputs, int n_apart, in
     for (int i = 0; i < kWords; i++) {
         memcpy(to + i * n_apart, values + 4 * i, 4);
     }
-    store_sums(Weights(), values, n_apart, to + kWords * n_apart);
+    store_sums<Weights>(values, n_apart, to + kWords * n_apart);
     const float scale = largest / 127;
-    memcpy(to + (kWords + Weights::kSums) * n_apart, &scale, sizeof scale);
+    memcpy(to + (kInputWords<Weights> - 1) * n_apart, &scale, sizeof scale);
 }
 
 int tile_size(const Product & product, int64_t first_token) {

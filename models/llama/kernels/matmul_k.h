@@ -8,11 +8,22 @@
 #define GGML_COMMON_DECL_CPP
 #include "ggml-common.h"
 
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512VNNI__)
+#define PUNA_K_AVX512
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define PUNA_K_AVX2
+#endif
+
 namespace puna {
 namespace {
 
-// Tokens multiplied at a time: a sum of each, and the part of it not yet scaled, stay in registers.
-constexpr int kTile = 8;
+// Rows multiplied side by side, one in each lane, and tokens at a time: a sum of each, and the part of it not yet
+// scaled, stay in registers.
+#ifdef PUNA_K_AVX512
+constexpr int kRows = 16, kTile = 8;
+#else
+constexpr int kRows = 8, kTile = 4;
+#endif
 
 // Weights and inputs are multiplied four bytes at a time. This is for a block of 256.
 constexpr int kWords = QK_K / 4;
@@ -21,27 +32,34 @@ constexpr int kWords = QK_K / 4;
 struct Q4K {
     using Block = block_q4_K;
     static constexpr int kScales = 8;
-    static constexpr bool kHasMins = true;
-    static constexpr int kSums = 4;
+    static constexpr int kPairs = 4;
+    static constexpr int kBegins = 0;
 };
 
 // 6 bits less 32, and a scale of 8 bits for 16 weights.
 struct Q6K {
     using Block = block_q6_K;
     static constexpr int kScales = 16;
-    static constexpr bool kHasMins = false;
-    static constexpr int kSums = 16;
+#ifdef PUNA_K_AVX512
+    static constexpr int kPairs = 0;
+    static constexpr int kBegins = 16;
+#else
+    static constexpr int kPairs = 8;
+    static constexpr int kBegins = 0;
+#endif
 };
 
 // A block of inputs of the T tokens of a tile: each array has T times as many elements, those of a word side by side.
 //   int8_t values[kWords][4]
-//   int32_t sums[kSums]: with mins, the inputs' sums for 32, two of 16 bits in each (kSumPairs); without, those for 16
-//                        times -32, where the products of 16 weights begin, as these are stored 32 too large
+//   int16_t pairs[kPairs][2]: sums of a sub-block's inputs, for mins, and for what weights are stored too large by;
+//                             pair i of sub-blocks s = i / 2 * 4 + i % 2 and s + 2, as mins lie in the file
+//   int32_t begins[kBegins]: instead, -32 times the sums, where 32-bit sums of products begin
 //   float scale
-template <class Weights> constexpr int kInputWords = kWords + Weights::kSums + 1;
+template <class Weights> constexpr int kInputWords = kWords + Weights::kPairs + Weights::kBegins + 1;
 
-// The sub-blocks whose mins, and sums of inputs, share a word: so they come out of the packed mins at the least cost.
-constexpr int kSumPairs[4][2] = {{0, 2}, {1, 3}, {4, 6}, {5, 7}};
+constexpr int first_of_pair(int i) {
+    return i / 2 * 4 + i % 2;
+}
 
 // A group of rows that are multiplied side by side.
 struct Rows {

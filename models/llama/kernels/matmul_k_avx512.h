@@ -8,8 +8,6 @@
 namespace puna {
 namespace {
 
-constexpr int kRows = 16;
-
 // A block of 256 weights of each of the rows, with what belongs to a row in its lane. Words hold four weights as bytes;
 // those of Q4_K hold eight, as in the file: of sub-block 2 n in the low bits, of 2 n + 1 in the high ones.
 struct alignas(64) Panel {
@@ -178,11 +176,11 @@ template <class Weights, int T, bool kOdd>
 __attribute__((always_inline)) inline void add_sub_block(
     const Panel & panel, int s, const int32_t * inputs, __m512i (&sums)[T]) {
     constexpr int kSubBlockWords = kWords / Weights::kScales;
-    const int32_t * const input_sums = inputs + kWords * T;
+    const int32_t * const begins = inputs + kWords * T;
     __m512i part[T];
 #pragma GCC unroll 8
     for (int t = 0; t < T; t++) {
-        part[t] = Weights::kHasMins ? _mm512_setzero_si512() : _mm512_set1_epi32(input_sums[s * T + t]);
+        part[t] = Weights::kBegins ? _mm512_set1_epi32(begins[s * T + t]) : _mm512_setzero_si512();
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kSubBlockWords; i++) {
@@ -200,10 +198,10 @@ __attribute__((always_inline)) inline void add_sub_block(
 }
 
 template <class Weights, int T>
-inline __m512 mins_of(const Panel & panel, const int32_t * input_sums, __m512 input_scale) {
+inline __m512 mins_of(const Panel & panel, const int32_t * pairs, __m512 input_scale) {
     __m512i sum = _mm512_setzero_si512();
-    for (int i = 0; i < Weights::kSums; i++) {
-        sum = _mm512_dpwssd_epi32(sum, _mm512_load_si512(panel.mins[i]), _mm512_set1_epi32(input_sums[i * T]));
+    for (int i = 0; i < Weights::kPairs; i++) {
+        sum = _mm512_dpwssd_epi32(sum, _mm512_load_si512(panel.mins[i]), _mm512_set1_epi32(pairs[i * T]));
     }
     return _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(_mm512_load_ps(panel.min_scale), input_scale));
 }
@@ -211,8 +209,8 @@ inline __m512 mins_of(const Panel & panel, const int32_t * input_sums, __m512 in
 // Adds the products of a block with T tokens to sums[t][row]. A function of its own, so that it has all registers.
 template <class Weights, int T>
 __attribute__((noinline)) void add_products(const Panel & panel, const int32_t * inputs, float (*sums)[kRows]) {
-    const int32_t * const input_sums = inputs + kWords * T;
-    const float * const input_scales = (const float *) (input_sums + Weights::kSums * T);
+    const int32_t * const pairs = inputs + kWords * T;
+    const float * const input_scales = (const float *) (inputs + (kInputWords<Weights> - 1) * T);
     __m512i whole[T];
 #pragma GCC unroll 8
     for (int t = 0; t < T; t++) {
@@ -228,8 +226,8 @@ __attribute__((noinline)) void add_products(const Panel & panel, const int32_t *
         const __m512 input_scale = _mm512_set1_ps(input_scales[t]);
         __m512 sum = _mm512_load_ps(sums[t]);
         sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole[t]), _mm512_mul_ps(scale, input_scale), sum);
-        if constexpr (Weights::kHasMins) {
-            sum = _mm512_sub_ps(sum, mins_of<Weights, T>(panel, input_sums + t, input_scale));
+        if constexpr (Weights::kPairs > 0) {
+            sum = _mm512_sub_ps(sum, mins_of<Weights, T>(panel, pairs + t, input_scale));
         }
         _mm512_store_ps(sums[t], sum);
     }
