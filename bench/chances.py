@@ -163,10 +163,13 @@ def _softmax(values: Doubles) -> Doubles:
     return probs
 
 
-def judge(logits: Rows, options: Sampling, n_draws: int, chances: Doubles | None = None) -> Verdict:
-    """Draw, and compare with the exact chances, or with others."""
+def judge(
+    logits: Rows, options: Sampling, n_draws: int, chances: Doubles | None = None, *, is_compiled: bool = True
+) -> Verdict:
+    """Draw, and compare with the exact chances, or with others; `is_compiled`: by compiled passes, if there are any."""
     biases = Biases.of(dict(options.logit_bias)) if options.logit_bias else None  # type: ignore[arg-type]
-    sampler = Sampler(options, Scratch(len(logits)), prompt=PROMPT, biases=biases)
+    scratch = Scratch(len(logits), is_compiled=is_compiled)
+    sampler = Sampler(options, scratch, prompt=PROMPT, biases=biases)
     tokens = [sampler.pick(logits.copy()) for _ in range(n_draws)]
     counts = np.bincount(tokens, minlength=len(logits))
     chances = exact_chances(logits, options) if chances is None else chances

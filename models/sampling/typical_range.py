@@ -45,12 +45,12 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """The typical tokens of the ring between the inner and the outer range; what all typical ones weigh, and what is
-    heavier than the mean and not typical."""
+    """The typical tokens of the ring between the inner and the outer range; what all typical ones weigh together; and
+    the weights of those of the ring that are above the mean and not typical."""
 
     ring: frozenset[int]
     inside: float
-    above: float
+    left_out: Floats
 
 
 class Heavier(NamedTuple):
@@ -186,7 +186,9 @@ class TypicalRange:
                 return False
             self._approach(n_left)
             n_left -= 1
-        limit = self._exact.above + self._top_p * self._exact.inside
+        left = self._exact.left_out
+        above = self._outer.above + float(left[left > np.float32(weight)].sum(dtype=np.float64))
+        limit = above + self._top_p * self._exact.inside
         if found.equal < weight / 2 or found.mass >= limit:
             return found.mass < limit
         n_before = int(np.count_nonzero(self._weights[:token] == np.float32(weight)))
@@ -255,8 +257,7 @@ class TypicalRange:
         kept, left = order[:n_kept], order[n_kept:]
         inside = float(running[n_kept - 1]) if n_kept else self._inner.inside
         is_above = scores[left] > self._mean
-        above = self._outer.above + float(weights[left][is_above].sum(dtype=np.float64))
-        self._exact = Exact(frozenset(ring[kept].tolist()), inside, above)
+        self._exact = Exact(frozenset(ring[kept].tolist()), inside, weights[left][is_above])
         if n_kept:
             self._know(float(weights[kept].max()))
         if self._inner.inside > 0:

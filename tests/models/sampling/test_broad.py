@@ -44,8 +44,11 @@ def broad(n_vocab: int = N, *, keeps_logits: bool = True) -> Broad:
 @pytest.mark.parametrize("kind", kinds())
 @pytest.mark.parametrize("filters", FILTERS.values(), ids=FILTERS)
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 1.5])
-def test_every_token_has_its_chance(kind: str, filters: dict[str, float], temperature: float) -> None:
-    verdict = judge(kinds()[kind], options(temperature, **filters), N_DRAWS)
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_every_token_has_its_chance(
+    kind: str, filters: dict[str, float], temperature: float, is_compiled: bool
+) -> None:
+    verdict = judge(kinds()[kind], options(temperature, **filters), N_DRAWS, is_compiled=is_compiled)
     assert verdict.deviation < 5 and verdict.n_forbidden == 0
 
 
