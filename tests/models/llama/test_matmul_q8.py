@@ -162,3 +162,10 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
     found = computed(weights, inputs, n_threads=1)
     for n_threads in (2, 3, 8):
         assert np.array_equal(computed(weights, inputs, n_threads=n_threads), found)
+
+
+def test_a_token_gives_the_same_whatever_is_beside_it() -> None:
+    weights, inputs = random_weights(100, 1536), random_inputs(300, 1536)
+    found = computed(weights, inputs)
+    for n in (2, 3, 7, 64):
+        assert np.array_equal(computed(weights, inputs[-n:]), found[-n:])
