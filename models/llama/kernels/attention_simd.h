@@ -209,8 +209,8 @@ struct CacheRows {
     }
 };
 
-// How many cells ahead keys and values are fetched: another 64 are computed meanwhile. Of a cache in main memory, a
-// step of 8 sequences so takes three quarters of the time.
+// How many cells ahead keys and values are fetched: another 64 are computed meanwhile. Attention of 8 sequences, whose
+// cache is in main memory, so takes 0.8 of the time.
 constexpr int kCellsAhead = 64;
 
 // R rows of queries times the keys in `cells`, a multiple of 8 of them: scores[r][i], `score_stride` numbers a row.
