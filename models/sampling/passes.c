@@ -4,15 +4,15 @@
 // A weight is e^((logit - best) * scale), computed as a power of 2: at most 1, and 0 for minus infinity. Sums are taken
 // in single precision within a block and in double precision over the blocks.
 //
-// The flags may let sums be reordered (-fassociative-math), but NaN and infinities must keep their meaning: no
-// -ffinite-math-only, and so no -ffast-math.
+// Flags: none that let sums be reordered (-fassociative-math takes the rounding below for nothing), or NaN and infinities
+// lose their meaning; so no -ffast-math.
 
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && defined(__GLIBC__)
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 // the first that knows these names
 // One library for all processors: of each pass the loader picks the version that this one can run.
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

@@ -33,7 +33,12 @@ endfunction()
 
 function(puna_add_sampling)
     add_library(puna_sampling SHARED "${PUNA_KERNELS}/passes.c")
-    target_compile_options(puna_sampling PRIVATE -O3)
+    target_compile_options(puna_sampling PRIVATE -O3 -fno-math-errno -fno-trapping-math -fopenmp-simd)
+    target_compile_options(puna_sampling PRIVATE -ffp-contract=fast -fvisibility=hidden)
+    if(CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+        target_compile_options(puna_sampling PRIVATE -fno-prefetch-loop-arrays -mprefer-vector-width=512)
+    endif()
+    target_link_libraries(puna_sampling PRIVATE m)
     install(TARGETS puna_sampling LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endfunction()
 
