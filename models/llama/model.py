@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 
 from models.llama.adapters import Adapters
 from models.llama.binding import encode_path, lib
 from models.llama.logs import load_failure, native_log
+from models.llama.repacking import should_repack
 from models.llama.vocab import Vocab
 
 OnProgress = Callable[[float], bool]
@@ -33,6 +35,7 @@ class Model:
         params = lib.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
         params.load_mode = _load_mode(use_mmap=use_mmap, use_mlock=use_mlock)
+        params.use_extra_bufts = should_repack(Path(path))
         if main_gpu is not None:
             params.main_gpu = main_gpu
             params.split_mode = lib.LLAMA_SPLIT_MODE_NONE
