@@ -22,8 +22,8 @@ from models.llama.model import Model
 from models.llama.outcome import Outcome
 from models.runner.settings import BackendSampling, Sampling
 from models.sampling.backend import GREEDY, BackendChain, chain_for
+from models.sampling.passes import passes_for
 from models.sampling.sampler import Sampler
-from models.sampling.whole import Scratch
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Trial:
 
     def is_faster(self, clock: Callable[[], float]) -> bool:
         """Whether a step in which the backend picks the tokens clearly takes less time."""
-        sampler = Sampler(Sampling(), Scratch(self.plain.n_vocab))
+        sampler = Sampler(Sampling(), passes_for(self.plain.n_vocab))
         rows = range(self.n_sequences)
 
         def sample() -> None:

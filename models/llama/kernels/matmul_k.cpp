@@ -1,6 +1,7 @@
 // Products with Q4_K and Q6_K weights: faster than those of llama.cpp, for one token too unless its weights are
 // repacked, which costs a copy of them and makes prompts slow.
-// * As many rows as a vector has lanes are multiplied side by side. Their blocks are transposed as they are read, which
+// * One token: rows are multiplied as they lie in memory (matmul_k_one.h), which is what it waits for.
+// * Several: as many rows as a vector has lanes are multiplied side by side. Their blocks are transposed as they are read, which
 //   costs as much as three tokens do; then an instruction multiplies four weights of each row by the same four inputs,
 //   a sub-block is scaled once for all of these rows, and nothing is summed across lanes.
 // * Weights are read once for all tokens. llama.cpp reads them for each token, or unpacks them into memory for many.
@@ -15,6 +16,7 @@
 
 #if defined(PUNA_K_AVX512)
 #include "matmul_k_avx512.h"
+#include "matmul_k_one.h"
 #elif defined(PUNA_K_AVX2)
 #include "matmul_k_avx2.h"
 #endif
@@ -29,6 +31,7 @@ constexpr int64_t kMostTokens = 256;
 
 // Groups a thread takes at a time, at most: taking some costs as much as waiting for memory.
 constexpr int64_t kMostGroups = 4;
+constexpr int64_t kMostGroupsOfOne = 16;  // for one token, which waits for memory all the time
 
 struct Product {
     Product(const ggml_compute_params * params, ggml_tensor * dst);
@@ -64,7 +67,8 @@ Product::Product(const ggml_compute_params * params, ggml_tensor * dst)
       n_blocks(dst->src[0]->ne[0] / QK_K),
       n_tokens(dst->src[1]->ne[1]),
       n_groups((n_rows + kRows - 1) / kRows),
-      n_groups_each(std::clamp<int64_t>(n_groups / (8 * params->nth), 1, kMostGroups)),
+      n_groups_each(std::clamp<int64_t>(n_groups / (8 * params->nth), 1,
+                                        n_tokens == 1 ? kMostGroupsOfOne : kMostGroups)),
       rounded((int32_t *) params->wdata) {}
 
 template <class Weights> int32_t sum_of(const int8_t * values, int sub_block) {
@@ -139,6 +143,13 @@ void multiply_group(const Product & product, int64_t group, int64_t next, int64_
     alignas(64) float sums[kMostTokens][kRows];
     memset(sums, 0, (end - first_token) * sizeof sums[0]);
     Prefetch ahead(product.group(next < product.n_groups ? next : group).first);
+#ifdef PUNA_K_AVX512
+    if (product.n_tokens == 1) {
+        multiply_one<Weights>(product.group(group), product.n_blocks, product.rounded, ahead, sums[0]);
+        store_rows(sums[0], (int) (group * kRows - first_row), product.output(0, first_row));
+        return;
+    }
+#endif
     for (int64_t block = 0; block < product.n_blocks; block++) {
         Panel panel;
         unpack(Weights(), product.group(group), block * sizeof(typename Weights::Block), ahead, panel);
