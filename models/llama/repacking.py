@@ -1,8 +1,8 @@
 """Whether llama.cpp copies weights into a layout of its own as it loads them, which it calls repacking.
 
 A copy is no file that is mapped: it takes memory, and time at every load. On x86-64 Puna's kernels multiply Q4_K
-weights as they lie in the file two to three times as fast as llama.cpp does after repacking, and one token about as fast
-(docs/benchmarks.md).
+weights as they lie in the file two to three times as fast as llama.cpp does after repacking, and one token about as
+fast (docs/benchmarks.md).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-// Products with Q4_K and Q6_K weights: faster than those of llama.cpp, for one token too unless its weights are
-// repacked, which costs a copy of them and makes prompts slow.
+// Products with Q4_K and Q6_K weights, as they lie in the file. llama.cpp repacks Q4_K as a model is loaded, which costs a
+// copy of the weights and makes prompts slow, and is slower without for few tokens.
 // * One token: rows are multiplied as they lie in memory (matmul_k_one.h), which is what it waits for.
-// * Several: as many rows as a vector has lanes are multiplied side by side. Their blocks are transposed as they are read, which
-//   costs as much as three tokens do; then an instruction multiplies four weights of each row by the same four inputs,
-//   a sub-block is scaled once for all of these rows, and nothing is summed across lanes.
+// * Several: as many rows as a vector has lanes are multiplied side by side. Their blocks are transposed as they are
+//   read, which costs as much as three tokens do; then an instruction multiplies four weights of each row by the same
+//   four inputs, a sub-block is scaled once for all of these rows, and nothing is summed across lanes.
 // * Weights are read once for all tokens. llama.cpp reads them for each token, or unpacks them into memory for many.
 // * The next rows are fetched in the order of memory while these are multiplied.
 // Inputs are rounded to 8 bits with a scale for 256, as llama.cpp does; sums within a block are exact.
