@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from bench import llama_chain
 from models.runner.settings import Sampling
+from models.sampling.passes import passes_for
+from models.sampling.ports import Passes
 from models.sampling.sampler import Biases, Sampler
-from models.sampling.whole import Scratch
 
 N_VOCAB = 5003
 """Many enough not to be sorted, and no multiple of a block."""
@@ -117,10 +118,10 @@ def fixed_logits() -> dict[str, Rows]:
     return {kind: logits.astype(np.float32) for kind, logits in found.items()}
 
 
-def verdict(options: Sampling, logits: Rows, n_draws: int) -> Verdict:
+def verdict(options: Sampling, logits: Rows, n_draws: int, passes: Passes | None = None) -> Verdict:
     """Our draws after `PROMPT` against llama.cpp's chances."""
     options = msgspec.structs.replace(options, seed=1)
-    return judge(logits, options, n_draws, llama_chain.chances(logits, options, prompt=PROMPT))
+    return judge(logits, options, n_draws, llama_chain.chances(logits, options, prompt=PROMPT), passes=passes)
 
 
 def kinds() -> dict[str, Rows]:
@@ -164,12 +165,11 @@ def _softmax(values: Doubles) -> Doubles:
 
 
 def judge(
-    logits: Rows, options: Sampling, n_draws: int, chances: Doubles | None = None, *, is_compiled: bool = True
+    logits: Rows, options: Sampling, n_draws: int, chances: Doubles | None = None, *, passes: Passes | None = None
 ) -> Verdict:
-    """Draw, and compare with the exact chances, or with others; `is_compiled`: by compiled passes, if there are any."""
+    """Draw, by the quickest passes or by others, and compare with the exact chances, or with others."""
     biases = Biases.of(dict(options.logit_bias)) if options.logit_bias else None  # type: ignore[arg-type]
-    scratch = Scratch(len(logits), is_compiled=is_compiled)
-    sampler = Sampler(options, scratch, prompt=PROMPT, biases=biases)
+    sampler = Sampler(options, passes or passes_for(len(logits)), prompt=PROMPT, biases=biases)
     tokens = [sampler.pick(logits.copy()) for _ in range(n_draws)]
     counts = np.bincount(tokens, minlength=len(logits))
     chances = exact_chances(logits, options) if chances is None else chances

@@ -24,8 +24,8 @@ from bench.decodes import Steps, loaded
 from bench.random_model import Shape, make
 from models.llama.chain import NativeChain
 from models.runner.settings import Sampling
+from models.sampling.passes import passes_for
 from models.sampling.sampler import Sampler
-from models.sampling.whole import Scratch
 
 N_VOCAB = 128_256
 N_ROWS = 32
@@ -80,10 +80,10 @@ def cost_us(sample: Callable[[Rows], int], logits: Rows, rows: Rows) -> float:
 def our_costs(rows: dict[str, Rows]) -> list[dict[str, Any]]:
     """What each combination costs; the least of some rounds, each of which has all of them."""
     prompt = np.random.default_rng(2).integers(0, N_VOCAB, 200).astype(np.int32)
-    scratch, logits = Scratch(N_VOCAB), np.empty(N_VOCAB, dtype=np.float32)
+    passes, logits = passes_for(N_VOCAB), np.empty(N_VOCAB, dtype=np.float32)
 
     def sampler(options: Sampling) -> Callable[[Rows], int]:
-        return Sampler(options, scratch, prompt=prompt).sample
+        return Sampler(options, passes, prompt=prompt).sample
 
     return _costs(rows, logits, [*combinations()], sampler)
 

@@ -17,10 +17,10 @@ from models.sampling.after_thought import AfterThought, Constraining
 from models.sampling.backend import BackendChain
 from models.sampling.dry import Dry
 from models.sampling.grammar import Grammars
+from models.sampling.passes import passes_for
 from models.sampling.pieces import Pieces
 from models.sampling.sampler import Biases, Sampler
 from models.sampling.thoughts import ThoughtLimit
-from models.sampling.whole import Scratch
 
 _MOST = 2**31 - 1
 _MAX_BREAKERS = 64
@@ -55,7 +55,7 @@ class Samplers:
         self._uses_backend = uses_backend
         self._grammars = Grammars(vocabulary)
         self._pieces = Pieces(vocabulary)
-        self._scratch = Scratch(vocabulary.n_tokens)
+        self._passes = passes_for(vocabulary.n_tokens)
         self._breakers: dict[str, dict[int, list[tuple[int, ...]]]] = {}
 
     def is_quick(self, request: Generate) -> bool:
@@ -82,7 +82,7 @@ class Samplers:
             limit = ThoughtLimit(request.thought_budget, self._vocabulary.raw_piece, self._tag_tokens)
         return Sampler(
             options,
-            self._scratch,
+            self._passes,
             prompt=prompt,
             suppressed=suppressed,
             matcher=matcher,

@@ -1,10 +1,10 @@
 """How the next token is picked from its logits.
 
 sampler.py    one sequence's sampler: its options, random numbers, recent tokens
-passes.c      passes over all logits, compiled; passes.py calls them
-narrowing.py  choosing from all tokens with such passes         typical_range.py  locally typical tokens, by them
-broad.py      the same with numpy, where nothing is compiled    whole.py    the weights of all tokens
-typical.py    locally typical tokens, by them                   usable.py   whether logits are numbers
+ports.py      what choosing asks of passes over all logits      usable.py   whether logits are numbers
+passes.c      the passes, compiled; passes.py calls them        numpy_passes.py   the same where nothing is compiled
+narrowing.py  choosing from all tokens by such passes           typical_range.py  locally typical tokens, by them
+singles.py    neighbours of numbers of single precision
 shortlist.py  the few tokens that can be picked, found without sorting the vocabulary
 chain.py      the filters in llama.cpp's order, on a short list
 pipeline.py   filters in any order, the rarer ones among them        mirostat.py    choosing by surprise

@@ -23,8 +23,8 @@ MANY = 2048
 LEAST_TEMPERATURE = 1e-6
 
 _FEW = 100
-_BLOCK = 512
-_ONES = np.ones(_BLOCK, dtype=np.float32)
+BLOCK = 512
+_ONES = np.ones(BLOCK, dtype=np.float32)
 _BISECTIONS = 30
 _LEAST_MASS = 1e-30
 _SAMPLE, _MARGIN = 2048, 0.08
@@ -138,24 +138,31 @@ def pick_by_blocks(weights: Floats, sums: Floats, u: float) -> int:
     running = sums.cumsum(dtype=np.float64)
     target = running[-1] * u
     block = min(int(running.searchsorted(target)), len(running) - 1)
-    start = block * _BLOCK
-    within = weights[start : start + _BLOCK].cumsum(dtype=np.float64)
-    offset = int(within.searchsorted(target - (running[block - 1] if block else 0.0)))
-    return start + min(offset, len(within) - 1)
+    start = block * BLOCK
+    within = weights[start : start + BLOCK].cumsum(dtype=np.float64)
+    rest = target - (running[block - 1] if block else 0.0)
+    return start + int(within.searchsorted(min(rest, within[-1])))
 
 
 def block_sums(weights: Floats) -> Floats:
     """Sums of 512 weights each; the last of what is left over. A product with ones is the fastest way to sum."""
-    n_whole = len(weights) // _BLOCK * _BLOCK
-    whole = weights[:n_whole].reshape(-1, _BLOCK) @ _ONES
+    n_whole = len(weights) // BLOCK * BLOCK
+    whole = weights[:n_whole].reshape(-1, BLOCK) @ _ONES
     return np.append(whole, weights[n_whole:].sum()) if n_whole < len(weights) else whole
 
 
 def take_mass(keys: Floats, weights: Floats, wanted: np.float32) -> Ids:
-    """The indices, in their order, of the smallest keys that together weigh at least `wanted`."""
-    found = find_smallest(keys, weights, wanted)
-    taken = keys <= found.low
-    taken[found.ids] = True
+    """The indices, in their order, of the smallest keys that together weigh at least `wanted`; one at least.
+
+    Guessed from a sample, and checked: sorting some hundreds or thousands of keys is enough.
+    """
+    goal = max(float(wanted), _LEAST_MASS)
+    low, high, mass = _bracket(keys, weights, goal)
+    ids = np.flatnonzero((keys > low) & (keys <= high))
+    ids = ids[keys[ids].argsort(kind="stable")]  # equal ones by id
+    running = mass + weights[ids].cumsum(dtype=np.float64)
+    taken = keys <= low
+    taken[ids[: int(running.searchsorted(goal)) + 1]] = True
     return np.flatnonzero(taken)
 
 
@@ -168,32 +175,6 @@ def _smallest(keys: Floats, n: int) -> Ids:
     taken[np.flatnonzero(keys == last)[: n - np.count_nonzero(taken)]] = True
     found = np.flatnonzero(taken)
     return found if n > MANY else found[keys[found].argsort(kind="stable")]
-
-
-class Smallest(NamedTuple):
-    """The smallest keys of a certain mass: all up to `low`, and those of `ids`, smallest first; the mass."""
-
-    low: float
-    ids: Ids
-    mass: float
-
-
-def find_smallest(keys: Floats, weights: Floats, wanted: np.float32) -> Smallest:
-    """The smallest keys that together weigh at least `wanted`; at least one of them is in `ids`.
-
-    Guessed from a sample, and checked: sorting some hundreds or thousands of keys is enough.
-    """
-    goal = max(float(wanted), _LEAST_MASS)  # one is taken in any case
-    low, high, mass = _bracket(keys, weights, goal)
-    ids = np.flatnonzero((keys > low) & (keys <= high))
-    ids = ids[keys[ids].argsort()]
-    running = weights[ids].cumsum(dtype=np.float64)
-    n = min(int(running.searchsorted(goal - mass)), len(ids) - 1)
-    first, end = keys[ids].searchsorted(keys[ids[n]], "left"), keys[ids].searchsorted(keys[ids[n]], "right")
-    ids[first:end].sort()  # equal ones by id
-    running = mass + weights[ids].cumsum(dtype=np.float64)
-    n = min(int(running.searchsorted(goal)), len(ids) - 1)
-    return Smallest(low, ids[: n + 1], float(running[n]))
 
 
 def _bracket(keys: Floats, weights: Floats, wanted: float) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Choosing from the whole vocabulary with compiled passes, which are so quick that no token needs to be listed.
+"""Choosing from the whole vocabulary by passes over it, without listing the tokens that can be chosen.
 
 A token is drawn, and then it is checked whether the filters let it pass. All of them keep a range of logits: a token
 that fails bounds the range that the next ones are drawn from. So each token that passes has the chance that it has
@@ -16,8 +16,9 @@ import numpy as np
 
 from models.sampling import chain
 from models.sampling.chain import Candidates, Floats
-from models.sampling.passes import Passes, logit_above, next_up
+from models.sampling.ports import Passes
 from models.sampling.rng import draw
+from models.sampling.singles import logit_above, next_up
 from models.sampling.typical_range import TypicalRange
 from models.sampling.usable import HIGHEST
 

@@ -1,7 +1,7 @@
 """Passes over the logits of a whole vocabulary, each one call of the library compiled from passes.c.
 
 It lies beside llama.cpp's libraries where Puna's set-up has built them. A wheel of llama-cpp-python has none; there
-models.sampling.whole does with numpy what is done here.
+models.sampling.numpy_passes takes its place. models.sampling.ports says what each pass is for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 from models.errors import UnusableOutput
 from models.llama.folder import library_folder
 from models.sampling.chain import LEAST_TEMPERATURE, Floats, Ids
+from models.sampling.numpy_passes import NumpyPasses
+from models.sampling.ports import MOST_LISTED, Passes
 from models.sampling.usable import HIGHEST, LOWEST, UNUSABLE
 
 _FILE = "libpuna_sampling.dylib" if sys.platform == "darwin" else "libpuna_sampling.so"
@@ -25,7 +27,6 @@ _FILE = "libpuna_sampling.dylib" if sys.platform == "darwin" else "libpuna_sampl
 _BLOCK, _TABLE, _ROWS = 512, 512, 16
 _WEIGHTS, _MOMENTS, _OTHERS, _RANGE = 1, 2, 4, 8
 
-MOST_LISTED = 8192
 _LINE_BYTES = 64
 _LOG2_E = 1 / float(np.log(2))
 
@@ -55,24 +56,14 @@ def load(path: Path) -> Any:
     return found
 
 
-_HALF_A_STEP = 0.6 * 2.0**-23
+def passes_for(n_vocab: int) -> Passes:
+    """The quickest there are."""
+    compiled = library()
+    return NumpyPasses(n_vocab) if compiled is None else CompiledPasses(n_vocab, compiled)
 
 
-def next_up(weight: float) -> float:
-    """What the next larger number of single precision is rounded from; nothing below the normal numbers."""
-    return weight * (1 + _HALF_A_STEP)
-
-
-def next_down(weight: float) -> float:
-    """The same for the next smaller one."""
-    return weight * (1 - _HALF_A_STEP)
-
-
-class Passes:
-    """Makes passes over one row of logits after another, with buffers as large as the vocabulary.
-
-    A weight is e ** (logit - best): the most likely token's is 1. Draws may be at another temperature than 1.
-    """
+class CompiledPasses:
+    """Makes each pass by one call."""
 
     def __init__(self, n_vocab: int, library: Any) -> None:
         self._lib, self._n = library, n_vocab
@@ -97,10 +88,6 @@ class Passes:
     # ---- the pass that begins ------------------------------------------------------------------------------------
 
     def read(self, logits: Floats, *, with_maxima: bool = False) -> float:
-        """The best logit of a row, which the other passes then work on: (n_vocab,), not changed meanwhile.
-
-        Raises: UnusableOutput.
-        """
         self._logits = logits
         row = self._row = self._row_type.from_buffer(logits)  # refuses what is too short or lies in pieces
         best = self._lib.puna_best(row, self._n, self._of_maxima if with_maxima else None)
@@ -112,10 +99,6 @@ class Passes:
     # ---- weights and draws ---------------------------------------------------------------------------------------
 
     def weigh(self, temperature: float, *, with_moments: bool = False) -> float:
-        """All weights, and their sum; prepares draws at this temperature.
-
-        `with_moments`: also the expected logit, the best one subtracted, and the variance.
-        """
         what = _WEIGHTS | (_MOMENTS if with_moments else 0)
         self._drawn[1] = self._weighing[2] = _scale(temperature)
         self._drawn[3], self._drawn[4] = -HIGHEST, HIGHEST
@@ -135,12 +118,10 @@ class Passes:
         return self.total
 
     def sum(self, temperature: float, low: float = -HIGHEST, high: float = HIGHEST) -> None:
-        """Prepare draws at this temperature of the tokens whose logits are from `low` to `high`; no weights."""
         self._drawn[1] = _scale(temperature)
         self.restrict(low, high)
 
     def restrict(self, low: float, high: float) -> None:
-        """Let draws be of fewer tokens."""
         drawn = self._drawn
         drawn[3], drawn[4] = max(low, -HIGHEST), min(high, HIGHEST)
         if high < self.best:  # beside the best token the others may weigh nothing at a low temperature
@@ -150,7 +131,6 @@ class Passes:
         self.drawn_total = self._totals[0]
 
     def find(self, u: float) -> int:
-        """The token at a point (0 to 1) of the distribution that draws are of."""
         token: int = self._lib.puna_find(self._row, self._n, self._drawn, self._drawn_sums, u * self.drawn_total)
         return token
 
@@ -160,10 +140,6 @@ class Passes:
     # ---- questions about weights -----------------------------------------------------------------------------------
 
     def at_least(self, *weights: float) -> list[float]:
-        """For each of 2 or 3 weights what the tokens weigh together that weigh at least so much.
-
-        For 4 these, and the greatest weights that are below the second and below the fourth; 0 if there are none.
-        """
         n = len(weights)
         for i, weight in enumerate(weights):
             self._least[i] = weight
@@ -173,18 +149,12 @@ class Passes:
     # ---- lists -----------------------------------------------------------------------------------------------------
 
     def maxima(self) -> Floats:
-        """The best logits of groups of tokens, after `read` with them; those left over are in none."""
         return self._maxima[: self._n // _TABLE * (_TABLE // _ROWS)]
 
     def between(self, low: float, high: float = HIGHEST, *, with_maxima: bool = False) -> Ids | None:
-        """The tokens whose logits are from `low` to `high`, by id; None: more than MOST_LISTED.
-
-        `with_maxima`: there are those of this row, which is quicker for few tokens and the highest `high`.
-        """
         return self._between(self._row, low, high, self._of_maxima if with_maxima else None, MOST_LISTED)
 
     def weighing(self, low: float, high: float, most: int = MOST_LISTED) -> Ids | None:
-        """The tokens that weigh from `low` to `high`, by id; None: more than `most`."""
         return self._between(self._of_weights, low, high, None, most)
 
     def _between(self, values: Any, low: float, high: float, maxima: int | None, most: int) -> Ids | None:
@@ -195,16 +165,6 @@ class Passes:
         ids: Ids = self._ids[:n].copy()
         ids.sort()
         return ids
-
-
-def logit_above(logit: float) -> float:
-    """The next higher logit that there can be."""
-    return float(np.nextafter(np.float32(logit), np.float32(np.inf)))
-
-
-def logit_below(logit: float) -> float:
-    """The next lower one."""
-    return float(np.nextafter(np.float32(logit), np.float32(-np.inf)))
 
 
 def _scale(temperature: float) -> float:

@@ -16,14 +16,14 @@ from models.option_types import ADAPTIVE_P, SAMPLERS
 from models.runner.settings import Sampling
 from models.sampling import chain
 from models.sampling.adaptive import Adaptive
-from models.sampling.broad import chooser
 from models.sampling.chain import Candidates, Floats
 from models.sampling.dry import Dry
+from models.sampling.narrowing import Narrowing
 from models.sampling.penalties import Penalties
+from models.sampling.ports import Passes
 from models.sampling.rng import draw, draw_single, random_source
 from models.sampling.shortlist import Shortlist
 from models.sampling.usable import best_of
-from models.sampling.whole import Scratch, Whole
 
 
 def is_needed(options: Sampling) -> bool:
@@ -43,16 +43,16 @@ class Pipeline:
     def __init__(
         self,
         options: Sampling,
-        scratch: Scratch,
+        passes: Passes,
         source: random.Random,
         *,
         penalties: Penalties | None = None,
         dry: Dry | None = None,
     ) -> None:
         self._options = options
-        self._scratch = scratch
-        self._shortlist = Shortlist(scratch)
-        self._broad = chooser(scratch, self._shortlist, source)
+        self._passes = passes
+        self._shortlist = Shortlist(passes)
+        self._narrowing = Narrowing(passes, source)
         self._random = source
         self._xtc_random = random_source(options.seed)
         self._penalties, self._dry = penalties, dry
@@ -83,7 +83,7 @@ class Pipeline:
         if self._adaptive is not None:
             return self._adaptive.choose(_possible(logits) if found is None else found)
         if found is None:
-            return self._broad.any(logits, 1.0)
+            return self._narrowing.any(logits, 1.0)
         return chain.choose(found, 1.0, draw(self._random))
 
     def accept(self, token: int) -> None:
@@ -137,11 +137,10 @@ class Pipeline:
 
     def _entropy(self, logits: Floats, found: Candidates | None) -> float:
         if found is None:
-            whole = Whole(self._scratch, logits, 1.0)
-            probs = whole.weights[whole.weights > 0] / np.float32(whole.total)
-        else:
-            probs = chain.softmax(found.logits, found.logits.max())
-            probs = probs[probs > 0]
+            self._passes.read(logits)
+            return math.log(self._passes.weigh(1.0, with_moments=True)) - self._passes.mean
+        probs = chain.softmax(found.logits, found.logits.max())
+        probs = probs[probs > 0]
         return float(-(probs * np.log(probs)).sum())
 
     # ---- what removes tokens ---------------------------------------------------------------------------------------
@@ -164,7 +163,7 @@ class Pipeline:
         if p >= 1:
             return found
         if found is None:
-            nucleus = self._shortlist.top_p(Whole(self._scratch, logits, 1.0), p)
+            nucleus = self._shortlist.top_p(logits, p)
             return self._counted(self._at_least(n_least, nucleus, logits))
         return self._counted(chain.top_p(found, p, n_least))
 
@@ -210,8 +209,9 @@ class Pipeline:
         return Candidates(found.ids[dropped:], found.logits[dropped:], True)
 
     def _rule_out_best(self, logits: Floats) -> None:
-        whole = Whole(self._scratch, logits, 1.0)
-        above = np.flatnonzero(whole.weights >= np.float32(self._options.xtc_threshold * whole.total))
+        self._passes.read(logits)
+        least = self._options.xtc_threshold * self._passes.weigh(1.0)
+        above = np.flatnonzero(self._passes.weights >= np.float32(least))
         above = above[np.argsort(-logits[above], kind="stable")]
         dropped = self._droppable(len(above))
         logits[above[:dropped]] = -np.inf

@@ -12,16 +12,16 @@ from models.errors import InvalidConstraint
 from models.runner.settings import Sampling
 from models.sampling import chain, pipeline
 from models.sampling.after_thought import Constraining
-from models.sampling.broad import chooser
 from models.sampling.chain import Candidates, Floats, Ids
 from models.sampling.dry import Dry
 from models.sampling.mirostat import Mirostat
+from models.sampling.narrowing import Narrowing
 from models.sampling.penalties import Penalties, is_active
 from models.sampling.pipeline import Pipeline
+from models.sampling.ports import Passes
 from models.sampling.rng import draw, random_source
 from models.sampling.shortlist import Shortlist, greedy
 from models.sampling.thoughts import ThoughtLimit
-from models.sampling.whole import Scratch
 
 
 class Biases(NamedTuple):
@@ -36,7 +36,7 @@ class Biases(NamedTuple):
 
 
 class Sampler:
-    """Picks tokens; not thread-safe, since samplers share `scratch`.
+    """Picks tokens; not thread-safe, since samplers share `passes`.
 
     Order: suppressed tokens, biases, constraint, penalties, DRY, top_k, typical_p, top_p, min_p, temperature, then one
     random number for the choice; models.sampling.pipeline has other orders and further filters.
@@ -46,7 +46,7 @@ class Sampler:
     def __init__(
         self,
         options: Sampling,
-        scratch: Scratch,
+        passes: Passes,
         *,
         prompt: Sequence[int] | npt.NDArray[np.int32] = (),
         suppressed: npt.NDArray[np.int32] | None = None,
@@ -57,9 +57,9 @@ class Sampler:
     ) -> None:
         """`biases`: those of the options, by token; `dry`: ready to follow what comes after the prompt."""
         self._options = options
-        self._shortlist = Shortlist(scratch)
+        self._shortlist = Shortlist(passes)
         self._random = random_source(options.seed)
-        self._broad = chooser(scratch, self._shortlist, self._random, keeps_logits=matcher is not None)
+        self._narrowing = Narrowing(passes, self._random)
         is_plain = options.mirostat not in (1, 2)
         self._penalties = _penalties(options, prompt) if is_plain else None
         self._dry = dry if is_plain else None
@@ -69,9 +69,9 @@ class Sampler:
         self._matcher = matcher
         self._pipeline: Pipeline | None = None
         if is_plain and pipeline.is_needed(options):
-            self._pipeline = Pipeline(options, scratch, self._random, penalties=self._penalties, dry=self._dry)
+            self._pipeline = Pipeline(options, passes, self._random, penalties=self._penalties, dry=self._dry)
         self._is_usual = is_plain and self._pipeline is None
-        self._choose = self._choosing(scratch)
+        self._choose = self._choosing(passes)
 
     @property
     def matcher(self) -> Constraining | None:
@@ -139,11 +139,11 @@ class Sampler:
         logits[allowed] = kept
         return self._choose(logits)
 
-    def _choosing(self, scratch: Scratch) -> Callable[[Floats], int]:
+    def _choosing(self, passes: Passes) -> Callable[[Floats], int]:
         """The way to choose that these options need."""
         options = self._options
         if options.mirostat in (1, 2) and options.temperature > 0:
-            return Mirostat(options, scratch, self._random).choose
+            return Mirostat(options, passes, self._random).choose
         if options.mirostat in (1, 2):
             return greedy
         if self._pipeline is not None:
@@ -164,12 +164,12 @@ class Sampler:
         if options.top_k > 0 or temperature <= 0 or len(logits) <= chain.MANY:
             return self._choose_of(self._shortlist.top_k(logits, options.top_k))
         if options.typical_p < 1:
-            return self._broad.typical(logits, options.typical_p, options.top_p, options.min_p, temperature)
+            return self._narrowing.typical(logits, options.typical_p, options.top_p, options.min_p, temperature)
         if options.min_p > 0:
-            return self._broad.min_p(logits, options.min_p, options.top_p, temperature)
+            return self._narrowing.min_p(logits, options.min_p, options.top_p, temperature)
         if options.top_p < 1:
-            return self._broad.top_p(logits, options.top_p, temperature)
-        return self._broad.any(logits, temperature)
+            return self._narrowing.top_p(logits, options.top_p, temperature)
+        return self._narrowing.any(logits, temperature)
 
     def _choose_of(self, candidates: Candidates) -> int:
         options = self._options

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from models.sampling.chain import Floats, Ids
-from models.sampling.passes import Passes, logit_above, logit_below, next_down, next_up
+from models.sampling.ports import Passes
+from models.sampling.singles import logit_above, logit_below, next_down, next_up
 from models.sampling.usable import HIGHEST
 
 _FLAT = 64.0

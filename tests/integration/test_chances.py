@@ -11,6 +11,7 @@ import pytest
 from bench.chances import CASES, fixed_logits, judge, survival, verdict
 from bench.llama_chain import chances
 from models.runner.settings import Sampling
+from models.sampling.numpy_passes import NumpyPasses
 
 pytestmark = pytest.mark.model
 
@@ -26,6 +27,26 @@ def test_every_token_has_the_chance_that_llama_cpp_gives_it(options: Sampling, k
     found = verdict(options, LOGITS[kind], N_DRAWS)
     assert found.p_value > RARE
     assert found.n_forbidden <= (0 if kind == "few" else N_DRAWS * 2e-3)  # sums of thousands of chances are rounded
+
+
+@pytest.mark.parametrize("kind", LOGITS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "typical_p, top_p and min_p",
+        "top_n_sigma and top_p",
+        "dynamic temperature",
+        "xtc, always",
+        "min_keep without top_k",
+        "temperature first",
+        "mirostat 1",
+        "mirostat 2, hot",
+    ],
+)
+def test_it_has_so_where_nothing_is_compiled(name: str, kind: str) -> None:
+    found = verdict(CASES[name], LOGITS[kind], N_DRAWS, passes=NumpyPasses(len(LOGITS[kind])))
+    assert found.p_value > RARE
+    assert found.n_forbidden <= (0 if kind == "few" else N_DRAWS * 2e-3)
 
 
 @pytest.mark.parametrize("name", ["all filters and penalties", "xtc and top_k"])

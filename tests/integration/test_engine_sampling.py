@@ -20,8 +20,8 @@ from models.llama.model import Model
 from models.runner.settings import Sampling
 from models.sampling.chain import Floats
 from models.sampling.dry import Dry, find_breakers
+from models.sampling.passes import passes_for
 from models.sampling.sampler import Biases, Sampler
-from models.sampling.whole import Scratch
 
 pytestmark = pytest.mark.model
 
@@ -113,7 +113,7 @@ BROAD = {("top_p alone", 20_000), ("typical alone", 20_000), ("top_n_sigma witho
 def test_the_same_seed_picks_the_same_tokens(name: str, n_vocab: int) -> None:
     options = _with_seed(OPTIONS[name], 42)
     n_steps = 60 if options.mirostat == 1 else 150  # its estimate feeds on itself, so it doubles what rounding does
-    ours = Sampler(options, Scratch(n_vocab), prompt=PROMPT, biases=_biases(options))
+    ours = Sampler(options, passes_for(n_vocab), prompt=PROMPT, biases=_biases(options))
     with LlamaChain(options, n_vocab, prompt=PROMPT) as theirs:
         picked = [(theirs.sample(logits), ours.sample(logits.copy())) for logits in steps(n_vocab, n_steps)]
     # a random number that falls on the edge between two tokens may fall to either side, once in a very long while

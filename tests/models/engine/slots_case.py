@@ -10,8 +10,8 @@ from models.engine.slot import Slot
 from models.engine.slots import Admission, Slots
 from models.llama.outcome import Outcome
 from models.runner.settings import Sampling
+from models.sampling.passes import passes_for
 from models.sampling.sampler import Sampler
-from models.sampling.whole import Scratch
 from tests.fakes.context import N_VOCAB, ByteVocabulary, FakeContext
 
 PROMPT = "a prompt that is long enough to be worth a copy, which takes some text to say, as you see here. "
@@ -22,7 +22,7 @@ def tokens(text: str) -> Tokens:
 
 
 def sequence(prompt: str) -> Sequence:
-    task = Task(1, tokens(prompt), 0, Sampler(Sampling(), Scratch(N_VOCAB)), (), None, 4, None)
+    task = Task(1, tokens(prompt), 0, Sampler(Sampling(), passes_for(N_VOCAB)), (), None, 4, None)
     return Sequence(task, ByteVocabulary(), now_ns=0)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.chances import exact_chances, kinds
+from models.runner.settings import Sampling
 from models.sampling import chain
 from models.sampling.chain import Candidates
 
@@ -56,6 +58,18 @@ def test_of_many_as_many_are_kept_in_any_case() -> None:
     assert len(chain.top_p(found, 0.01, 500).ids) == len(chain.typical(found, 0.01, 500).ids) == 500
     best = np.argsort(-logits, kind="stable")[:500]
     assert chain.top_p(found, 0.01, 500).ids.tolist() == chain.min_p(found, 1.0, 500).ids.tolist() == best.tolist()
+
+
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.95])
+def test_of_many_the_same_are_kept_as_of_sorted_ones(kind: str, p: float) -> None:
+    row = kinds()[kind]
+    possible = np.flatnonzero(row > -np.inf)
+    found = Candidates(possible, row[possible], False)
+    typical = exact_chances(row, Sampling(temperature=1.0, top_k=0, typical_p=p, top_p=1.0))
+    best = exact_chances(row, Sampling(temperature=1.0, top_k=0, top_p=p))
+    assert len(np.setxor1d(chain.typical(found, p).ids, np.flatnonzero(typical))) <= 1  # at an edge, by rounding
+    assert len(np.setxor1d(chain.top_p(found, p).ids, np.flatnonzero(best))) <= 1
 
 
 def test_typical_prefers_what_surprises_as_much_as_expected() -> None:

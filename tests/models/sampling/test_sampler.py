@@ -10,8 +10,8 @@ import pytest
 
 from models.errors import InvalidConstraint
 from models.runner.settings import Sampling
+from models.sampling.passes import passes_for
 from models.sampling.sampler import Sampler
-from models.sampling.whole import Scratch
 
 N_VOCAB = 20_000
 N_DRAWS = 3000
@@ -48,7 +48,7 @@ def logits(**some: float) -> npt.NDArray[np.float32]:
 
 
 def drawn(options: Sampling, allowed: list[int], n: int = N_DRAWS, **some: float) -> Counter[int]:
-    sampler = Sampler(options, Scratch(N_VOCAB), matcher=Only(allowed))
+    sampler = Sampler(options, passes_for(N_VOCAB), matcher=Only(allowed))
     return Counter(sampler.sample(logits(**some)) for _ in range(n))
 
 
@@ -82,7 +82,7 @@ def test_what_many_tokens_fit_is_picked_from_all_of_them() -> None:
 
 def test_a_suppressed_token_is_not_picked_though_it_is_allowed() -> None:
     suppressed = np.array([11], dtype=np.int32)
-    sampler = Sampler(Sampling(seed=1), Scratch(N_VOCAB), matcher=Only([11, 12]), suppressed=suppressed)
+    sampler = Sampler(Sampling(seed=1), passes_for(N_VOCAB), matcher=Only([11, 12]), suppressed=suppressed)
     assert {sampler.sample(logits(t11=9.0)) for _ in range(20)} == {12}
 
 
