@@ -1,18 +1,19 @@
-// Passes over the logits of a whole vocabulary that numpy can only make one operation at a time. Plain loops, written so
-// that a compiler makes vectors of them; models/sampling/passes.py declares and calls them, and has checked what it passes.
+// Passes over the logits of a whole vocabulary that numpy can only make one operation at a time. Plain loops, written
+// so that a compiler makes vectors of them; models/sampling/passes.py declares and calls them, and has checked what it
+// passes.
 //
 // A weight is e^((logit - best) * scale), computed as a power of 2: at most 1, and 0 for minus infinity. Sums are taken
 // in single precision within a block and in double precision over the blocks.
 //
-// Flags: none that let sums be reordered (-fassociative-math takes the rounding below for nothing), or NaN and infinities
-// lose their meaning; so no -ffast-math.
+// Flags: none that let sums be reordered (-fassociative-math takes the rounding below for nothing), or NaN and
+// infinities lose their meaning; so no -ffast-math.
 
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 // the first that knows these names
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 // the first with these names
 // One library for all processors: of each pass the loader picks the version that this one can run.
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
@@ -72,8 +73,8 @@ AVX512 static inline __m512 power_of_2_avx512(__m512 t) {
 }
 #endif
 
-// The highest logit; NaN where one of them is NaN or plus infinity. `maxima`, unless NULL: the highest of each column of
-// each table of ROWS x COLUMNS logits; what is left over has none.
+// The highest logit; NaN where one of them is NaN or plus infinity. `maxima`, unless NULL: the highest of each column
+// of each table of ROWS x COLUMNS logits; what is left over has none.
 PASS float puna_best(const float *restrict logits, int64_t n, float *restrict maxima) {
     float best[COLUMNS];
     int32_t is_bad[COLUMNS] = {0};
@@ -140,8 +141,9 @@ AVX512 static inline ALWAYS __m512 add_avx512(__m512 logit, const struct weighin
     const __m512 away = _mm512_sub_ps(logit, _mm512_set1_ps(w->best));
     __m512 t = _mm512_mul_ps(away, _mm512_set1_ps(w->scale)), weight = power_of_2_avx512(t);
     if (what & RANGE) {
-        const __mmask16 is_in = _mm512_cmp_ps_mask(logit, _mm512_set1_ps(w->low), _CMP_GE_OQ);
-        weight = _mm512_maskz_mov_ps(_mm512_mask_cmp_ps_mask(is_in, logit, _mm512_set1_ps(w->high), _CMP_LE_OQ), weight);
+        __mmask16 is_in = _mm512_cmp_ps_mask(logit, _mm512_set1_ps(w->low), _CMP_GE_OQ);
+        is_in = _mm512_mask_cmp_ps_mask(is_in, logit, _mm512_set1_ps(w->high), _CMP_LE_OQ);
+        weight = _mm512_maskz_mov_ps(is_in, weight);
     }
     totals->sum = _mm512_add_ps(totals->sum, weight);
     if (what & OTHERS) {

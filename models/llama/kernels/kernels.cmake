@@ -1,8 +1,8 @@
 # Puna's kernels in llama.cpp's build: CMake reads this file where ggml's project begins (CMAKE_PROJECT_ggml_INCLUDE).
 #
 # A kernel takes the place of a function of ggml's CPU backend. That function is compiled under another name, under
-# which the kernel calls it for whatever it does not do itself; no source of llama.cpp is changed. Sampling's passes over
-# the vocabulary become a library beside those. tools/setup.sh puts all sources into the folder of this file.
+# which the kernel calls it for whatever it does not do itself; no source of llama.cpp is changed. Sampling's passes
+# over the vocabulary become a library beside those. tools/setup.sh puts all sources into the folder of this file.
 
 if(CMAKE_VERSION VERSION_LESS 3.19)
     message(WARNING "Puna's kernels need CMake 3.19: llama.cpp is compiled without them")

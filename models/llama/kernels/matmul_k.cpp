@@ -1,5 +1,5 @@
-// Products with Q4_K and Q6_K weights, as they lie in the file. llama.cpp repacks Q4_K as a model is loaded, which costs a
-// copy of the weights and makes prompts slow, and is slower without for few tokens.
+// Products with Q4_K and Q6_K weights, as they lie in the file. llama.cpp repacks Q4_K as a model is loaded, which
+// costs a copy of the weights and makes prompts slow, and without it few tokens are slow.
 // * One token: rows are multiplied as they lie in memory (matmul_k_one.h), which is what it waits for.
 // * Several: as many rows as a vector has lanes are multiplied side by side. Their blocks are transposed as they are
 //   read, which costs as much as three tokens do; then an instruction multiplies four weights of each row by the same
