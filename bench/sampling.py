@@ -2,8 +2,7 @@
 
 Three kinds of logits over a vocabulary of 128,256: `text` falls off like the words of a language, with a head as sharp
 or as broad as the word before leaves it; `broad` has hundreds to thousands of tokens in a nucleus of 0.9; `noise` is
-what a model with random weights computes, where half the vocabulary is in it. A second table has the same for
-llama.cpp's own chain, which takes the sampler's place where a model runs one sequence and the options suit it.
+what a model with random weights computes, where half the vocabulary is in it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,9 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.decodes import Steps, loaded
-from bench.random_model import Shape, make
-from models.llama.chain import NativeChain
 from models.runner.settings import Sampling
 from models.sampling.passes import passes_for
 from models.sampling.sampler import Sampler
@@ -32,9 +27,6 @@ N_ROWS = 32
 N_TOKENS = 64
 ROUNDS = 12
 """Many short ones: on a shared machine some fall into quiet moments."""
-
-HOLDER = Shape("logits-holder", 1, 64, 2, 2, 64, N_VOCAB, 256, 1e4)
-"""The least model with such a vocabulary: llama.cpp samples what a context has computed."""
 
 Rows = npt.NDArray[np.float32]
 
@@ -77,46 +69,21 @@ def cost_us(sample: Callable[[Rows], int], logits: Rows, rows: Rows) -> float:
     return spent / N_TOKENS / 1000
 
 
-def our_costs(rows: dict[str, Rows]) -> list[dict[str, Any]]:
+def measure(rows: dict[str, Rows]) -> list[dict[str, Any]]:
     """What each combination costs; the least of some rounds, each of which has all of them."""
     prompt = np.random.default_rng(2).integers(0, N_VOCAB, 200).astype(np.int32)
     passes, logits = passes_for(N_VOCAB), np.empty(N_VOCAB, dtype=np.float32)
-
-    def sampler(options: Sampling) -> Callable[[Rows], int]:
-        return Sampler(options, passes, prompt=prompt).sample
-
-    return _costs(rows, logits, [*combinations()], sampler)
-
-
-def native_costs(rows: dict[str, Rows]) -> list[dict[str, Any]]:
-    """The same for llama.cpp's chain, of the combinations that are left to it."""
-    with tempfile.TemporaryDirectory() as folder, loaded(make(HOLDER, Path(folder)), on_gpu=False) as model:
-        steps = Steps(model, n_sequences=1, n_ctx=256)
-        steps.time((0, 1, 0))
-
-        def sampler(options: Sampling) -> Callable[[Rows], int]:
-            return NativeChain(steps.context, options).sample
-
-        suiting = [options for options in combinations() if NativeChain.suits(Sampling(**options))]
-        return _costs(rows, steps.context.logits()[0], suiting, sampler)
-
-
-def _costs(
-    rows: dict[str, Rows],
-    logits: Rows,
-    wanted: list[dict[str, Any]],
-    sampler: Callable[[Sampling], Callable[[Rows], int]],
-) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [{"options": options, "cpu_us": {}} for options in wanted]
+    found: list[dict[str, Any]] = [{"options": options, "cpu_us": {}} for options in combinations()]
     for _ in range(ROUNDS):
         for result, (kind, some) in itertools.product(found, rows.items()):
-            cost = cost_us(sampler(Sampling(seed=1, **result["options"])), logits, some)
+            sampler = Sampler(Sampling(seed=1, **result["options"]), passes, prompt=prompt)
+            cost = cost_us(sampler.sample, logits, some)
             result["cpu_us"][kind] = min(round(cost, 1), result["cpu_us"].get(kind, cost))
     return found
 
 
-def show(title: str, results: list[dict[str, Any]]) -> None:
-    print(f"{'text':>8} {'broad':>8} {'noise':>8}   {title}: CPU µs a token, vocabulary {N_VOCAB:,}")
+def show(results: list[dict[str, Any]]) -> None:
+    print(f"{'text':>8} {'broad':>8} {'noise':>8}   CPU µs a token, vocabulary {N_VOCAB:,}")
     for result in results:
         costs = (f"{cost:8.1f}" for cost in result["cpu_us"].values())
         print(*costs, "  ", " ".join(f"{k}={v}" for k, v in result["options"].items()))
@@ -125,10 +92,8 @@ def show(title: str, results: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    rows = kinds()
-    results = {"Puna": our_costs(rows), "llama.cpp's chain": native_costs(rows)}
-    for title, found in results.items():
-        show(title, found)
+    results = measure(kinds())
+    show(results)
     if len(sys.argv) > 1:
         Path(sys.argv[1]).write_text(json.dumps(results, indent=1))
 

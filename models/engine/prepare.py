@@ -9,12 +9,11 @@ import numpy as np
 
 from models.engine.context_end import ContextRules, fit_prompt
 from models.engine.media import Media, PlacedMedia, lay_out
-from models.engine.ports import Tokens, TokenSampler, Vocabulary
+from models.engine.ports import Tokens, Vocabulary
 from models.engine.samplers import Samplers, out_of_range, refused
 from models.engine.sequence import Task
 from models.errors import BadRequest, InvalidToken, Unsupported
 from models.runner.messages import Generate, MixedPrompt
-from models.runner.settings import Sampling
 
 ReadMedia = Callable[[Sequence[str | bytes]], Sequence[Tokens | Media]]
 
@@ -31,19 +30,16 @@ class Preparer:
         vocabulary: Vocabulary,
         rules: ContextRules,
         *,
-        special_sampler: Callable[[Sampling], TokenSampler | None] = lambda options: None,
         read_media: ReadMedia | None = None,
         uses_backend: bool = False,
     ) -> None:
-        """`special_sampler` may have a faster one for options that come without constraint and suppressed tokens.
-
-        `uses_backend`: the backend picks the tokens of those requests for which it can.
+        """`uses_backend`: the backend picks the tokens of those requests for which it can.
         `read_media` makes tokens and media of texts and files; None: the model has no projector.
         """
         self._read_media = read_media
         self._vocabulary = vocabulary
         self._rules = rules
-        self._samplers = Samplers(vocabulary, rules.n_ctx_seq, special_sampler, uses_backend=uses_backend)
+        self._samplers = Samplers(vocabulary, rules.n_ctx_seq, uses_backend=uses_backend)
 
     def is_quick(self, request: Generate) -> bool:
         """Whether preparing takes about a millisecond, so that nobody who generates would notice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
@@ -45,13 +45,11 @@ class Samplers:
         self,
         vocabulary: Vocabulary,
         n_ctx: int,
-        special_sampler: Callable[[Sampling], TokenSampler | None],
         *,
         uses_backend: bool = False,
     ) -> None:
         self._vocabulary = vocabulary
         self._n_ctx = n_ctx
-        self._special_sampler = special_sampler
         self._uses_backend = uses_backend
         self._grammars = Grammars(vocabulary)
         self._pieces = Pieces(vocabulary)
@@ -71,10 +69,6 @@ class Samplers:
     def make(self, request: Generate, prompt: Tokens) -> TokenSampler:
         """The sampler of a request with this prompt. Raises: BadRequest."""
         options = checked(request.sampling)
-        if self._is_plain(request, options):
-            special = self._special_sampler(options)
-            if special is not None:
-                return special
         matcher = self._follower(request.constraint) if request.constraint is not None else None
         suppressed = self._vocabulary.suppressed
         limit = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from models.engine.context_end import ContextRules
@@ -12,7 +11,6 @@ from models.engine.prepare import Preparer
 from models.errors import LoadError
 from models.llama.backend_trial import backend_should_pick, usual_chain
 from models.llama.binding import has_gpu, start_backends
-from models.llama.chain import NativeChain
 from models.llama.context import Context, ContextParams
 from models.llama.embedder import Embedder
 from models.llama.logs import native_log
@@ -23,7 +21,7 @@ from models.llama.threads import default_threads
 from models.runner.desk import Embedding, Generation, Service
 from models.runner.layout import context_length, lay_out
 from models.runner.messages import Ready
-from models.runner.settings import RunnerConfig, Sampling
+from models.runner.settings import RunnerConfig
 
 _TINY_BYTES = 8 * 1024 * 1024
 """Weights for which a second thread costs more than it brings: some hundred barriers a token, each longer than the
@@ -83,7 +81,6 @@ def _generation(config: RunnerConfig, model: Model) -> Generation:
     preparer = Preparer(
         model.vocab,
         rules,
-        special_sampler=_single_sampler(config, context),
         read_media=projector.prepare if projector is not None else None,
         uses_backend=uses_backend,
     )
@@ -92,13 +89,6 @@ def _generation(config: RunnerConfig, model: Model) -> Generation:
 
 def _uses_gpu(config: RunnerConfig) -> bool:
     return bool(config.n_gpu_layers) and has_gpu()
-
-
-def _single_sampler(config: RunnerConfig, context: Context) -> Callable[[Sampling], NativeChain | None]:
-    """llama.cpp's chain, for sequences that run alone."""
-    if config.n_parallel > 1:
-        return lambda options: None
-    return lambda options: NativeChain(context, options) if NativeChain.suits(options) else None
 
 
 def _embedding(config: RunnerConfig, model: Model, n_ctx: int) -> Embedding:

@@ -102,20 +102,6 @@ def test_sequence_breakers_are_looked_for_once(preparer: Preparer) -> None:
     assert preparer.is_quick(request)
 
 
-def test_the_fast_native_chain_serves_the_usual_options_only() -> None:
-    asked: list[Sampling] = []
-    rules = ContextRules(n_ctx=64, n_ctx_seq=64, shift=True, adds_bos=False)
-    preparer = Preparer(ByteVocabulary(), rules, special_sampler=lambda options: asked.append(options))
-    for options in (
-        Sampling(mirostat=1), Sampling(logit_bias=((1, 1.0),)), Sampling(dry_multiplier=0.5), Sampling(top_n_sigma=1.0),
-        Sampling(xtc_probability=0.5), Sampling(dynatemp_range=0.1), Sampling(samplers=("top_k",)),
-    ):  # fmt: skip
-        preparer.prepare(Generate(1, "a", options))
-    assert asked == []
-    preparer.prepare(Generate(1, "a", Sampling(top_n_sigma=-1.0, xtc_threshold=0.5)))
-    assert len(asked) == 1
-
-
 def test_long_prompts_and_first_constraints_take_longer(preparer: Preparer) -> None:
     constrained = Generate(1, "a", constraint=Constraint("json", ""))
     assert preparer.is_quick(Generate(1, "a" * 1000)) and not preparer.is_quick(Generate(1, "a" * 100_000))
