@@ -21,9 +21,11 @@ Mask = npt.NDArray[np.float16]
 
 
 def _has_kernel() -> bool:
-    """Whether attention is Puna's: its library then has llama.cpp's function under another name."""
+    """Whether attention is Puna's: its library then has llama.cpp's function under another name, and vectors for it."""
     library = next(Path(lib._lib._name).parent.glob("libggml-cpu*"))
-    return b"llama_cpp_flash_attn_ext" in library.read_bytes()
+    features = lib.llama_print_system_info().decode()
+    has_vectors = all(f"{name} = 1" in features for name in ("AVX2", "FMA", "F16C"))
+    return has_vectors and b"llama_cpp_flash_attn_ext" in library.read_bytes()
 
 
 LOOSE = 2e-2
