@@ -102,8 +102,16 @@ def test_no_host_means_all_interfaces() -> None:
             socket.create_connection(("::1", port)).close()
 
 
-def test_a_client_whose_machine_is_gone_is_noticed() -> None:
-    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+@pytest.mark.parametrize(
+    ("level", "option"),
+    [
+        pytest.param(socket.SOL_SOCKET, socket.SO_KEEPALIVE, id="a client whose machine is gone is noticed"),
+        pytest.param(socket.IPPROTO_TCP, socket.TCP_NODELAY, id="nothing waits for the client to acknowledge"),
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+def test_accepted_connections_have(host: str, level: int, option: int) -> None:
+    with bind(host, 0) as listener, socket.create_connection(("127.0.0.1", listener.getsockname()[1])):
         accepted, _ = listener.accept()
         with accepted:
-            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert accepted.getsockopt(level, option)
