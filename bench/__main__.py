@@ -67,7 +67,6 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--peer-flags",
         choices=[flags.value for flags in Flags],
-        default=Flags.OWN.value,
         help="how the peer is compiled: as its authors do, or with Puna's flags (default: own)",
     )
     parser.add_argument(
@@ -107,7 +106,8 @@ def main(argv: list[str]) -> int:
     cases = [table[name].quick() if args.quick else table[name] for name in args.cases if name != STARTUP]
     needs_peer = any(case.against is Against.PEER for case in cases)
     on_gpu = args.gpu and machine.ask_native().has_gpu
-    peer_server = peer.find_or_build(Flags(args.peer_flags), on_gpu=on_gpu) if needs_peer else None
+    flags = Flags(args.peer_flags) if args.peer_flags else None
+    peer_server = peer.find_or_build(flags, on_gpu=on_gpu) if needs_peer else None
     measured = describe(args, peer_server)
     warn_when_busy()
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as scratch:

@@ -102,14 +102,17 @@ def _beginning(options: Mapping[str, str], beginnings: tuple[str, ...]) -> dict[
     return {name: value for name, value in options.items() if name.startswith(beginnings)}
 
 
-def find_or_build(flags: Flags, *, on_gpu: bool) -> Path:
+def find_or_build(flags: Flags | None, *, on_gpu: bool) -> Path:
     """The path of llama-server; compiled first when it is not there (about 9 minutes on 2 cores).
 
-    LLAMA_SERVER in the environment names another binary to measure against.
+    LLAMA_SERVER in the environment names another binary to measure against; `flags` are None when nobody asked for any.
+    Raises: SystemExit.
     """
     if other := os.environ.get("LLAMA_SERVER"):
+        if flags is not None:
+            raise SystemExit("LLAMA_SERVER names a peer that is compiled already: --peer-flags would have no effect")
         return Path(other)
-    wanted = choose(flags, installed(), on_gpu=on_gpu)
+    wanted = choose(flags or Flags.OWN, installed(), on_gpu=on_gpu)
     if not wanted.is_there:
         build(wanted, sources(pinned_version()), n_jobs=os.cpu_count() or 1)
     return wanted.server

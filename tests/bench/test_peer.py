@@ -101,9 +101,16 @@ def test_an_older_server_does_not_stand_in_for_one_that_cannot_be_built(
 
 def test_the_environment_may_name_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA_SERVER", str(tmp_path / "bin" / "llama-server"))
-    found = peer.find_or_build(Flags.SAME, on_gpu=True)
+    found = peer.find_or_build(None, on_gpu=True)
     assert found == tmp_path / "bin" / "llama-server"
     assert peer.describe(found) == {"server": str(found), "options": {}, "system_info": ""}
+
+
+@pytest.mark.parametrize("flags", Flags)
+def test_flags_for_a_peer_that_is_compiled_already_are_refused(monkeypatch: pytest.MonkeyPatch, flags: Flags) -> None:
+    monkeypatch.setenv("LLAMA_SERVER", "bin/llama-server")
+    with pytest.raises(SystemExit, match=r"LLAMA_SERVER .* --peer-flags would have no effect"):
+        peer.find_or_build(flags, on_gpu=False)
 
 
 def test_what_tells_how_a_server_was_built_is_kept(tmp_path: Path) -> None:
