@@ -4,7 +4,7 @@
 
 The first table is of an engine in this process, without server and clients: seconds inside llama_decode, by what was
 computed, in the samplers, and in all the rest. The second is over HTTP: processor time of the server, and of its
-runner's threads, for each token. Medians of the rounds; one more comes first and is not counted.
+runner's threads, for each token. Medians of the rounds; one more comes first and is not counted. All rounds are kept.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 
-from bench import machine, random_model
+from bench import machine, random_model, report
 from bench.cases import CASES, GPU_CASES, Case, Work, asks
 from bench.load import post_all
 from bench.peer import WORK
@@ -41,6 +41,7 @@ from models.sampling.after_thought import Constraining
 
 N_BATCH = 512
 PROMPT_CACHE_BYTES = 1 << 30
+RESULTS = Path(__file__).parent / "results"
 BURSTS = [name for name, case in (CASES | GPU_CASES).items() if case.work is Work.BURST]
 
 
@@ -71,6 +72,14 @@ class ProcessTimes:
     """Its other threads: the engine's, and those of llama.cpp."""
     duration_s: float
     n_tokens: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All rounds of a burst."""
+
+    engine: Sequence[EngineTimes]
+    processes: Sequence[ProcessTimes]
 
 
 @contextmanager
@@ -185,10 +194,7 @@ def _threads_s(puna: Puna) -> tuple[float, float, float]:
     return server.user + server.system, first_s, sum(runner.values())
 
 
-# ---- what is printed -----------------------------------------------------------------------------------------------
-
-
-def profile(case: Case, n_rounds: int) -> str:
+def profile(case: Case, n_rounds: int) -> Profile:
     model = random_model.make(case.shape, WORK / "models")
     with tempfile.TemporaryDirectory(prefix="puna-bench-") as folder:
         puna = Puna(Path(folder), model, case.loading)
@@ -199,7 +205,10 @@ def profile(case: Case, n_rounds: int) -> str:
             puna.process.stop()
     service = load_engine(case, model)
     engine = [run_burst(service, case, number) for number in range(n_rounds + 1)][1:]
-    return f"{engine_table(engine)}\n\n{process_table(processes)}"
+    return Profile(engine, processes)
+
+
+# ---- what is printed, and kept -------------------------------------------------------------------------------------
 
 
 def engine_table(rounds: Sequence[EngineTimes]) -> str:
@@ -224,6 +233,12 @@ def process_table(rounds: Sequence[ProcessTimes]) -> str:
     return "\n".join(lines)
 
 
+def describe(case: Case, found: Profile) -> dict[str, object]:
+    """The record of a profile."""
+    own = {"machine": machine.describe_machine(), "puna": machine.describe_puna()}
+    return own | {"profile": case.name, "asked": report.asked(case), **asdict(found)}
+
+
 def _median(rounds: Sequence[EngineTimes], name: str) -> float:
     return float(statistics.median(getattr(times, name) for times in rounds))
 
@@ -236,13 +251,21 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gpu", action="store_true", help="the case's version for GPUs")
     parser.add_argument("--quick", action="store_true", help="small versions of the cases, to see that they work")
+    parser.add_argument(
+        "--results", type=Path, help="folder for what is kept (default: bench/results, not with --quick)"
+    )
     args = parser.parse_args(argv)
     if args.gpu and not args.quick:
         machine.require_gpu()
     table = GPU_CASES if args.gpu else CASES
     if args.case not in table:
         parser.error(f"{args.case} is measured {'without' if args.gpu else 'with'} --gpu only")
-    print(profile(table[args.case].quick() if args.quick else table[args.case], args.rounds))
+    case = table[args.case].quick() if args.quick else table[args.case]
+    found = profile(case, args.rounds)
+    print(f"{engine_table(found.engine)}\n\n{process_table(found.processes)}")
+    folder = args.results or (None if args.quick else RESULTS)
+    if folder:
+        print(f"kept in {report.write(folder, describe(case, found))}")
     return 0
 
 

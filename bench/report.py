@@ -108,18 +108,14 @@ def keep(
     rounds: Mapping[str, Sequence[tuple[Round, Round]]],
     startup: Startup | None,
 ) -> Path:
-    """Write everything to results/<date>.json and return the path; `measured` says what was measured, and where."""
-    now = datetime.now(UTC)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{now:%Y-%m-%dT%H%M%SZ}.json"
+    """Write everything down and return the path; `measured` says what was measured, and where."""
     record = {
-        "at": now.isoformat(),
         **measured,
         "startup": startup and asdict(startup),
         "cases": [
             {
                 "name": v.case.name,
-                "asked": _asked(v.case),
+                "asked": asked(v.case),
                 "unit": v.case.measure.value,
                 "puna": v.puna,
                 "against": v.case.against.value,
@@ -132,11 +128,19 @@ def keep(
             for v in verdicts
         ],
     }
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return write(folder, record)
+
+
+def write(folder: Path, record: Mapping[str, object]) -> Path:
+    """Keep a record as <date>.json in the folder of the results; returns the path."""
+    now = datetime.now(UTC)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{now:%Y-%m-%dT%H%M%SZ}.json"
+    path.write_text(json.dumps({"at": now.isoformat(), **record}, indent=1) + "\n", encoding="utf-8")
     return path
 
 
-def _asked(case: Case) -> dict[str, object]:
+def asked(case: Case) -> dict[str, object]:
     """A case may be another one later."""
     return {
         "model": case.shape.file_name,

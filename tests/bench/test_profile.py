@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,14 +33,21 @@ def test_a_burst_is_divided_into_its_parts(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.model
-def test_both_tables_are_printed(
+def test_both_tables_are_printed_and_their_rounds_are_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(profile, "WORK", tmp_path)
-    assert profile.main(["sixty-four-streams", "--gpu", "--quick", "--rounds", "1"]) == 0
+    results = tmp_path / "results"
+    arguments = ["sixty-four-streams", "--gpu", "--quick", "--rounds", "1", "--results", str(results)]
+    assert profile.main(arguments) == 0
     text = capsys.readouterr().out
     for line in ("llama_decode, prompts", "sampling", "the rest", "over HTTP", "runner, engine and llama.cpp"):
         assert line in text
+    (path,) = results.iterdir()
+    record = json.loads(path.read_text())
+    assert record["profile"] == "sixty-four-streams" and record["asked"]["streams"] == 3
+    assert [times["n_tokens"] for times in (*record["engine"], *record["processes"])] == [3 * 8] * 2
+    assert {"machine", "puna", "at"} <= record.keys()
 
 
 def test_shares_are_those_of_the_median_round() -> None:
