@@ -35,6 +35,7 @@ from models.llama.context import Context
 from models.llama.outcome import Outcome
 from models.runner import loading
 from models.runner.desk import Service
+from models.runner.lanes import run_through
 from models.runner.messages import Failed, Finished, Generate
 from models.runner.settings import Constraint, RunnerConfig, Sampling
 from models.sampling.after_thought import Constraining
@@ -148,7 +149,7 @@ def load_engine(case: Case, model: Path) -> Service:
 def run_burst(service: Service, case: Case, number: int) -> EngineTimes:
     times = TimedContext.times = EngineTimes()
     for request_id, ask in enumerate(asks(case, number)):
-        task = service.prepare(to_request(ask, request_id))
+        task = run_through(service.prepare(to_request(ask, request_id)))
         service.submit(replace(task, sampler=TimedSampler(task.sampler, times)))
     with counted(times, "total_s"):
         while service.has_work:

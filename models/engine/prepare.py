@@ -13,6 +13,7 @@ from models.engine.ports import Tokens, Vocabulary
 from models.engine.samplers import Samplers, out_of_range, refused
 from models.engine.sequence import Task
 from models.errors import BadRequest, InvalidToken, Unsupported
+from models.runner.lanes import Lane, Steps
 from models.runner.messages import Generate, MixedPrompt
 
 ReadMedia = Callable[[Sequence[str | bytes]], Sequence[Tokens | Media]]
@@ -20,10 +21,11 @@ ReadMedia = Callable[[Sequence[str | bytes]], Sequence[Tokens | Media]]
 NO_PROJECTOR = "this model does not support image input"
 
 _QUICK_CHARS = 16 * 1024
+"""Prompts up to this are tokenized in a few milliseconds, between two steps."""
 
 
 class Preparer:
-    """Makes tasks. May run in a thread of its own: it touches the vocabulary only, never a context."""
+    """Makes tasks, in any thread: it touches the vocabulary only, never a context."""
 
     def __init__(
         self,
@@ -41,25 +43,22 @@ class Preparer:
         self._rules = rules
         self._samplers = Samplers(vocabulary, rules.n_ctx_seq, uses_backend=uses_backend)
 
-    def is_quick(self, request: Generate) -> bool:
-        """Whether preparing takes about a millisecond, so that nobody who generates would notice."""
-        if request.mixed is not None or len(request.prompt) > _QUICK_CHARS:
-            return False
-        return self._samplers.is_quick(request)
-
-    def prepare(self, request: Generate) -> Task:
+    def prepare(self, request: Generate) -> Steps[Task]:
         """Raises: BadRequest."""
         if request.n_keep < -1:
             raise refused(f"Field 'n_keep': {out_of_range(-1, request.n_keep)}")
+        if request.mixed is not None or len(request.prompt) > _QUICK_CHARS:
+            yield Lane.READING
         tokens, media = self._read(request)
         n_bytes = len(request.prompt.encode()) if request.tokens is None else len(request.tokens)
         truncate = request.truncate and not media  # Compat: prompting 8.2
         prompt = fit_prompt(tokens, n_bytes, n_keep=request.n_keep, truncate=truncate, rules=self._rules)
+        sampler = yield from self._samplers.make(request, prompt[prompt >= 0] if media else prompt)
         return Task(
             request_id=request.request_id,
             prompt=prompt,
             n_truncated=len(tokens) - len(prompt),
-            sampler=self._samplers.make(request, prompt[prompt >= 0] if media else prompt),
+            sampler=sampler,
             chain=self._samplers.chain(request),
             stops=request.stop,
             n_predict=request.n_predict,

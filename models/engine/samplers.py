@@ -10,6 +10,7 @@ import msgspec
 
 from models.engine.ports import Tokens, TokenSampler, Vocabulary
 from models.errors import RefusedByEngine
+from models.runner.lanes import Lane, Steps
 from models.runner.messages import Generate
 from models.runner.settings import Constraint, Sampling
 from models.sampling import backend, dry, pipeline
@@ -25,6 +26,7 @@ from models.sampling.thoughts import ThoughtLimit
 _MOST = 2**31 - 1
 _MAX_BREAKERS = 64
 _MAX_BIASES = 100_000
+_QUICK_BIASES = 1000
 _MAX_BIASED_CHARS = 16 * 1024
 _MAX_SAMPLERS = 32
 _KEPT_BREAKERS = 64
@@ -39,7 +41,7 @@ _FINITE = (
 
 
 class Samplers:
-    """Makes samplers for one vocabulary. May run in a thread of its own, like those who prepare requests."""
+    """Makes samplers for one vocabulary, in any thread."""
 
     def __init__(
         self,
@@ -56,32 +58,25 @@ class Samplers:
         self._passes = passes_for(vocabulary.n_tokens)
         self._breakers: dict[str, dict[int, list[tuple[int, ...]]]] = {}
 
-    def is_quick(self, request: Generate) -> bool:
-        """Whether `make` takes about a millisecond."""
-        if request.constraint is not None and not self._grammars.is_quick(request.constraint):
-            return False
-        if len(request.sampling.logit_bias) > 1000:
-            return False
-        return not dry.is_active(request.sampling) or self._breakers.keys() >= set(
-            request.sampling.dry_sequence_breakers
-        )
-
-    def make(self, request: Generate, prompt: Tokens) -> TokenSampler:
+    def make(self, request: Generate, prompt: Tokens) -> Steps[TokenSampler]:
         """The sampler of a request with this prompt. Raises: BadRequest."""
         options = checked(request.sampling)
-        matcher = self._follower(request.constraint) if request.constraint is not None else None
-        suppressed = self._vocabulary.suppressed
+        if len(options.logit_bias) > _QUICK_BIASES or not self._knows_breakers(options):
+            yield Lane.READING
+        biases = self._biases(options, may_end=not options.ignore_eos or request.constraint is not None)
+        follower = self._dry(options, prompt)
         limit = None
         if request.thought_budget is not None:
             limit = ThoughtLimit(request.thought_budget, self._vocabulary.raw_piece, self._tag_tokens)
+        matcher = (yield from self._follower(request.constraint)) if request.constraint is not None else None
         return Sampler(
             options,
             self._passes,
             prompt=prompt,
-            suppressed=suppressed,
+            suppressed=self._vocabulary.suppressed,
             matcher=matcher,
-            biases=self._biases(options, may_end=not options.ignore_eos or matcher is not None),
-            dry=self._dry(options, prompt),
+            biases=biases,
+            dry=follower,
             limit=limit,
         )
 
@@ -98,11 +93,17 @@ class Samplers:
             return False
         return len(self._vocabulary.suppressed) == 0 and _is_usual(options)
 
-    def _follower(self, constraint: Constraint) -> Constraining:
-        matcher = self._grammars.matcher(constraint)
+    def _knows_breakers(self, options: Sampling) -> bool:
+        return not dry.is_active(options) or self._breakers.keys() >= set(options.dry_sequence_breakers)
+
+    def _follower(self, constraint: Constraint) -> Steps[Constraining]:
+        matcher = yield from self._grammars.matcher(constraint)
         if constraint.thought is None:
             return matcher
-        self._pieces.that_open(constraint.thought.start.encode(), after_blanks=True)  # slow the first time
+        opening = constraint.thought.start.encode()
+        if not self._pieces.knows(opening, after_blanks=True):
+            yield Lane.COMPILING
+            self._pieces.that_open(opening, after_blanks=True)
         ends = self._vocabulary.end_tokens
         return AfterThought(matcher, constraint.thought, self._vocabulary.n_tokens, self._pieces, ends)
 

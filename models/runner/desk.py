@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from models.engine.embeddings import EmbeddingEngine, EmbedTask, InputRules, prepare_embed
@@ -16,6 +14,7 @@ from models.engine.ports import Vocabulary
 from models.engine.prepare import Preparer
 from models.engine.sequence import Task
 from models.errors import LoadError, ModelError, Unsupported
+from models.runner.lanes import Lane, Lanes, Preparation, Steps
 from models.runner.messages import (
     AdaptersHeld,
     Cancel,
@@ -52,8 +51,7 @@ class Service(Protocol):
     def has_work(self) -> bool: ...
     @property
     def adapter_sets(self) -> Collection[AdapterSet]: ...
-    def is_quick(self, request: Any) -> bool: ...
-    def prepare(self, request: Any) -> Any: ...
+    def prepare(self, request: Any) -> Steps[Any]: ...
     def submit(self, task: Any) -> None: ...
     def cancel(self, request_id: int) -> None: ...
     def step(self) -> Sequence[FromRunner]: ...
@@ -91,10 +89,7 @@ class Generation:
     def when_computed(self, call: Callable[[], None]) -> None:
         self._engine.when_computed = call
 
-    def is_quick(self, request: Generate | Embed) -> bool:
-        return isinstance(request, Embed) or self._preparer.is_quick(request)
-
-    def prepare(self, request: Generate | Embed) -> Task:
+    def prepare(self, request: Generate | Embed) -> Steps[Task]:
         """Raises: BadRequest."""
         if isinstance(request, Embed):
             raise Unsupported(NO_EMBEDDINGS)
@@ -121,22 +116,13 @@ class Embedding:
     def when_computed(self, call: Callable[[], None]) -> None:
         """Vectors are not held back, so there is nothing to send in between."""
 
-    def is_quick(self, request: Generate | Embed) -> bool:
-        return isinstance(request, Generate) or sum(map(len, request.inputs)) <= _QUICK_CHARS
-
-    def prepare(self, request: Generate | Embed) -> EmbedTask:
+    def prepare(self, request: Generate | Embed) -> Steps[EmbedTask]:
         """Raises: BadRequest."""
         if isinstance(request, Generate):
             raise Unsupported(NO_GENERATION)
+        if sum(map(len, request.inputs)) > _QUICK_CHARS:
+            yield Lane.READING
         return prepare_embed(request, self._vocabulary, self._rules)
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A request comes back from the thread that prepared it; `finish` belongs to the engine's thread."""
-
-    request_id: int
-    finish: Callable[[], None]
 
 
 Request = Generate | Embed | Tokenize | Detokenize | LoadAdapters | FreeAdapters
@@ -144,7 +130,7 @@ Inbox = queue.SimpleQueue[Any]
 
 
 class Desk:
-    """Answers messages, with the help of a service. What takes long to prepare is prepared in another thread.
+    """Answers messages, with the help of a service. What takes long to prepare is prepared in other threads.
 
     The engine's thread calls it; `inbox` is where it looks for messages, and where prepared requests arrive.
     """
@@ -153,28 +139,24 @@ class Desk:
         self._service = service
         self._vocabulary = vocabulary
         self._adapters = adapters
-        self._inbox = inbox
         self._answers: list[FromRunner] = []
-        self._preparing: set[int] = set()
-        self._backroom: queue.SimpleQueue[Request] | None = None
+        self._preparing: dict[int, Preparation] = {}
+        self._lanes = Lanes(inbox.put)
 
     @property
     def has_work(self) -> bool:
         """Whether `step` has something to do."""
         return bool(self._answers) or self._service.has_work
 
-    def handle(self, message: Request | Cancel | _Done) -> None:
+    def handle(self, message: Request | Cancel | Preparation) -> None:
         """Take one message from the inbox."""
         if isinstance(message, Cancel):
             self._cancel(message.request_id)
-        elif isinstance(message, _Done):
-            if message.request_id in self._preparing:
-                self._preparing.remove(message.request_id)
+        elif isinstance(message, Preparation):
+            if self._preparing.pop(message.request_id, None) is not None:
                 message.finish()
-        elif self._is_quick(message):
-            self._prepare(message)()
         else:
-            self._prepare_elsewhere(message)
+            self._prepare(message)
 
     def step(self) -> Sequence[FromRunner]:
         """Compute a little; returns what the server should hear."""
@@ -182,49 +164,55 @@ class Desk:
         return [*answers, *self._service.step()] if self._service.has_work else answers
 
     def _cancel(self, request_id: int) -> None:
-        if request_id in self._preparing:
-            self._preparing.remove(request_id)
+        preparation = self._preparing.pop(request_id, None)
+        if preparation is not None:
+            preparation.is_cancelled = True
             self._answers.append(to_cancelled(request_id))
         else:
             self._service.cancel(request_id)
 
-    def _is_quick(self, request: Request) -> bool:
-        match request:
-            case Tokenize():
-                return len(request.text) <= _QUICK_CHARS
-            case Detokenize():
-                return len(request.tokens) <= _QUICK_CHARS
-            case LoadAdapters():
-                return False
-            case FreeAdapters():
-                return True
-            case _:
-                return self._service.is_quick(request)
+    def _prepare(self, request: Request) -> None:
+        preparation = Preparation(request.request_id, self._steps(request))
+        lane = preparation.advance()
+        if lane is None:
+            preparation.finish()
+        else:
+            self._preparing[request.request_id] = preparation
+            self._lanes.put(lane, preparation)
 
-    def _prepare(self, request: Request) -> Callable[[], None]:
-        """Do the part that needs no context; returns the rest."""
+    def _steps(self, request: Request) -> Steps[Callable[[], None]]:
+        """Prepare it, or what says why that cannot be; returns what is left to do."""
         try:
-            match request:
-                case Tokenize(request_id=request_id, text=text, add_special=add_special):
-                    tokens = self._vocabulary.tokenize(text, add_special=add_special)
-                    return lambda: self._answers.append(Tokens(request_id, tuple(tokens.tolist())))
-                case Detokenize(request_id=request_id, tokens=ids):
-                    piece = self._vocabulary.detokenize(ids).decode("utf-8", "replace")
-                    return lambda: self._answers.append(Text(request_id, piece))
-                case LoadAdapters(paths=paths):
-                    self._adapters.read_ahead(paths)
-                    return lambda: self._answers.append(self._load_adapters(request))
-                case FreeAdapters():
-                    return lambda: self._answers.append(self._free_adapters(request))
-                case _:
-                    task = self._service.prepare(request)
-                    return lambda: self._service.submit(task)
+            return (yield from self._prepared(request))
         except ModelError as error:
             failed = to_failed(request.request_id, error)
         except Exception:  # one request's defect must not end the others'
             log.exception("a request could not be prepared")
             failed = Failed(request.request_id, FailureKind.INTERNAL, UNPREPARED)
         return lambda: self._answers.append(failed)
+
+    def _prepared(self, request: Request) -> Steps[Callable[[], None]]:
+        """Do the part that needs no context: vocabularies and grammars are safe in any thread, contexts are not."""
+        match request:
+            case Tokenize(request_id=request_id, text=text, add_special=add_special):
+                if len(text) > _QUICK_CHARS:
+                    yield Lane.READING
+                tokens = self._vocabulary.tokenize(text, add_special=add_special)
+                return lambda: self._answers.append(Tokens(request_id, tuple(tokens.tolist())))
+            case Detokenize(request_id=request_id, tokens=ids):
+                if len(ids) > _QUICK_CHARS:
+                    yield Lane.READING
+                piece = self._vocabulary.detokenize(ids).decode("utf-8", "replace")
+                return lambda: self._answers.append(Text(request_id, piece))
+            case LoadAdapters(paths=paths):
+                yield Lane.READING
+                self._adapters.read_ahead(paths)
+                return lambda: self._answers.append(self._load_adapters(request))
+            case FreeAdapters():
+                return lambda: self._answers.append(self._free_adapters(request))
+            case _:
+                task = yield from self._service.prepare(request)
+                return lambda: self._service.submit(task)
 
     def _load_adapters(self, request: LoadAdapters) -> FromRunner:
         try:
@@ -236,22 +224,3 @@ class Desk:
     def _free_adapters(self, request: FreeAdapters) -> FromRunner:
         self._adapters.free_idle()
         return AdaptersHeld(request.request_id, self._adapters.held)
-
-    def _prepare_elsewhere(self, request: Request) -> None:
-        self._preparing.add(request.request_id)
-        if self._backroom is None:
-            self._backroom = _start_backroom(self._work_through)
-        self._backroom.put(request)
-
-    def _work_through(self, requests: queue.SimpleQueue[Request]) -> None:
-        """The other thread: vocabularies and grammars are safe to use there, contexts are not."""
-        while True:
-            request = requests.get()
-            if request.request_id in self._preparing:  # not cancelled meanwhile
-                self._inbox.put(_Done(request.request_id, self._prepare(request)))
-
-
-def _start_backroom(work_through: Callable[[queue.SimpleQueue[Request]], None]) -> queue.SimpleQueue[Request]:
-    requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-    threading.Thread(target=work_through, args=(requests,), name="prepare", daemon=True).start()
-    return requests

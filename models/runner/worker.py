@@ -2,8 +2,8 @@
 
     python -m models.runner.worker FD        FD: this end of a socket pair, inherited
 
-The main thread moves messages; a second one loads the model and makes every call on its context; a third, started when
-needed, prepares requests that take long to prepare. The process ends with the socket, or with its parent.
+The main thread moves messages; a second one loads the model and makes every call on its context; others, started when
+needed, prepare requests that take long to prepare. The process ends with the socket, or with its parent.
 """
 
 from __future__ import annotations

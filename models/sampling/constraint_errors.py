@@ -13,7 +13,7 @@ MAX_CHARS = 500
 _MAX_POINTER_CHARS = 200
 _MAX_PARTS = 200
 """Parts of a schema that are tried one by one."""
-_MAX_SEARCH_S = 1.0
+_MAX_SEARCH_S = 0.5
 
 _POSITION = re.compile(r"^(?:at )?(\d+)\((\d+)\): ")
 _REGEX_ERROR = re.compile(r"regex parse error:\n(?P<indent> +).*\n(?P<mark> +\^+)\nerror: (?P<what>.+)")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+import threading
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from models.errors import InvalidConstraint
+from models.runner.lanes import Lane, Steps
 from models.runner.settings import Constraint
 from models.sampling import gbnf, trial
 from models.sampling.closed import close_objects
@@ -20,10 +24,15 @@ if TYPE_CHECKING:
 
     from llguidance import LLMatcher, LLTokenizer
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 _FORMATS = ("json", "json_schema")
 MAX_CONSTRAINT_CHARS = 1024 * 1024
 _MOST_TRIED = 256
 """Grammars that were tried and are remembered."""
+_MOST_COMPILED = 32
+"""Constraints that are kept as they were compiled; small ones, of which nothing can be large."""
 
 _NO_FORCING = '\n%llguidance {"no_forcing": true}'
 """Compat: text that a format leaves no choice about is still the model's to cut into tokens, which are counted.
@@ -95,6 +104,10 @@ class Matcher:
         """The tokens that come next, where the grammar leaves no choice; without ends."""
         return self._matcher.compute_ff_tokens()
 
+    def copy(self) -> Matcher:
+        """One more that is where this one is; takes some microseconds."""
+        return Matcher(self._matcher.deep_copy(), self._n_vocab, self._end_tokens)
+
     def accept(self, token: int) -> None:
         """Move on past an allowed token. Raises: InvalidConstraint."""
         if token not in self._end_tokens:
@@ -111,35 +124,57 @@ class Matcher:
             raise InvalidConstraint(explain("", self._matcher.get_error()))
 
 
+class Verdict(Enum):
+    """Whether compiling a grammar comes to an end."""
+
+    SOON = auto()
+    LATE = auto()
+    NEVER = auto()
+
+
 class Grammars:
-    """Compiles constraints for one vocabulary. Preparing the vocabulary takes a good part of a second, once."""
+    """Compiles constraints for one vocabulary, in any thread. To prepare that takes a good part of a second, once."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        self._lock = threading.Lock()  # over what follows
         self._tokenizer: LLTokenizer | None = None
-        self._tried: dict[bytes, bool] = {}
+        self._verdicts: dict[bytes, Verdict] = {}
+        self._compiled: dict[Constraint, Matcher] = {}
 
-    def is_quick(self, constraint: Constraint) -> bool:
-        """Whether `matcher` will take about a millisecond."""
-        if self._tokenizer is None or len(constraint.text) > trial.SMALL_CHARS:
-            return False
-        try:
-            return not trial.is_needed(constraint.kind, constraint.text)
-        except (ValueError, RecursionError):
-            return True  # which is soon found out
+    def matcher(self, constraint: Constraint) -> Steps[Matcher]:
+        """Compile a constraint, or take one that has been compiled before. Raises: InvalidConstraint."""
+        key = replace(constraint, thought=None)
+        is_small = len(constraint.text) <= trial.SMALL_CHARS
+        if is_small and (known := self._compiled.get(key)) is not None:
+            return known.copy()
+        yield Lane.COMPILING
+        lark = self._to_lark(constraint)
+        needs_trial = trial.is_needed(constraint.kind, constraint.text)
+        if needs_trial and not (yield from self._ends(lark)):
+            raise refusal(constraint.kind, constraint.text, TOO_COSTLY)
+        matcher = yield from self._begin(constraint, lark)
+        if is_small and not needs_trial:
+            with self._lock:
+                _remember(self._compiled, key, matcher.copy(), _MOST_COMPILED)
+        return matcher
 
-    def matcher(self, constraint: Constraint) -> Matcher:
-        """Compile a constraint. Raises: InvalidConstraint."""
+    def _to_lark(self, constraint: Constraint) -> str:
         kind, text = constraint.kind, constraint.text
         if len(text) > MAX_CONSTRAINT_CHARS:
             raise InvalidConstraint(f"the {kind} is longer than {MAX_CONSTRAINT_CHARS} characters")
         tags = (self._tag_rules(i, tag) for i, tag in enumerate(constraint.tags))
-        lark = "\n".join((_to_lark(constraint), *tags)) + _NO_FORCING * (kind in _FORMATS)
-        if trial.is_needed(kind, text) and not self._ends(lark):
-            raise refusal(kind, text, TOO_COSTLY)
+        return "\n".join((_to_lark(constraint), *tags)) + _NO_FORCING * (kind in _FORMATS)
+
+    def _begin(self, constraint: Constraint, lark: str) -> Steps[Matcher]:
+        """Raises: InvalidConstraint, for a mistake, and where nothing can come."""
+        kind, text = constraint.kind, constraint.text
         native = self._compile(lark)
         if native.is_error():
-            place = self._place(text) if kind == "json_schema" else ""
+            place = ""
+            if kind == "json_schema":
+                yield Lane.TRYING
+                place = place_in_schema(json.loads(text), self._is_wrong)
             raise refusal(kind, text, native.get_error(), place=place)
         matcher = Matcher(native, self._vocabulary.n_tokens, self._vocabulary.end_tokens)
         try:
@@ -150,32 +185,41 @@ class Grammars:
             raise refusal(kind, text, ENDLESS)
         return matcher
 
-    def _ends(self, lark: str) -> bool:
-        """Whether compiling comes to an end; a grammar for which that is known is not tried again."""
-        key = hashlib.sha256(lark.encode("utf-8", "replace")).digest()
-        ends = self._tried.get(key)
-        if ends is None and (ends := trial.ends(lark)) is not None:
-            if len(self._tried) == _MOST_TRIED:
-                del self._tried[next(iter(self._tried))]
-            self._tried[key] = ends
-        return ends is True
+    def _ends(self, lark: str) -> Steps[bool]:
+        """Whether compiling comes to an end; then it goes on in a lane for what takes so long."""
+        verdict = self._verdicts.get(_key(lark))
+        if verdict is None:
+            yield Lane.TRYING
+            verdict = self._judge(lark, trial.BRIEF)
+        if verdict in (None, Verdict.LATE):
+            yield Lane.PERSISTING
+            verdict = self._judge(lark, trial.FULL)
+        return verdict in (Verdict.SOON, Verdict.LATE)
+
+    def _judge(self, lark: str, budget: trial.Budget) -> Verdict | None:
+        """What is known of a grammar by now, or else found out; None: the budget or the machine did not allow it."""
+        key = _key(lark)
+        known = self._verdicts.get(key)
+        if known is not None or (ends := trial.ends(lark, budget)) is None:
+            return known
+        found = Verdict.NEVER if not ends else Verdict.SOON if budget is trial.BRIEF else Verdict.LATE
+        with self._lock:
+            _remember(self._verdicts, key, found, _MOST_TRIED)
+        return found
 
     def _compile(self, lark: str) -> LLMatcher:
         from llguidance import LLMatcher, LLParserLimits  # here, since most runners never constrain anything
 
-        if self._tokenizer is None:
-            self._tokenizer = _prepare(self._vocabulary)
+        with self._lock:
+            if self._tokenizer is None:
+                self._tokenizer = _prepare(self._vocabulary)
         grammar = LLMatcher.grammar_from_lark(lark)
         return LLMatcher(self._tokenizer, grammar, log_level=0, limits=LLParserLimits(**trial.LIMITS))
-
-    def _place(self, schema: str) -> str:
-        """Which part of a schema that does not compile is to blame."""
-        return place_in_schema(json.loads(schema), self._is_wrong)
 
     def _is_wrong(self, schema: dict[str, Any]) -> bool:
         """Whether it fails, and does so soon: where the whole fails at once, a part may still be what never ends."""
         lark = _lark_of_schema(schema) + _NO_FORCING
-        if trial.is_needed("json_schema", json.dumps(schema)) and not self._ends(lark):
+        if trial.is_needed("json_schema", json.dumps(schema)) and self._judge(lark, trial.BRIEF) is not Verdict.SOON:
             return False
         return self._compile(lark).is_error()
 
@@ -186,6 +230,17 @@ class Grammars:
             return f"tag_{i}: <[{tokens[0]}]>\nuntil_tag_{i}: /(.|\\n)*/ tag_{i}"
         text = json.dumps(tag, ensure_ascii=False)
         return f"tag_{i}: {text}\nuntil_tag_{i}[suffix={text}]: /(.|\\n)*/"
+
+
+def _key(lark: str) -> bytes:
+    return hashlib.sha256(lark.encode("utf-8", "replace")).digest()
+
+
+def _remember(known: dict[K, V], key: K, value: V, most: int) -> None:
+    """Forgets the oldest where there is no room."""
+    if key not in known and len(known) >= most:
+        del known[next(iter(known))]
+    known[key] = value
 
 
 def _to_lark(constraint: Constraint) -> str:

@@ -36,6 +36,10 @@ class Pieces:
         """By token. Takes a good part of a second the first time."""
         return [self._vocabulary.raw_piece(token) for token in range(self._vocabulary.n_tokens)]
 
+    def knows(self, text: bytes, *, after_blanks: bool) -> bool:
+        """Whether `that_open` has its answer ready."""
+        return (text, after_blanks) in self._opening
+
     def that_open(self, text: bytes, *, after_blanks: bool) -> npt.NDArray[np.intp]:
         """The tokens that this text may begin with, and those that begin with it; white space before it or not."""
         key = (text, after_blanks)

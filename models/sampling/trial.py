@@ -1,6 +1,8 @@
 """Compile a grammar in a process of its own first, if doing so might take all time and memory, or crash.
 
-    python -m models.sampling.trial < GRAMMAR        exits with 0 if that comes to an end, for a wrong grammar too
+    python -m models.sampling.trial SECONDS BYTES < GRAMMAR
+
+exits with 0 if that comes to an end within so much processor time and address space, for a wrong grammar too.
 
 llguidance bounds some of its work, but not the question whether a regular expression that is the intersection of others
 matches anything at all (two `multipleOf` in 90 characters: minutes, and gigabytes of memory), not a text that repeats
@@ -13,12 +15,13 @@ import json
 import logging
 import math
 import re
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +29,18 @@ SMALL_CHARS = 4096
 """What is no longer is quick and harmless, but for what is looked for here."""
 FEW = 1000
 """So many times may an expression repeat what is repeated in it."""
-MAX_CPU_S = 2
-MAX_BYTES = 1 << 30
-"""Of address space; an interpreter with llguidance takes a small part of it."""
+
+
+class Budget(NamedTuple):
+    """Processor time, and address space, of which an interpreter with llguidance takes a small part."""
+
+    cpu_s: float
+    n_bytes: int
+
+
+BRIEF = Budget(0.25, 1 << 29)
+"""What a usual grammar takes a small part of."""
+FULL = Budget(2.0, 1 << 30)
 STACK_BYTES = 4 << 20
 """Half of what threads usually have."""
 LIMITS: dict[str, Any] = {"verbose_errors": False, "max_items_in_row": 6000, "step_max_items": 500_000}
@@ -89,22 +101,23 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
         yield from _objects(item)
 
 
-def ends(lark: str) -> bool | None:
-    """Whether compiling comes to an end within the limits; None: the machine had no time or room to find out."""
-    command = [sys.executable, "-m", "models.sampling.trial"]
+def ends(lark: str, budget: Budget) -> bool | None:
+    """Whether compiling comes to an end; None: not within the brief budget, or the machine had no time or room."""
+    command = [sys.executable, "-m", "models.sampling.trial", *map(str, budget)]
     try:
         done = subprocess.run(command, input=lark.encode("utf-8", "replace"), timeout=_MAX_S, capture_output=True)
     except (OSError, subprocess.TimeoutExpired) as error:
         log.warning("a grammar was not tried: %s", error)
         return None
-    return done.returncode == 0
+    was_killed = done.returncode < 0  # by a limit, or where memory was refused
+    return None if was_killed and budget is not FULL else done.returncode == 0
 
 
-def main() -> int:
+def main(args: list[str]) -> int:
     """The exit status."""
     lark = sys.stdin.buffer.read().decode()
     threading.stack_size(STACK_BYTES)
-    _limit_resources()
+    _limit_resources(Budget(float(args[0]), int(args[1])))
     ended: list[bool] = []
     work = threading.Thread(target=lambda: ended.append(_begin(lark)))
     work.start()
@@ -134,13 +147,14 @@ def _begin(lark: str) -> bool:
     return not matcher.is_error()
 
 
-def _limit_resources() -> None:
+def _limit_resources(budget: Budget) -> None:
     """Where the system has such limits; elsewhere the time is bounded by who waits."""
     try:
         import resource
     except ImportError:
         return
-    for kind, most in ((resource.RLIMIT_CPU, MAX_CPU_S), (resource.RLIMIT_AS, MAX_BYTES), (resource.RLIMIT_CORE, 0)):
+    signal.setitimer(signal.ITIMER_PROF, budget.cpu_s)  # its signal ends the process
+    for kind, most in ((resource.RLIMIT_AS, budget.n_bytes), (resource.RLIMIT_CORE, 0)):
         allowed = resource.getrlimit(kind)[1]
         limit = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
         with suppress(ValueError, OSError):  # macOS has a limit of address space, and lets nobody set it
@@ -148,4 +162,4 @@ def _limit_resources() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -21,6 +21,7 @@ from models.engine.prepare import Preparer
 from models.llama.context import Context, ContextParams
 from models.llama.model import Model
 from models.llama.outcome import Outcome
+from models.runner.lanes import run_through
 from models.runner.messages import Finished, Generate, Reason
 from models.runner.settings import AdapterSet, Sampling
 
@@ -155,7 +156,7 @@ class Driver:
         self.ask(Generate(request_id, prompt, Sampling(temperature=0), n_predict=n_predict, adapters=adapters))
 
     def ask(self, request: Generate) -> None:
-        self.engine.submit(self._preparer.prepare(request))
+        self.engine.submit(run_through(self._preparer.prepare(request)))
         self.text[request.request_id] = ""
 
     def step(self, n: int = 1) -> None:

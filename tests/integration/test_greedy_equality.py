@@ -27,6 +27,7 @@ from models.engine.prepare import Preparer
 from models.engine.radix import K, RadixTree
 from models.llama.context import Context, ContextParams
 from models.llama.model import Model
+from models.runner.lanes import run_through
 from models.runner.messages import Chunk, Finished, Generate, Reason
 from models.runner.settings import Sampling
 
@@ -161,7 +162,7 @@ class Talk:
         return self._clock_ns
 
     def ask(self, request: Generate) -> Reply:
-        task = self._preparer.prepare(request)
+        task = run_through(self._preparer.prepare(request))
         recorder = Recorder(task.sampler)
         self.engine.submit(replace(task, sampler=recorder))
         reply = self.replies[request.request_id] = Reply(request, recorder)

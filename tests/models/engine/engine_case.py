@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from models.engine.context_end import ContextRules
 from models.engine.loop import Engine
 from models.engine.prepare import Preparer
+from models.runner.lanes import run_through
 from models.runner.messages import Chunk, Failed, Finished, Generate
 from models.runner.settings import Sampling
 from tests.fakes.context import ByteVocabulary, FakeContext, Model, hashes
@@ -50,7 +51,7 @@ class EngineCase:
 
     def submit(self, request_id: int, prompt: str, **fields: object) -> None:
         request = Generate(request_id, prompt, **{"sampling": GREEDY, **fields})  # type: ignore[arg-type]
-        self.engine.submit(self.preparer.prepare(request))
+        self.engine.submit(run_through(self.preparer.prepare(request)))
 
     def step(self, n: int = 1) -> None:
         for _ in range(n):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from models.runner.lanes import run_through
 from models.runner.messages import FailureKind, Generate
 from models.runner.settings import Constraint, Sampling
 from models.sampling.backend import GREEDY, BackendChain
@@ -71,11 +72,11 @@ def test_nothing_is_left_to_the_backend_where_it_is_not_used() -> None:
 
 def test_a_model_with_suppressed_tokens_is_sampled_here() -> None:
     case = case_on_backend(vocabulary=ByteVocabulary(suppressed=[3]))
-    assert case.preparer.prepare(Generate(1, PROMPT)).chain is None
+    assert run_through(case.preparer.prepare(Generate(1, PROMPT))).chain is None
 
 
 def test_a_request_that_says_nothing_gets_the_usual_chain() -> None:
-    assert case_on_backend().preparer.prepare(Generate(1, PROMPT)).chain == BackendChain(40, 0.9, 0.8)
+    assert run_through(case_on_backend().preparer.prepare(Generate(1, PROMPT))).chain == BackendChain(40, 0.9, 0.8)
 
 
 def test_stops_and_ends_are_found_in_what_the_backend_picks() -> None:

@@ -12,6 +12,7 @@ from models.engine.context_end import ContextRules
 from models.engine.media import Media, PlacedMedia, Tokens, lay_out, whole
 from models.engine.prepare import NO_PROJECTOR, Preparer
 from models.errors import BadRequest, Unsupported
+from models.runner.lanes import run_through
 from models.runner.messages import Generate, MixedPrompt, Reason
 from models.runner.settings import Sampling
 from tests.fakes.context import ByteVocabulary, FakeContext, counts, hashes, says
@@ -128,9 +129,9 @@ def test_without_room_the_request_waits_for_the_others_or_fails() -> None:
 def test_images_without_a_projector_are_refused() -> None:
     made = EngineCase(says("no"))
     with pytest.raises(Unsupported, match=NO_PROJECTOR):
-        made.preparer.prepare(Generate(1, "", Sampling(), mixed=mixed("", b"A", "?")))
+        run_through(made.preparer.prepare(Generate(1, "", Sampling(), mixed=mixed("", b"A", "?"))))
 
 
 def test_a_prompt_that_ends_with_an_image_is_refused() -> None:
     with pytest.raises(BadRequest, match="cannot end with an image"):
-        case().preparer.prepare(Generate(1, "", Sampling(), mixed=mixed("look", b"A", "")))
+        run_through(case().preparer.prepare(Generate(1, "", Sampling(), mixed=mixed("look", b"A", ""))))

@@ -8,8 +8,9 @@ import pytest
 from models.engine.context_end import ContextRules
 from models.engine.prepare import Preparer
 from models.errors import BadRequest, ContextExceeded, InvalidConstraint, InvalidToken
+from models.runner.lanes import Lane, run_through
 from models.runner.messages import Generate
-from models.runner.settings import Constraint, Sampling
+from models.runner.settings import Constraint, Sampling, Thought
 from tests.fakes.context import BOS, CALL, END, N_VOCAB, ByteVocabulary
 
 RULES = ContextRules(n_ctx=16, n_ctx_seq=256, shift=True, adds_bos=True)
@@ -21,17 +22,17 @@ def preparer() -> Preparer:
 
 
 def test_a_prompt_is_tokenized_with_what_the_tokenizer_adds(preparer: Preparer) -> None:
-    task = preparer.prepare(Generate(1, "a<call>"))
+    task = run_through(preparer.prepare(Generate(1, "a<call>")))
     assert task.prompt.tolist() == [BOS, ord("a"), CALL] and task.n_truncated == 0
 
 
 def test_what_a_prompt_lost_is_reported(preparer: Preparer) -> None:
-    task = preparer.prepare(Generate(1, "x" * 50, n_keep=2))
+    task = run_through(preparer.prepare(Generate(1, "x" * 50, n_keep=2)))
     assert (len(task.prompt), task.n_truncated) == (10, 41)
 
 
 def test_penalties_see_the_prompt(preparer: Preparer) -> None:
-    task = preparer.prepare(Generate(1, "ab", Sampling(temperature=0, presence_penalty=100)))
+    task = run_through(preparer.prepare(Generate(1, "ab", Sampling(temperature=0, presence_penalty=100))))
     logits = np.zeros(N_VOCAB, dtype=np.float32)
     logits[[ord("a"), ord("c")]] = [5, 1]
     assert task.sampler.sample(logits) == ord("c")
@@ -39,7 +40,7 @@ def test_penalties_see_the_prompt(preparer: Preparer) -> None:
 
 @pytest.mark.parametrize(("ignores", "token"), [(True, ord("b")), (False, END)])
 def test_tokens_that_end_a_reply_can_be_ignored(preparer: Preparer, ignores: bool, token: int) -> None:
-    task = preparer.prepare(Generate(1, "a", Sampling(temperature=0, ignore_eos=ignores)))
+    task = run_through(preparer.prepare(Generate(1, "a", Sampling(temperature=0, ignore_eos=ignores))))
     logits = np.zeros(N_VOCAB, dtype=np.float32)
     logits[[END, ord("b")]] = [5, 1]
     assert task.sampler.sample(logits) == token
@@ -47,7 +48,9 @@ def test_tokens_that_end_a_reply_can_be_ignored(preparer: Preparer, ignores: boo
 
 def test_a_constraint_says_when_a_reply_ends_even_if_the_end_is_ignored(preparer: Preparer) -> None:
     constraint = Constraint("json_schema", '{"enum": ["y"]}')
-    task = preparer.prepare(Generate(1, "a", Sampling(temperature=0, ignore_eos=True), constraint=constraint))
+    task = run_through(
+        preparer.prepare(Generate(1, "a", Sampling(temperature=0, ignore_eos=True), constraint=constraint))
+    )
     said = list[int]()
     while END not in said:
         forced = list(task.sampler.forced())
@@ -59,55 +62,70 @@ def test_a_constraint_says_when_a_reply_ends_even_if_the_end_is_ignored(preparer
 
 
 def test_only_texts_that_are_one_token_can_be_shown(preparer: Preparer) -> None:
-    assert preparer.prepare(Generate(1, "a", shown=("<call>", "<none>"))).shown == {CALL}
+    assert run_through(preparer.prepare(Generate(1, "a", shown=("<call>", "<none>")))).shown == {CALL}
 
 
 def test_a_bad_constraint_refuses_the_request(preparer: Preparer) -> None:
     with pytest.raises(InvalidConstraint):
-        preparer.prepare(Generate(1, "a", constraint=Constraint("json_schema", "{")))
+        run_through(preparer.prepare(Generate(1, "a", constraint=Constraint("json_schema", "{"))))
 
 
 def test_a_prompt_of_tokens_is_taken_as_it_is(preparer: Preparer) -> None:
-    assert preparer.prepare(Generate(1, "", tokens=(CALL, 7, 0))).prompt.tolist() == [CALL, 7, 0]
-    task = preparer.prepare(Generate(1, "", tokens=tuple(range(50)), n_keep=2))
+    assert run_through(preparer.prepare(Generate(1, "", tokens=(CALL, 7, 0)))).prompt.tolist() == [CALL, 7, 0]
+    task = run_through(preparer.prepare(Generate(1, "", tokens=tuple(range(50)), n_keep=2)))
     assert (len(task.prompt), task.n_truncated) == (10, 40)
 
 
 @pytest.mark.parametrize("token", [-1, N_VOCAB, 2**40])
 def test_a_token_that_the_vocabulary_lacks_is_refused(preparer: Preparer, token: int) -> None:
     with pytest.raises(InvalidToken):
-        preparer.prepare(Generate(1, "", tokens=(1, token)))
+        run_through(preparer.prepare(Generate(1, "", tokens=(1, token))))
 
 
 def test_a_prompt_that_may_not_be_cut_says_how_long_it_is() -> None:
     preparer = Preparer(ByteVocabulary(), ContextRules(n_ctx=16, n_ctx_seq=16, shift=True, adds_bos=False))
     with pytest.raises(ContextExceeded) as raised:
-        preparer.prepare(Generate(1, "x" * 20, truncate=False))
+        run_through(preparer.prepare(Generate(1, "x" * 20, truncate=False)))
     assert (raised.value.n_prompt, raised.value.n_ctx) == (20, 16)
 
 
 def test_biases_know_tokens_by_number_and_by_text(preparer: Preparer) -> None:
     biases = ((ord("a"), 2.0), ("bb", 1.5), (-1, 50.0), (N_VOCAB, 50.0), (ord("z"), -float("inf")))
-    task = preparer.prepare(Generate(1, "x", Sampling(temperature=0, logit_bias=biases)))
+    task = run_through(preparer.prepare(Generate(1, "x", Sampling(temperature=0, logit_bias=biases))))
     logits = np.zeros(N_VOCAB, dtype=np.float32)
     logits[ord("z")] = 100
     task.sampler.sample(logits)
     assert [logits[ord(c)] for c in "abz"] == [2, 3, -np.inf]
 
 
+def lanes(preparer: Preparer, request: Generate) -> list[Lane]:
+    """Where it is prepared, besides the thread of the engine."""
+    return list(preparer.prepare(request))
+
+
 def test_sequence_breakers_are_looked_for_once(preparer: Preparer) -> None:
     request = Generate(1, "abcab", Sampling(temperature=0, dry_multiplier=1.0, dry_sequence_breakers=("!",)))
-    assert not preparer.is_quick(request)
-    preparer.prepare(request)
-    assert preparer.is_quick(request)
+    assert lanes(preparer, request) == [Lane.READING]
+    assert lanes(preparer, request) == []
 
 
 def test_long_prompts_and_first_constraints_take_longer(preparer: Preparer) -> None:
     constrained = Generate(1, "a", constraint=Constraint("json", ""))
-    assert preparer.is_quick(Generate(1, "a" * 1000)) and not preparer.is_quick(Generate(1, "a" * 100_000))
-    assert not preparer.is_quick(constrained)
-    preparer.prepare(constrained)
-    assert preparer.is_quick(constrained)
+    assert lanes(preparer, Generate(1, "a" * 1000)) == []
+    assert lanes(preparer, Generate(1, "a" * 100_000)) == [Lane.READING]
+    assert lanes(preparer, constrained) == [Lane.COMPILING]
+    assert lanes(preparer, constrained) == []
+
+
+def test_the_first_thought_before_a_known_constraint_takes_longer(preparer: Preparer) -> None:
+    for thought, expected in (
+        (None, [Lane.COMPILING]),
+        (Thought("<think>", "</think>"), [Lane.COMPILING]),
+        (Thought("<think>", "</think>"), []),
+        (Thought("[T]", "[/T]"), [Lane.COMPILING]),
+        (None, []),
+    ):
+        assert lanes(preparer, Generate(1, "a", constraint=Constraint("json", "", thought))) == expected
 
 
 @pytest.mark.parametrize(
@@ -161,6 +179,6 @@ def test_options_that_the_engine_refuses(
     preparer: Preparer, sampling: Sampling, n_keep: int, message: str | None
 ) -> None:
     with pytest.raises(BadRequest) as raised:
-        preparer.prepare(Generate(1, "a", sampling, n_keep=n_keep))
+        run_through(preparer.prepare(Generate(1, "a", sampling, n_keep=n_keep)))
     if message is not None:
         assert str(raised.value) == f'{{"error":{{"code":400,"message":"{message}","type":"invalid_request_error"}}}}'

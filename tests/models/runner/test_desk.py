@@ -14,9 +14,11 @@ from models.engine.loop import Engine
 from models.engine.prepare import Preparer
 from models.errors import BadRequest, LoadError
 from models.runner.desk import NO_EMBEDDINGS, Desk, Generation
+from models.runner.lanes import Lane, Steps
 from models.runner.messages import (
     AdaptersHeld,
     Cancel,
+    Chunk,
     Detokenize,
     Embed,
     Failed,
@@ -31,7 +33,8 @@ from models.runner.messages import (
     Tokenize,
     Tokens,
 )
-from models.runner.settings import HeldAdapters, Sampling
+from models.runner.settings import Constraint, HeldAdapters, Sampling
+from models.sampling import grammar, trial
 from tests.fakes.context import CALL, ByteVocabulary, FakeContext, says
 
 
@@ -66,10 +69,8 @@ class SlowService:
         self.submitted: list[Any] = []
         self.cancelled: list[int] = []
 
-    def is_quick(self, request: Any) -> bool:
-        return False
-
-    def prepare(self, request: Any) -> Any:
+    def prepare(self, request: Any) -> Steps[Any]:
+        yield Lane.READING
         self.preparing.set()
         assert self.go.wait(10)
         if request.prompt == "bad":
@@ -166,6 +167,121 @@ def test_what_takes_long_to_prepare_does_not_hold_up_the_engine(inbox: queue.Sim
     service.go.set()
     desk.handle(inbox.get(timeout=10))
     assert service.submitted == ["slow"]
+
+
+class Trials:
+    """Trials of grammars in place of processes: slow ones take until `go`; `threads` has who tried."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.slow = threading.Semaphore(0)
+        self.threads: set[str] = set()
+
+    def ends(self, lark: str, budget: trial.Budget) -> bool | None:
+        self.threads.add(threading.current_thread().name)
+        if "slow" not in lark:
+            return True
+        if budget is trial.BRIEF:
+            return None
+        self.slow.release()
+        assert self.go.wait(10)
+        return False
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch) -> Trials:
+    made = Trials()
+    monkeypatch.setattr(trial, "ends", made.ends)
+    return made
+
+
+def gbnf(request_id: int, text: str) -> Generate:
+    return Generate(request_id, "x:", Sampling(temperature=0), constraint=Constraint("gbnf", f'root ::= "{text}"'))
+
+
+def reply(heard: Sequence[FromRunner]) -> str:
+    return "".join(message.text for message in heard if isinstance(message, Chunk))
+
+
+def test_grammars_that_take_long_delay_neither_quick_ones_nor_formats(
+    desk: Desk, inbox: queue.SimpleQueue[Any], trials: Trials
+) -> None:
+    for i in range(20):
+        desk.handle(gbnf(i, f"slow {i}"))
+    assert trials.slow.acquire(timeout=10)
+    desk.handle(gbnf(20, "hi"))
+    desk.handle(inbox.get(timeout=10))
+    assert reply(answers(desk)) == "hi"
+    desk.handle(Generate(21, "x:", Sampling(temperature=0), constraint=Constraint("regex", "h[a-z]")))
+    desk.handle(inbox.get(timeout=10))
+    assert reply(answers(desk)) == "hi"
+    trials.go.set()
+    refused: list[FromRunner] = []
+    for _ in range(20):
+        desk.handle(inbox.get(timeout=10))
+        refused += answers(desk)
+    assert sorted(answer.request_id for answer in refused if isinstance(answer, Failed)) == list(range(20))
+
+
+def test_one_who_gave_up_is_not_waited_for(desk: Desk, inbox: queue.SimpleQueue[Any], trials: Trials) -> None:
+    for i in range(3):
+        desk.handle(gbnf(i, f"slow {i}"))
+    assert trials.slow.acquire(timeout=10)
+    for i in range(3):
+        desk.handle(Cancel(i))
+    trials.go.set()
+    desk.handle(gbnf(3, "slow too"))
+    told: list[FromRunner] = []
+    while not any(isinstance(answer, Failed) for answer in told):
+        desk.handle(inbox.get(timeout=10))
+        told += answers(desk)
+    assert trials.slow.acquire(timeout=10)
+    assert not trials.slow.acquire(blocking=False)  # those in between were never tried
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        Constraint("json", ""),
+        Constraint("json_schema", '{"properties": {"a": {"items": {"type": "banana"}}}}'),
+        Constraint("regex", "(a"),
+        Constraint("gbnf", 'root ::= "a'),
+        Constraint("lark", "start: ("),
+    ],
+    ids=lambda constraint: constraint.kind,
+)
+def test_nothing_of_a_new_constraint_is_done_on_the_engines_thread(
+    desk: Desk, inbox: queue.SimpleQueue[Any], trials: Trials, monkeypatch: pytest.MonkeyPatch, constraint: Constraint
+) -> None:
+    threads: set[str] = set()
+    for module, name in ((grammar, "_to_lark"), (grammar, "refusal"), (grammar, "place_in_schema")):
+        monkeypatch.setattr(module, name, noting(threads, getattr(module, name)))
+    desk.handle(Generate(1, "x:", Sampling(temperature=0), constraint=constraint))
+    assert answers(desk) == []
+    desk.handle(inbox.get(timeout=10))
+    assert answers(desk)
+    assert threads and threading.current_thread().name not in threads | trials.threads
+
+
+def noting(threads: set[str], function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function; notes who calls it."""
+
+    def call(*args: Any, **named: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return function(*args, **named)
+
+    return call
+
+
+def test_a_format_that_was_asked_for_before_is_ready_at_once(desk: Desk, inbox: queue.SimpleQueue[Any]) -> None:
+    constraint = Constraint("regex", "h[a-z]")
+    desk.handle(Generate(1, "x:", Sampling(temperature=0), constraint=constraint))
+    desk.handle(inbox.get(timeout=10))
+    assert reply(answers(desk)) == "hi"
+    for i in (2, 3):
+        desk.handle(Generate(i, "x:", Sampling(temperature=0), constraint=constraint))
+    assert reply(answers(desk)) == "hhii"
+    assert inbox.empty()
 
 
 def test_a_long_text_is_tokenized_elsewhere(desk: Desk, inbox: queue.SimpleQueue[Any]) -> None:

@@ -19,6 +19,7 @@ from models.parsers.stepped import SteppedParser
 from models.parsers.steps import Expectations
 from models.parsers.syntax import CallForm, CallSyntax, JsonCalls, tags_of
 from models.parsers.table import PARSERS, find_parser
+from models.runner.lanes import run_through
 from models.runner.settings import Constraint
 from models.sampling import trial
 from models.sampling.grammar import Grammars, Matcher
@@ -94,7 +95,7 @@ class TaggedVocabulary(ByteVocabulary):
 @pytest.fixture(autouse=True)
 def without_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """These grammars are small, and a process for each of them takes long."""
-    monkeypatch.setattr(trial, "ends", lambda lark: True)
+    monkeypatch.setattr(trial, "ends", lambda lark, budget: True)
 
 
 def passes(matcher: Matcher, tokens: npt.NDArray[np.int32]) -> bool:
@@ -110,7 +111,7 @@ def accepts(
 ) -> bool:
     vocabulary = TaggedVocabulary(tags_of(syntax) if has_tokens else ())
     grammar = call_grammar(syntax, tools, many=many)
-    matcher = Grammars(vocabulary).matcher(Constraint("calls", grammar.text, None, grammar.tags))
+    matcher = run_through(Grammars(vocabulary).matcher(Constraint("calls", grammar.text, None, grammar.tags)))
     return passes(matcher, vocabulary.tokenize(text, add_special=False))
 
 
@@ -187,7 +188,7 @@ def test_what_a_grammar_demands_a_built_in_parser_reads_as_calls(
 @pytest.mark.parametrize("name", sorted(name for name, kind in PARSERS.items() if kind.has_tools))
 def test_a_call_can_be_demanded_of_every_model_that_a_built_in_parser_reads(name: str) -> None:
     grammar = call_grammar(known.BUILT_IN[name], TOOLS, many=True)
-    Grammars(TaggedVocabulary(())).matcher(Constraint("calls", grammar.text, None, grammar.tags))
+    run_through(Grammars(TaggedVocabulary(())).matcher(Constraint("calls", grammar.text, None, grammar.tags)))
 
 
 def test_arguments_of_which_none_is_required_may_all_be_left_out_or_given() -> None:
@@ -247,5 +248,5 @@ def test_parameters_that_cannot_be_enforced_are_refused_without_lines_that_nobod
 ) -> None:
     grammar = call_grammar(HERMES, [tool("f", "a", a={"type": "array", "items": schema})], many=True)
     with pytest.raises(InvalidConstraint) as raised:
-        Grammars(ByteVocabulary()).matcher(Constraint("calls", grammar.text, None, grammar.tags))
+        run_through(Grammars(ByteVocabulary()).matcher(Constraint("calls", grammar.text, None, grammar.tags)))
     assert str(raised.value) == f"a tool's parameters cannot be enforced: {said}"

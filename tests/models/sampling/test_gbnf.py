@@ -19,7 +19,7 @@ def grammars() -> Grammars:
 @pytest.fixture(autouse=True)
 def without_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """These grammars are small, and a process for each of them takes long."""
-    monkeypatch.setattr(trial, "ends", lambda lark: True)
+    monkeypatch.setattr(trial, "ends", lambda lark, budget: True)
 
 
 TREE = 'root ::= "(" root* ")" | leaf\nleaf ::= [a-z0-9]+ " "?'

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from models.errors import InvalidConstraint
+from models.runner.lanes import Lane, run_through
 from models.runner.settings import Constraint
 from models.sampling.grammar import Grammars, Matcher
 from tests.fakes.context import END, ByteVocabulary
@@ -19,7 +20,7 @@ def grammars() -> Grammars:
 
 def accepts(grammars: Grammars, kind: str, constraint: str, text: str) -> bool:
     """Whether the whole text may be said, and the end after it."""
-    matcher = grammars.matcher(Constraint(kind, constraint))
+    matcher = run_through(grammars.matcher(Constraint(kind, constraint)))
     for byte in text.encode():
         if not matcher.allows(byte):
             return False
@@ -117,16 +118,18 @@ def walk(matcher: Matcher, text: str) -> Matcher:
 
 
 def test_what_may_come_next_is_known(grammars: Grammars) -> None:
-    matcher = walk(grammars.matcher(Constraint("json_schema", '{"enum": ["yes", "yellow"]}')), '"ye')
+    matcher = walk(run_through(grammars.matcher(Constraint("json_schema", '{"enum": ["yes", "yellow"]}'))), '"ye')
     assert matcher.allowed().tolist() == sorted(map(ord, "sl"))
 
 
 def test_a_forced_text_may_be_cut_into_tokens_in_any_way(grammars: Grammars) -> None:
-    assert grammars.matcher(Constraint("json_schema", '{"const": "only"}')).allowed().tolist() == [ord('"')]
+    assert run_through(grammars.matcher(Constraint("json_schema", '{"const": "only"}'))).allowed().tolist() == [
+        ord('"')
+    ]
 
 
 def test_it_is_known_when_nothing_can_follow(grammars: Grammars) -> None:
-    matcher = walk(grammars.matcher(Constraint("json", "")), '{"a":1')
+    matcher = walk(run_through(grammars.matcher(Constraint("json", ""))), '{"a":1')
     assert not matcher.is_complete
     assert walk(matcher, "}").is_complete
 
@@ -167,7 +170,7 @@ def test_what_cannot_be_followed_is_refused_with_the_reason(
     grammars: Grammars, kind: str, constraint: str, said: str
 ) -> None:
     with pytest.raises(InvalidConstraint, match=r"(?s).*" + said.replace("(", r"\(").replace(")", r"\)")) as raised:
-        grammars.matcher(Constraint(kind, constraint))
+        run_through(grammars.matcher(Constraint(kind, constraint)))
     assert len(str(raised.value)) < 600 and "\n" not in str(raised.value)
 
 
@@ -211,18 +214,34 @@ def test_what_cannot_be_followed_is_refused_with_the_reason(
 def test_every_refusal_says_where(grammars: Grammars, kind: str, constraint: str, place: str | None) -> None:
     asked = Constraint(kind, constraint)
     if place is None:
-        assert grammars.matcher(asked)
+        assert run_through(grammars.matcher(asked))
         return
     with pytest.raises(InvalidConstraint) as raised:
-        grammars.matcher(asked)
+        run_through(grammars.matcher(asked))
     said = str(raised.value)
     assert place in said
     assert said.startswith(f"invalid {kind}")
     assert not place.startswith(("line", "rule")) or said.startswith(f"invalid {kind}: {place}")
 
 
-def test_the_vocabulary_is_prepared_once() -> None:
+def test_what_is_small_is_compiled_once_and_each_reply_begins_at_its_beginning() -> None:
     grammars, constraint = Grammars(ByteVocabulary()), Constraint("json", "")
-    assert not grammars.is_quick(constraint)
-    grammars.matcher(constraint)
-    assert grammars.is_quick(constraint)
+    assert list(grammars.matcher(constraint)) == [Lane.COMPILING]
+    first, second = run_through(grammars.matcher(constraint)), run_through(grammars.matcher(constraint))
+    assert list(grammars.matcher(constraint)) == []
+    walk(first, '{"a":1}')
+    assert first.is_complete and not second.is_complete
+    assert walk(second, '{"b":').allows(ord("[")) and first.allows(END)
+    assert walk(run_through(grammars.matcher(constraint)), "{").allows(ord("}"))
+
+
+def test_no_more_constraints_are_kept_compiled_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.sampling.grammar._MOST_COMPILED", 2)
+    grammars = Grammars(ByteVocabulary())
+    lanes = [list(grammars.matcher(Constraint("regex", text))) for text in "aabcba"]
+    assert lanes == [[Lane.COMPILING], [], [Lane.COMPILING], [Lane.COMPILING], [], [Lane.COMPILING]]
+
+
+def test_large_ones_are_not_kept() -> None:
+    grammars, large = Grammars(ByteVocabulary()), Constraint("json_schema", json.dumps({"const": "a" * 5000}))
+    assert [list(grammars.matcher(large)) for _ in range(2)] == [[Lane.COMPILING, Lane.TRYING], [Lane.COMPILING]]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
+from contextlib import suppress
 
 import pytest
 
 from models.errors import InvalidConstraint
+from models.runner.lanes import run_through
 from models.runner.settings import Constraint
 from models.sampling import trial
 from models.sampling.grammar import Grammars
@@ -54,15 +57,15 @@ EXPLODING = [
 def test_what_would_never_compile_is_refused(constraint: Constraint) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with pytest.raises(InvalidConstraint, match="too much time or memory"):
-        Grammars(ByteVocabulary()).matcher(constraint)
+        run_through(Grammars(ByteVocabulary()).matcher(constraint))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime - before.ru_utime < trial.MAX_CPU_S + 2
+    assert after.ru_utime - before.ru_utime < trial.FULL.cpu_s + 2
 
 
 def test_what_would_never_compile_is_not_looked_at_for_the_place_of_another_mistake() -> None:
     wrong = {"type": "object", "properties": {"b": json.loads(schema(18))}, "minProperties": "x"}
     with pytest.raises(InvalidConstraint, match=r"invalid json_schema at #: .*minProperties"):
-        Grammars(ByteVocabulary()).matcher(Constraint("json_schema", json.dumps(wrong)))
+        run_through(Grammars(ByteVocabulary()).matcher(Constraint("json_schema", json.dumps(wrong))))
 
 
 @pytest.mark.parametrize("is_refused", [False, True])
@@ -76,50 +79,52 @@ def test_limits_are_never_raised_and_a_system_may_refuse_them(
             raise ValueError("current limit exceeds maximum limit")
         limits[kind] = limit
 
-    allowed = {resource.RLIMIT_CPU: 1, resource.RLIMIT_AS: resource.RLIM_INFINITY, resource.RLIMIT_CORE: 0}
+    timers: dict[int, float] = {}
+    allowed = {resource.RLIMIT_AS: 1 << 29, resource.RLIMIT_CORE: resource.RLIM_INFINITY}
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (allowed[kind], allowed[kind]))
     monkeypatch.setattr(resource, "setrlimit", set_limit)
-    trial._limit_resources()
-    expected = {resource.RLIMIT_CPU: (1, 1), resource.RLIMIT_AS: (trial.MAX_BYTES,) * 2, resource.RLIMIT_CORE: (0, 0)}
-    assert limits == ({} if is_refused else expected)
+    monkeypatch.setattr(signal, "setitimer", timers.__setitem__)
+    trial._limit_resources(trial.FULL)
+    assert limits == ({} if is_refused else {resource.RLIMIT_AS: (1 << 29,) * 2, resource.RLIMIT_CORE: (0, 0)})
+    assert timers == {signal.ITIMER_PROF: trial.FULL.cpu_s}
 
 
 def test_a_grammar_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    monkeypatch.setattr(trial, "ends", lambda lark: not tried.append(lark))
+    monkeypatch.setattr(trial, "ends", lambda lark, budget: not tried.append(lark))
     easy = json.dumps({"allOf": [{"type": "string", "pattern": f"^{'a' * n}"} for n in range(1, 12)]})
     grammars = Grammars(ByteVocabulary())
     for _ in range(3):
-        grammars.matcher(Constraint("json_schema", easy))
+        run_through(grammars.matcher(Constraint("json_schema", easy)))
     assert len(tried) == 1
 
 
-@pytest.mark.parametrize(("found", "n_tried"), [(False, 1), (None, 3)])
+@pytest.mark.parametrize(("found", "n_tried"), [(False, 1), (None, 2 * 3)])
 def test_one_that_was_refused_is_tried_again_if_the_machine_had_no_time(
     monkeypatch: pytest.MonkeyPatch, found: bool | None, n_tried: int
 ) -> None:
     tried: list[str] = []
-    monkeypatch.setattr(trial, "ends", lambda lark: (tried.append(lark), found)[1])
+    monkeypatch.setattr(trial, "ends", lambda lark, budget: (tried.append(lark), found)[1])
     grammars = Grammars(ByteVocabulary())
     for _ in range(3):
         with pytest.raises(InvalidConstraint, match="too much time"):
-            grammars.matcher(Constraint("regex", "(a{100}){100}"))
+            run_through(grammars.matcher(Constraint("regex", "(a{100}){100}")))
     assert len(tried) == n_tried
 
 
 def test_no_more_grammars_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    monkeypatch.setattr(trial, "ends", lambda lark: not tried.append(lark))
+    monkeypatch.setattr(trial, "ends", lambda lark, budget: not tried.append(lark))
     monkeypatch.setattr("models.sampling.grammar._MOST_TRIED", 2)
     grammars = Grammars(ByteVocabulary())
     for name in "aabcba":
-        grammars.matcher(Constraint("gbnf", f'root ::= "{name}"'))
+        run_through(grammars.matcher(Constraint("gbnf", f'root ::= "{name}"')))
     assert [text[-3:] for text in tried] == ['"a"', '"b"', '"c"', '"a"']
 
 
 def test_many_expressions_that_are_easy_to_combine_compile() -> None:
     easy = json.dumps({"allOf": [{"type": "string", "pattern": f"^{'a' * n}"} for n in range(1, 12)]})
-    matcher = Grammars(ByteVocabulary()).matcher(Constraint("json_schema", easy))
+    matcher = run_through(Grammars(ByteVocabulary()).matcher(Constraint("json_schema", easy)))
     assert matcher.allows(ord('"'))
 
 
@@ -180,14 +185,32 @@ LARGE_BUT_HARMLESS = [
 
 @pytest.mark.parametrize("constraint", LARGE_BUT_HARMLESS, ids=lambda constraint: constraint.text[:20])
 def test_what_only_looks_large_is_followed(constraint: Constraint) -> None:
-    assert len(Grammars(ByteVocabulary()).matcher(constraint).allowed())
+    assert len(run_through(Grammars(ByteVocabulary()).matcher(constraint)).allowed())
 
 
-def test_what_has_to_be_tried_or_is_long_is_not_quick() -> None:
+@pytest.mark.parametrize(
+    ("brief", "full", "lanes", "again"),
+    [
+        (True, None, ["COMPILING", "TRYING"], ["COMPILING"]),
+        (False, None, ["COMPILING", "TRYING"], ["COMPILING"]),
+        (None, True, ["COMPILING", "TRYING", "PERSISTING"], ["COMPILING", "PERSISTING"]),
+        (None, False, ["COMPILING", "TRYING", "PERSISTING"], ["COMPILING"]),
+        (None, None, ["COMPILING", "TRYING", "PERSISTING"], ["COMPILING", "TRYING", "PERSISTING"]),
+    ],
+)
+def test_what_takes_longer_than_others_goes_on_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, brief: bool | None, full: bool | None, lanes: list[str], again: list[str]
+) -> None:
+    monkeypatch.setattr(trial, "ends", lambda lark, budget: full if budget is trial.FULL else brief)
     grammars = Grammars(ByteVocabulary())
-    short = Constraint("regex", "a+")
-    assert not grammars.is_quick(short)
-    grammars.matcher(short)
-    assert grammars.is_quick(short)
-    assert not any(grammars.is_quick(one) for one in (*EXPLODING, Constraint("regex", "a" * 10_000)))
-    assert grammars.is_quick(Constraint("json_schema", "{"))
+    for expected in (lanes, again):
+        seen = []
+        with suppress(InvalidConstraint):
+            for lane in grammars.matcher(Constraint("gbnf", 'root ::= "a"')):
+                seen.append(lane.name)
+        assert seen == expected
+
+
+def test_the_brief_budget_finds_out_that_it_takes_longer() -> None:
+    assert trial.ends('start: "a"', trial.BRIEF) is True
+    assert trial.ends(lark(14), trial.BRIEF) is None
