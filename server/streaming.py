@@ -20,6 +20,7 @@ from server.transport.answers import Answer, framing, send_answer
 from server.transport.asgi import Headers
 from server.transport.bodies import ClientGone, awaits_continue, drain, must_drain
 from server.transport.departure import UntilClientLeaves
+from server.transport.handover import hand_over
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ class Encoder(Protocol[E]):
 class EventResponse(Response, Generic[E]):
     """Answers a request with the events of `events`, which is closed in any case.
 
-    Not a subclass in spirit: it writes its status and headers itself, when it knows them.
+    Not a subclass in spirit: it writes its status and headers itself, when it knows them, and the application has
+    returned by then.
     """
 
     def __init__(self, events: AsyncGenerator[E, None], encoder: Encoder[E], *, stream: bool) -> None:
@@ -66,6 +68,9 @@ class EventResponse(Response, Generic[E]):
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hand_over(scope, self._answer)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         send = with_added_headers(scope, send)
         async with UntilClientLeaves(receive), aclosing(self._events) as events:
             answer = await (self._begin(events, send) if self._stream else self._collect(events))
@@ -75,21 +80,21 @@ class EventResponse(Response, Generic[E]):
     async def _collect(self, events: AsyncGenerator[E, None]) -> Answer:
         try:
             received = [event async for event in events]
+            return (self._encoder.alone(received[0]) if received else None) or self._encoder.collect(received)
         except Exception as error:
             report(error)
             return self._encoder.refusal(error, stream=False)
-        return (self._encoder.alone(received[0]) if received else None) or self._encoder.collect(received)
 
     async def _begin(self, events: AsyncGenerator[E, None], send: Send) -> Answer | None:
         """Stream; or return the answer that is given instead."""
         try:
             first = await anext(events, None)
+            alone = None if first is None else self._encoder.alone(first)
         except Exception as error:
             report(error)
             return self._encoder.refusal(error, stream=True)
         if first is None:
             return Answer(200, self._encoder.stream_headers)
-        alone = self._encoder.alone(first)
         if alone is not None:
             return alone
         headers = [*self._encoder.stream_headers, (b"transfer-encoding", b"chunked")]

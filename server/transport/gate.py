@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from server.transport import access_log
 from server.transport.answers import TEXT, Answer, send_answer
 from server.transport.asgi import Application, Header, Message, Receive, Scope, Send, header
+from server.transport.handover import accept_handover
 from server.transport.hosts import HostKind, judge_host
 from server.transport.origins import Origins, is_same_origin
 from server.transport.routing import Missing, Redirect, RouteTable, missing_answer, redirect_answer
@@ -100,8 +101,11 @@ class Gate:
     async def _forward(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
         """Run the route; what nobody foresaw has been answered by the application, and comes here for the log."""
         assert self._inner is not None, "nothing is forwarded before the gate is open"
+        handed_over = accept_handover(scope)
         try:
             await self._inner(scope, receive, reply.send)
+            for answer in handed_over:
+                await answer(scope, receive, reply.send)
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             if not reply.is_complete:
