@@ -135,6 +135,8 @@ def _encode(value: object, option: int) -> bytes:
 
 
 def _is_plain(value: object) -> bool:
+    if type(value) in _SCALARS:
+        return True
     pending = [value]
     while pending:
         parts = _parts(pending.pop())

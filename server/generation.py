@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -31,8 +32,8 @@ from models.options import (
     sampling_of,
 )
 from models.parsers.events import Delta, DoneReason, Finished
-from models.parsers.repetition import RepetitionGuard
 from models.runner import messages as wire
+from models.runner.messages import Chunk
 from models.runner.process import RunnerProcess
 from models.runner.settings import Adapter, AdapterSet, BackendSampling, Constraint, KvType, Sampling, ThoughtBudget
 from models.templates.errors import InvalidChat
@@ -43,7 +44,7 @@ from server.admission import admit_chat, admit_generate
 from server.formats import parse_constraint
 from server.placement import Devices, Need, automatic_context
 from server.prompt_writers import Prompt
-from server.reply_reader import ReplyReader, finished_event
+from server.reply_reader import ReplyReader
 from server.requests import (
     ChatRequest,
     Embeddings,
@@ -128,9 +129,13 @@ class Generation:
                 yield Rendered(prompt.text, prompt.n_images)
                 return
             _require_readable(prompt, spec)
-            async with aclosing(self._reply(runner, prompt, spec, request, options, load_ns)) as events:
-                async for event in events:
-                    yield event
+            reply = ReplyReader(prompt, load_ns, request.arrived_ns, calls_once=not request.parallel_tool_calls)
+            async with aclosing(_generate(runner, prompt, spec, request, options)) as messages:
+                async for message in messages:
+                    for event in reply.read(message):
+                        yield event
+                    if reply.is_over:
+                        return
 
     async def count_tokens(self, request: ChatRequest) -> int:
         """How many tokens the prompt of a chat would have, with nothing cut; an image counts as when history is cut.
@@ -166,11 +171,17 @@ class Generation:
                 return
             _require_readable(prompt, spec)
             said: list[str] = []
-            async with aclosing(self._reply(runner, prompt, spec, request, options, load_ns, said)) as events:
-                async for event in events:
-                    if isinstance(event, Finished) and event.reason is not None and not request.raw:
-                        event = replace(event, context=await runner.tokenize(prompt.text + "".join(said)))
-                    yield event
+            reply = ReplyReader(prompt, load_ns, request.arrived_ns)
+            async with aclosing(_generate(runner, prompt, spec, request, options)) as messages:
+                async for message in messages:
+                    if isinstance(message, Chunk):
+                        said.append(message.text)
+                    for event in reply.read(message):
+                        if isinstance(event, Finished) and event.reason is not None and not request.raw:
+                            event = replace(event, context=await runner.tokenize(prompt.text + "".join(said)))
+                        yield event
+                    if reply.is_over:
+                        return
 
     async def prompt_text(self, request: GenerateRequest) -> str:
         """The prompt of a completion as a text, also where it is given as tokens. Raises: as `generate`."""
@@ -261,7 +272,7 @@ class Generation:
     def _defaults(self) -> RunnerDefaults:
         settings = self._settings
         return RunnerDefaults(
-            n_ctx=settings.n_ctx or automatic_context(self._devices(), overhead_bytes=settings.gpu_overhead_bytes),
+            n_ctx=settings.n_ctx or self._automatic_context,
             n_parallel=settings.n_parallel or 1,
             flash_attention=settings.flash_attention,
             kv_type=settings.kv_type,
@@ -270,49 +281,32 @@ class Generation:
             backend_sampling=settings.backend_sampling,
         )
 
-    # ---- the reply -------------------------------------------------------------------------------------------------
+    @cached_property
+    def _automatic_context(self) -> int:
+        """By the GPUs that there are, which do not change."""
+        return automatic_context(self._devices(), overhead_bytes=self._settings.gpu_overhead_bytes)
 
-    async def _reply(
-        self,
-        runner: RunnerProcess,
-        prompt: Prompt,
-        spec: ModelSpec,
-        request: TextRequest,
-        options: Options,
-        load_ns: int,
-        said: list[str] | None = None,
-    ) -> AsyncGenerator[Delta | Finished, None]:
-        """Generate and parse; `said` collects the raw text."""
-        mixed = prompt.mixed
-        stream = runner.generate(
-            prompt.text if mixed is None else "",
-            sampling=_sampling(options, request.variant),
-            stop=options.stop or (),
-            n_predict=predict_limit(options.num_predict, runner.ready.n_ctx),
-            n_keep=4 if options.num_keep is None else options.num_keep,
-            truncate=request.truncate,
-            n_logprobs=request.n_logprobs,
-            constraint=_constraint(request, prompt),
-            shown=prompt.shown,
-            thought_budget=_thought_budget(request, prompt),
-            tokens=request.prompt_tokens if isinstance(request, GenerateRequest) else None,
-            mixed=mixed,
-            adapters=_adapters(spec, options),
-        )
-        guard = RepetitionGuard() if prompt.is_guarded else None
-        reader = ReplyReader(prompt, calls_once=isinstance(request, ChatRequest) and not request.parallel_tool_calls)
-        async with aclosing(stream) as chunks:
-            async for message in chunks:
-                if isinstance(message, wire.Finished):
-                    yield finished_event(message, reader, prompt, load_ns, request.arrived_ns)
-                    return
-                if guard is not None and guard.is_stuck(message.text):
-                    yield Finished(None)
-                    return
-                if said is not None:
-                    said.append(message.text)
-                for delta in reader.read(message):
-                    yield delta
+
+def _generate(
+    runner: RunnerProcess, prompt: Prompt, spec: ModelSpec, request: TextRequest, options: Options
+) -> AsyncGenerator[Chunk | wire.Finished, None]:
+    """What the runner makes of a prompt."""
+    mixed = prompt.mixed
+    return runner.generate(
+        prompt.text if mixed is None else "",
+        sampling=_sampling(options, request.variant),
+        stop=options.stop or (),
+        n_predict=predict_limit(options.num_predict, runner.ready.n_ctx),
+        n_keep=4 if options.num_keep is None else options.num_keep,
+        truncate=request.truncate,
+        n_logprobs=request.n_logprobs,
+        constraint=_constraint(request, prompt),
+        shown=prompt.shown,
+        thought_budget=_thought_budget(request, prompt),
+        tokens=request.prompt_tokens if isinstance(request, GenerateRequest) else None,
+        mixed=mixed,
+        adapters=_adapters(spec, options),
+    )
 
 
 def _size_bytes(path: Path) -> int:

@@ -36,9 +36,12 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._has_ended:
             return
-        self._received += data
         try:
-            self._take_frames()
+            if self._received:
+                self._received += data
+                del self._received[: self._take_frames(self._received)]
+            else:  # nearly always: what one step said comes in one piece
+                self._received += data[self._take_frames(data) :]
         except msgspec.DecodeError:
             logger.exception("a runner talks nonsense")
             self.close()
@@ -61,8 +64,9 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _take_frames(self) -> None:
-        received, at = self._received, 0
+    def _take_frames(self, received: bytes | bytearray) -> int:
+        """Deliver the whole frames at the beginning; returns how many bytes they are. Raises: msgspec.DecodeError."""
+        at = 0
         while len(received) - at >= FRAME_HEAD_BYTES:
             start = at + FRAME_HEAD_BYTES
             size = int.from_bytes(received[at:start], "big")
@@ -71,5 +75,5 @@ class Link(asyncio.Protocol):
             if len(received) < start + size:
                 break
             at = start + size
-            self.deliver(decode_from_runner(bytes(received[start:at])))
-        del received[:at]
+            self.deliver(decode_from_runner(received[start:at]))
+        return at

@@ -85,6 +85,8 @@ def _size_bytes(item: Reply | RunnerError) -> int:
     """About what a chunk takes; of other messages there is one at the end."""
     if not isinstance(item, Chunk):
         return 0
+    if not item.logprobs:
+        return _MESSAGE_BYTES + len(item.text)
     n_probs = sum(1 + len(token.top) for token in item.logprobs)
     return _MESSAGE_BYTES + len(item.text) + _PROB_BYTES * n_probs
 

@@ -283,6 +283,6 @@ def decode_to_runner(payload: bytes) -> ToRunner:
     return _to_runner.decode(payload)
 
 
-def decode_from_runner(payload: bytes) -> FromRunner:
+def decode_from_runner(payload: bytes | bytearray) -> FromRunner:
     """Payload of one frame, as the server reads it. Raises: msgspec.DecodeError."""
     return _from_runner.decode(payload)

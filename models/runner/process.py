@@ -167,10 +167,11 @@ class RunnerProcess:
             )  # fmt: skip
             while True:
                 message = await mailbox.get()
-                assert isinstance(message, Chunk | Finished)
-                yield message
                 if isinstance(message, Finished):
+                    yield message
                     return
+                assert isinstance(message, Chunk)
+                yield message
 
     async def embed(
         self, inputs: tuple[str, ...], *, truncate: bool, normalize: bool, adapters: AdapterSet = ()
@@ -280,20 +281,18 @@ class RunnerProcess:
 
     def _deliver(self, message: FromRunner | None) -> None:
         """Hand a message to its mailbox; None: there will be no more."""
-        if message is None:
-            self._disconnected.set()
-            return
-        if isinstance(message, Loading | Ready | LoadFailed):
-            return
-        if isinstance(message, Chunk):
+        if isinstance(message, Chunk):  # nearly always
             mailbox = self._mailboxes.get(message.request_id)
-        else:
+            if mailbox is not None:
+                mailbox.put(message)
+                if mailbox.is_full:
+                    self._give_up(message.request_id)
+        elif message is None:
+            self._disconnected.set()
+        elif not isinstance(message, Loading | Ready | LoadFailed):
             mailbox = self._mailboxes.pop(message.request_id, None)
-        if mailbox is None:
-            return
-        mailbox.put(message)
-        if isinstance(message, Chunk) and mailbox.is_full:
-            self._give_up(message.request_id)
+            if mailbox is not None:
+                mailbox.put(message)
 
     def _give_up(self, request_id: int) -> None:
         """Cancel a request whose reply nobody reads; what waits can still be read, then it hears why no more came."""

@@ -58,7 +58,12 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
-PartsDep = Annotated[Parts, Depends(parts_of)]
+async def _parts(request: Request) -> Parts:
+    """Not `parts_of` itself: FastAPI calls in a thread what is no coroutine."""
+    return parts_of(request)
+
+
+PartsDep = Annotated[Parts, Depends(_parts)]
 
 
 @dataclass(frozen=True, slots=True)
