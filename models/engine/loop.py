@@ -162,12 +162,8 @@ class Engine:
             self._n_silent += 1
             return plan_batch(slots, n_batch=n_batch, n_prefill=0)
         self._n_silent = 0
-        n_prefill = self._pace.n_prefill(
-            n_batch,
-            n_before=prompts[0].n_computed if prompts else 0,
-            n_left=prompts[0].n_pending if prompts else 0,
-            beside_decoding=beside_decoding,
-        )
+        n_before = prompts[0].n_computed if prompts else 0
+        n_prefill = self._pace.n_prefill(n_batch, n_before=n_before, beside_decoding=beside_decoding)
         return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill, apart=self._computes_apart)
 
     def _holds_up(self, prompt: Slot, decoding: Slot) -> bool:
@@ -225,7 +221,7 @@ class Engine:
             elapsed_s = (self._clock_ns() - started_ns) / 1e9
             if spans:
                 is_mixed |= len(spans) < len(group)
-                self._pace.measure_prompts(spans, elapsed_s, beside_decoding=len(spans) < len(group))
+                self._pace.measure_prompts(spans, elapsed_s)
             else:
                 decoding_s += elapsed_s
         if decoding_s and not is_mixed:

@@ -61,7 +61,7 @@ def test_one_that_needs_many_cells_is_not_overtaken_forever() -> None:
 def largest_step_after_a_reply_has_begun(n_between: int, n_prompt: int = 1500) -> int:
     """Tokens of a step, on a machine on which 600 fit one alone and 150 beside others."""
     case = EngineCase(counts, n_ctx=4000, context=FakeContext(counts, n_batch=512))
-    case.engine._pace.measure_prompts([(512, 0)], 0.6, beside_decoding=False)
+    case.engine._pace.measure_prompts([(512, 0)], 0.6)
     case.submit(1, "a", n_predict=100)
     case.step(1 + n_between)
     n_before = len(case.fake.steps)
