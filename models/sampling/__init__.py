@@ -15,6 +15,7 @@ penalties.py  repetition, presence and frequency     rng.py        the random nu
 logprobs.py   log-probabilities for clients          grammar.py    what constrained output may continue with
 constraint_errors.py  what is wrong with a schema or a grammar       pieces.py      the bytes of tokens
 trial.py      whether a grammar compiles within limits    gbnf.py    grammars in llama.cpp's form
+named_tokens.py  the tokens that these may name
 thoughts.py   where a thought ends, and how long it may become
 closed.py     schemas whose objects have no properties but those named
 after_thought.py  a constraint that waits until the model has thought

@@ -1,6 +1,8 @@
 """Grammars in GBNF, llama.cpp's form, as grammars in llguidance's form of Lark.
 
-A rule that nothing refers back to is a terminal: text that is matched like a regular expression.
+A rule that nothing refers back to is a terminal: text that is matched like a regular expression. Tokens that are named
+become rules of which no two have a token in common, `!<a>` becomes all of them but one: of two things that one token
+may be, llguidance sees only one.
 Source: llama.cpp, llama_grammar_parser, which says nothing of where a grammar is wrong.
 """
 
@@ -9,18 +11,20 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 MAX_DEPTH = 100
 """Groups within groups."""
+MAX_TOKENS = 256
+"""Tokens that a grammar may name."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _BLANKS = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
 _BLANKS_AND_LINES = re.compile(r"(?:\s|#[^\r\n]*)*")
 _LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _CLASS = re.compile(r"\[(\^?)((?:[^\]\\]|\\.)*)\]", re.DOTALL)
-_TOKEN = re.compile(r"(!?)<\[(\d+)\]>")
+_TOKEN = re.compile(r"(!?)(?:<\[(\d+)\]>|(<(?!\[)[^>]*>))")
 _REPETITION = re.compile(r"([*+?])|\{\s*(\d+)\s*(?:(,)\s*(\d*)\s*)?\}")
 _CHARACTER = re.compile(
     r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([trn\\\"\[\]-]))|[^\\]", re.DOTALL
@@ -44,22 +48,47 @@ class _Ref(NamedTuple):
     at: int
 
 
-_Parts = list[str | _Ref]
+class _Token(NamedTuple):
+    """A token that is named; or all others."""
+
+    number: int
+    is_other: bool
+
+    @property
+    def rule(self) -> str:
+        return f"{'not' if self.is_other else 't'}_{self.number}"
+
+
+class Tokens(Protocol):
+    """See models.sampling.named_tokens."""
+
+    n_tokens: int
+
+    @property
+    def sayable(self) -> frozenset[int]: ...
+    def find(self, text: str) -> int | None: ...
+    def is_sayable(self, token: int) -> bool: ...
+
+
+_Parts = list[str | _Ref | _Token]
 
 
 @dataclass(slots=True)
 class _Rule:
-    parts: _Parts = field(default_factory=list)
-    has_tokens: bool = False
+    parts: _Parts
+
+    @property
+    def tokens(self) -> Iterator[_Token]:
+        return (part for part in self.parts if isinstance(part, _Token))
 
     @property
     def refs(self) -> Iterator[_Ref]:
         return (part for part in self.parts if isinstance(part, _Ref))
 
 
-def to_lark(text: str) -> str:
+def to_lark(text: str, tokens: Tokens) -> str:
     """The same grammar, its rule `root` called `start`. Raises: GbnfError."""
-    rules = _Reader(text).rules()
+    rules = _Reader(text, tokens).rules()
     for rule in rules.values():
         for ref in rule.refs:
             if ref.name not in rules:
@@ -70,8 +99,37 @@ def to_lark(text: str) -> str:
     names = {name: _lark_name(name, i, is_terminal=name in terminals) for i, name in enumerate(rules)}
     lines = [f"start: {names['root']}"]
     for name, rule in rules.items():
-        lines.append(f"{names[name]}: " + " ".join(names[p.name] if isinstance(p, _Ref) else p for p in rule.parts))
-    return "\n".join(lines)
+        lines.append(f"{names[name]}: " + " ".join(_lark_part(part, names) for part in rule.parts))
+    named = {token for rule in rules.values() for token in rule.tokens}
+    return "\n".join((*lines, *_token_rules(named, tokens)))
+
+
+def _lark_part(part: str | _Ref | _Token, names: dict[str, str]) -> str:
+    match part:
+        case _Ref(name=name):
+            return names[name]
+        case _Token():
+            return part.rule
+        case _:
+            return part
+
+
+def _token_rules(named: set[_Token], tokens: Tokens) -> Iterator[str]:
+    """Each of the tokens that are named, all that are not, and what is made of these."""
+    numbers = sorted({token.number for token in named})
+    yield from (f"t_{number}: <[{number}]>" for number in numbers)
+    others = sorted(token for token in named if token.is_other)
+    if others:
+        yield f"t_rest: <[{_ranges(sorted(tokens.sayable - set(numbers)))}]>"
+    for other in others:
+        yield " | ".join((f"{other.rule}: t_rest", *(f"t_{n}" for n in numbers if n != other.number)))
+
+
+def _ranges(numbers: list[int]) -> str:
+    """`[1, 2, 3, 7]` → `1-3,7`."""
+    starts = [n for i, n in enumerate(numbers) if i == 0 or numbers[i - 1] != n - 1]
+    ends = [n for i, n in enumerate(numbers) if i + 1 == len(numbers) or numbers[i + 1] != n + 1]
+    return ",".join(f"{start}-{end}" if start < end else f"{start}" for start, end in zip(starts, ends, strict=True))
 
 
 def _lark_name(name: str, i: int, *, is_terminal: bool) -> str:
@@ -89,13 +147,14 @@ def _terminals(rules: dict[str, _Rule]) -> set[str]:
             users[used].append(name)
             n_open[name] += 1
     found: set[str] = set()
-    ready = [name for name, rule in rules.items() if not n_open[name] and not rule.has_tokens]
+    has_tokens = {name: any(rule.tokens) for name, rule in rules.items()}
+    ready = [name for name in rules if not n_open[name] and not has_tokens[name]]
     while ready:
         done = ready.pop()
         found.add(done)
         for user in users[done]:
             n_open[user] -= 1
-            if not n_open[user] and not rules[user].has_tokens:
+            if not n_open[user] and not has_tokens[user]:
                 ready.append(user)
     return found
 
@@ -103,10 +162,11 @@ def _terminals(rules: dict[str, _Rule]) -> set[str]:
 class _Reader:
     """Goes through a text once, from its beginning to its end."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, tokens: Tokens) -> None:
         self._text = text
+        self._tokens = tokens
+        self._named: set[int] = set()
         self._at = 0
-        self._rule = _Rule()
 
     def rules(self) -> dict[str, _Rule]:
         """By name; of two with one name the second counts."""
@@ -117,8 +177,7 @@ class _Reader:
             self._skip()
             self._expect("::=", f"after the name of a rule: '{name}'")
             self._skip(over_lines=True)
-            self._rule = found[name] = _Rule()
-            self._rule.parts = self._alternatives(0)
+            found[name] = _Rule(self._alternatives(0))
             if self._at < len(self._text) and self._text[self._at] not in "\r\n":
                 raise self._wrong(f"{self._seen()} cannot stand here")
             self._skip(over_lines=True)
@@ -134,7 +193,7 @@ class _Reader:
 
     def _sequence(self, depth: int) -> _Parts:
         parts: _Parts = []
-        item = deque[str | _Ref]()
+        item = deque[str | _Ref | _Token]()
         while self._at < len(self._text):
             if self._text[self._at] in "*+?{":
                 self._repeat(item)
@@ -220,15 +279,24 @@ class _Reader:
             yield found
             at = found.end()
 
-    def _token(self) -> str:
+    def _token(self) -> _Token:
         found = _TOKEN.match(self._text, self._at)
         if found is None:
-            raise self._wrong("a token is written as <[number]>")
+            raise self._wrong("a token is written as <[number]> or <text>")
+        number = int(found[2]) if found[2] else self._tokens.find(found[3])
+        if number is None:
+            raise self._wrong(f"{found[3]} is no single token of this model")
+        if number >= self._tokens.n_tokens:
+            raise self._wrong(f"this model has no token {number}")
+        if not self._tokens.is_sayable(number):
+            raise self._wrong(f"a reply cannot have token {number} in it")
+        self._named.add(number)
+        if len(self._named) > MAX_TOKENS:
+            raise self._wrong(f"a grammar may name {MAX_TOKENS} tokens")
         self._at = found.end()
-        self._rule.has_tokens = True
-        return f"<[^{found[2]}]>" if found[1] else f"<[{found[2]}]>"
+        return _Token(number, bool(found[1]))
 
-    def _repeat(self, item: deque[str | _Ref]) -> None:
+    def _repeat(self, item: deque[str | _Ref | _Token]) -> None:
         """Put a group around an item, with the repetition that stands behind it."""
         found = _REPETITION.match(self._text, self._at)
         if found is None:

@@ -18,6 +18,7 @@ from models.runner.settings import Constraint
 from models.sampling import gbnf, trial
 from models.sampling.closed import close_objects
 from models.sampling.constraint_errors import ENDLESS, TOO_COSTLY, explain, place_in_schema, refusal
+from models.sampling.named_tokens import NamedTokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -137,6 +138,7 @@ class Grammars:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        self._tokens = NamedTokens(vocabulary)
         self._lock = threading.Lock()  # over what follows
         self._tokenizer: LLTokenizer | None = None
         self._verdicts: dict[bytes, Verdict] = {}
@@ -164,7 +166,7 @@ class Grammars:
         if len(text) > MAX_CONSTRAINT_CHARS:
             raise InvalidConstraint(f"the {kind} is longer than {MAX_CONSTRAINT_CHARS} characters")
         tags = (self._tag_rules(i, tag) for i, tag in enumerate(constraint.tags))
-        return "\n".join((_to_lark(constraint), *tags)) + _NO_FORCING * (kind in _FORMATS)
+        return "\n".join((_to_lark(constraint, self._tokens), *tags)) + _NO_FORCING * (kind in _FORMATS)
 
     def _begin(self, constraint: Constraint, lark: str) -> Steps[Matcher]:
         """Raises: InvalidConstraint, for a mistake, and where nothing can come."""
@@ -200,7 +202,7 @@ class Grammars:
         """What is known of a grammar by now, or else found out; None: the budget or the machine did not allow it."""
         key = _key(lark)
         known = self._verdicts.get(key)
-        if known is not None or (ends := trial.ends(lark, budget)) is None:
+        if known is not None or (ends := trial.ends(lark, budget, n_tokens=self._tokens.n_tokens)) is None:
             return known
         found = Verdict.NEVER if not ends else Verdict.SOON if budget is trial.BRIEF else Verdict.LATE
         with self._lock:
@@ -243,7 +245,7 @@ def _remember(known: dict[K, V], key: K, value: V, most: int) -> None:
     known[key] = value
 
 
-def _to_lark(constraint: Constraint) -> str:
+def _to_lark(constraint: Constraint, tokens: NamedTokens) -> str:
     """The constraint as a grammar in llguidance's form of Lark. Raises: InvalidConstraint."""
     from llguidance import regex_to_lark
 
@@ -257,7 +259,7 @@ def _to_lark(constraint: Constraint) -> str:
             case "lark" | "calls":
                 return text
             case "gbnf":
-                return gbnf.to_lark(text)
+                return gbnf.to_lark(text, tokens)
             case "regex":
                 return f"start: TEXT\nTEXT: /{regex_to_lark(text, '')}/"
     except RecursionError as error:
@@ -288,12 +290,12 @@ class _Tokens:
     """The shape in which llguidance takes a vocabulary that is not one of its own."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        n = vocabulary.n_tokens
+        pieces = [vocabulary.raw_piece(token) for token in range(vocabulary.n_tokens)]
         self._vocabulary = vocabulary
-        self.tokens: Sequence[bytes] = [vocabulary.raw_piece(token) for token in range(n)]
-        self.special_token_ids = [token for token in range(n) if vocabulary.is_special(token)]
+        self.tokens: Sequence[bytes] = [piece or b"<[%d]>" % token for token, piece in enumerate(pieces)]
+        self.special_token_ids = [t for t, piece in enumerate(pieces) if not piece or vocabulary.is_special(t)]
         self.bos_token_id = None
-        self.eos_token_id = min(vocabulary.end_tokens, default=n - 1)
+        self.eos_token_id = min(vocabulary.end_tokens, default=len(pieces) - 1)
 
     def __call__(self, text: bytes) -> list[int]:
         """Tokens of a text that the grammar forces."""

@@ -1,8 +1,9 @@
 """Compile a grammar in a process of its own first, if doing so might take all time and memory, or crash.
 
-    python -m models.sampling.trial SECONDS BYTES < GRAMMAR
+    python -m models.sampling.trial SECONDS BYTES TOKENS < GRAMMAR
 
-exits with 0 if that comes to an end within so much processor time and address space, for a wrong grammar too.
+exits with 0 if that comes to an end within so much processor time and address space, for a wrong grammar too. It may
+name so many tokens by their numbers.
 
 llguidance bounds some of its work, but not the question whether a regular expression that is the intersection of others
 matches anything at all (two `multipleOf` in 90 characters: minutes, and gigabytes of memory), not a text that repeats
@@ -19,7 +20,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -101,9 +102,12 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
         yield from _objects(item)
 
 
-def ends(lark: str, budget: Budget) -> bool | None:
-    """Whether compiling comes to an end; None: not within the brief budget, or the machine had no time or room."""
-    command = [sys.executable, "-m", "models.sampling.trial", *map(str, budget)]
+def ends(lark: str, budget: Budget, *, n_tokens: int) -> bool | None:
+    """Whether compiling comes to an end, for a vocabulary of this size.
+
+    None: not within the brief budget, or the machine had no time or room to find out.
+    """
+    command = [sys.executable, "-m", "models.sampling.trial", *map(str, (*budget, n_tokens if "<[" in lark else 0))]
     try:
         done = subprocess.run(command, input=lark.encode("utf-8", "replace"), timeout=_MAX_S, capture_output=True)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -119,21 +123,36 @@ def main(args: list[str]) -> int:
     threading.stack_size(STACK_BYTES)
     _limit_resources(Budget(float(args[0]), int(args[1])))
     ended: list[bool] = []
-    work = threading.Thread(target=lambda: ended.append(_begin(lark)))
+    work = threading.Thread(target=lambda: ended.append(_begin(lark, int(args[2]))))
     work.start()
     work.join()
     return 0 if ended == [True] else 1
 
 
-def _begin(lark: str) -> bool:
+class _Bytes:
+    """Bytes as tokens, and others behind them that only their numbers name; in the shape that llguidance takes."""
+
+    bos_token_id = None
+    special_token_ids: Sequence[int] = ()
+
+    def __init__(self, n_tokens: int) -> None:
+        self.tokens = [bytes([byte]) for byte in range(256)] + [b""] * (n_tokens - 256)
+        self.eos_token_id = len(self.tokens) - 1
+
+    def __call__(self, text: bytes) -> list[int]:
+        return list(text)
+
+
+def _begin(lark: str, n_tokens: int) -> bool:
     """Compile, and follow the grammar through a few bytes; False if that fails, or a reply has no choice for too long.
 
     A grammar that is wrong, or lets nothing begin, is no failure: somebody else says what is wrong with it.
     """
-    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
+    tokenizer = LLTokenizer(TokenizerWrapper(_Bytes(n_tokens)) if n_tokens else "byte")
     grammar = LLMatcher.grammar_from_lark(lark)
-    matcher = LLMatcher(LLTokenizer("byte"), grammar, log_level=0, limits=LLParserLimits(**LIMITS))
+    matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LLParserLimits(**LIMITS))
     if matcher.is_error():
         return True
     for step in range(_N_STEPS):

@@ -177,7 +177,7 @@ class Trials:
         self.slow = threading.Semaphore(0)
         self.threads: set[str] = set()
 
-    def ends(self, lark: str, budget: trial.Budget) -> bool | None:
+    def ends(self, lark: str, budget: trial.Budget, *, n_tokens: int) -> bool | None:
         self.threads.add(threading.current_thread().name)
         if "slow" not in lark:
             return True

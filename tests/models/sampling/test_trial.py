@@ -34,6 +34,11 @@ def multiples(*factors: int) -> str:
     return json.dumps({"allOf": [{"type": "integer", "multipleOf": factor} for factor in factors]})
 
 
+def call(schema: str) -> str:
+    """With a token that bytes do not have."""
+    return f"start: tag_0 %json {schema}\ntag_0: <[258]>"
+
+
 def chain(n: int, rule: str) -> str:
     """Rules of which each needs the next."""
     return "\n".join(rule.format(i, i + 1) for i in range(n))
@@ -42,6 +47,7 @@ def chain(n: int, rule: str) -> str:
 EXPLODING = [
     Constraint("json_schema", schema(18)),
     Constraint("lark", lark(14)),
+    Constraint("calls", call(schema(18))),
     Constraint("json_schema", multiples(9973, 9967)),
     Constraint("json_schema", json.dumps({"properties": {f"p{i}": {"type": "string"} for i in range(10_000)}})),
     Constraint("lark", "start: r0\n" + chain(5000, 'r{}: "a" r{} "b"') + '\nr5000: "z"'),
@@ -91,7 +97,7 @@ def test_limits_are_never_raised_and_a_system_may_refuse_them(
 
 def test_a_grammar_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    monkeypatch.setattr(trial, "ends", lambda lark, budget: not tried.append(lark))
+    monkeypatch.setattr(trial, "ends", lambda lark, budget, n_tokens: not tried.append(lark))
     easy = json.dumps({"allOf": [{"type": "string", "pattern": f"^{'a' * n}"} for n in range(1, 12)]})
     grammars = Grammars(ByteVocabulary())
     for _ in range(3):
@@ -104,7 +110,7 @@ def test_one_that_was_refused_is_tried_again_if_the_machine_had_no_time(
     monkeypatch: pytest.MonkeyPatch, found: bool | None, n_tried: int
 ) -> None:
     tried: list[str] = []
-    monkeypatch.setattr(trial, "ends", lambda lark, budget: (tried.append(lark), found)[1])
+    monkeypatch.setattr(trial, "ends", lambda lark, budget, n_tokens: (tried.append(lark), found)[1])
     grammars = Grammars(ByteVocabulary())
     for _ in range(3):
         with pytest.raises(InvalidConstraint, match="too much time"):
@@ -114,7 +120,7 @@ def test_one_that_was_refused_is_tried_again_if_the_machine_had_no_time(
 
 def test_no_more_grammars_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
-    monkeypatch.setattr(trial, "ends", lambda lark, budget: not tried.append(lark))
+    monkeypatch.setattr(trial, "ends", lambda lark, budget, n_tokens: not tried.append(lark))
     monkeypatch.setattr("models.sampling.grammar._MOST_TRIED", 2)
     grammars = Grammars(ByteVocabulary())
     for name in "aabcba":
@@ -201,7 +207,7 @@ def test_what_only_looks_large_is_followed(constraint: Constraint) -> None:
 def test_what_takes_longer_than_others_goes_on_elsewhere(
     monkeypatch: pytest.MonkeyPatch, brief: bool | None, full: bool | None, lanes: list[str], again: list[str]
 ) -> None:
-    monkeypatch.setattr(trial, "ends", lambda lark, budget: full if budget is trial.FULL else brief)
+    monkeypatch.setattr(trial, "ends", lambda lark, budget, n_tokens: full if budget is trial.FULL else brief)
     grammars = Grammars(ByteVocabulary())
     for expected in (lanes, again):
         seen = []
@@ -212,5 +218,5 @@ def test_what_takes_longer_than_others_goes_on_elsewhere(
 
 
 def test_the_brief_budget_finds_out_that_it_takes_longer() -> None:
-    assert trial.ends('start: "a"', trial.BRIEF) is True
-    assert trial.ends(lark(14), trial.BRIEF) is None
+    assert trial.ends('start: "a"', trial.BRIEF, n_tokens=0) is True
+    assert trial.ends(lark(14), trial.BRIEF, n_tokens=0) is None
