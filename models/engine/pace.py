@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-BESIDE_DECODING_S = 0.18
+BESIDE_DECODING_S = 0.16
 ALONE_S = 1.0
 _FIRST = 64
 """Tokens of the first prefill, before anything was measured."""
