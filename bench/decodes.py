@@ -54,10 +54,10 @@ class Steps:
             batch.add(sequence, tokens, position, output=True)
         return timed(self._decode)
 
-    def fill(self, sequence: int, n: int) -> None:
-        """Give an empty sequence `n` tokens."""
-        for start in range(0, n, N_BATCH):
-            self.time((sequence, min(N_BATCH, n - start), start))
+    def fill(self, sequence: int, n: int) -> float:
+        """Give an empty sequence `n` tokens; returns the seconds that they took."""
+        starts = range(0, n, N_BATCH)
+        return sum(self.time((sequence, min(N_BATCH, n - start), start)) for start in starts)
 
     def _decode(self) -> None:
         outcome = self.context.decode()
@@ -107,25 +107,32 @@ def decoding(model: Model, sizes: Sizes) -> Figures:
 
 
 def layouts(model: Model, sizes: Sizes) -> Figures:
-    """Steps of sequences that share the cells, and of such with their own: without and with tokens in common."""
+    """Steps of sequences that share the cells, and of such with their own: few tokens, many, and many in common.
+
+    `beside`: to compute a prompt while all others have as many tokens.
+    """
     found = {}
     n = max(sizes.sequences)
     for shares_cells, name in ((True, "shared"), (False, "own")):
-        with steps(model, n_sequences=n, n_ctx=sizes.n_before + sizes.repeats, shares_cells=shares_cells) as at:
-            for sequence in range(n):
-                at.fill(sequence, sizes.n_before)
-            found[f"distinct {name}"] = step_s(at, n, sizes.n_before, sizes.repeats)
-        n_ctx = sizes.n_common + sizes.repeats
-        with steps(model, n_sequences=sizes.n_sharing, n_ctx=n_ctx, shares_cells=shares_cells) as at:
-            at.fill(0, sizes.n_common)
-            _give_all(at.context, sizes.n_sharing)
-            found[f"common {name}"] = step_s(at, sizes.n_sharing, sizes.n_common, sizes.repeats)
+        for kind, n_sequences, n_before in (
+            ("few", n, sizes.n_before),
+            ("many", n, sizes.n_common),
+            ("common", sizes.n_sharing, sizes.n_common),
+        ):
+            n_ctx = n_before + sizes.repeats
+            with steps(model, n_sequences=n_sequences, n_ctx=n_ctx, shares_cells=shares_cells) as at:
+                at.fill(0, n_before)
+                _give_all(at.context, n_sequences, in_common=kind == "common")
+                found[f"{kind} {name}"] = step_s(at, n_sequences, n_before, sizes.repeats)
+                if kind == "many":
+                    at.context.forget(n - 1)
+                    found[f"beside {name}"] = at.fill(n - 1, n_before)
     return found
 
 
-def _give_all(context: Context, n_sequences: int) -> None:
-    """Let everybody have what the first sequence has."""
-    blob = None if context.shares_cells else context.save(0)
+def _give_all(context: Context, n_sequences: int, *, in_common: bool) -> None:
+    """Let everybody have what the first sequence has: the same cells if they may be shared, or else a copy."""
+    blob = None if in_common and context.shares_cells else context.save(0)
     for sequence in range(1, n_sequences):
         if blob is None:
             context.copy(0, sequence)

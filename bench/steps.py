@@ -105,14 +105,14 @@ def choices_table(run: Run, model_name: str, embed_name: str, sizes: Sizes) -> s
     layouts, prompts, tails = (run.measure(kind, model) for kind in ("layouts", "prompts", "tails"))
     copies, embedded = run.measure("copies", model), run.measure("embeddings", find_model(embed_name))
     rows = [("", ""), ("---", "---")]
-    rows.append((
-        f"one step of {max(sizes.sequences)} sequences of {sizes.n_before} tokens: shared cells; their own",
-        f"{_ms(layouts['distinct shared'])} ms; {_ms(layouts['distinct own'])} ms",
-    ))  # fmt: skip
-    rows.append((
-        f"{sizes.n_sharing} sequences with {sizes.n_common:,} tokens in common, one step: shared cells; their own",
-        f"{_ms(layouts['common shared'])} ms; {_ms(layouts['common own'])} ms",
-    ))  # fmt: skip
+    n, both = max(sizes.sequences), "shared cells; their own"
+    for kind, what in (
+        ("few", f"one step of {n} sequences of {sizes.n_before} tokens"),
+        ("many", f"one step of {n} sequences of {sizes.n_common:,} tokens"),
+        ("beside", f"{sizes.n_common:,} prompt tokens of one, when the others have as many"),
+        ("common", f"one step of {sizes.n_sharing} sequences with {sizes.n_common:,} tokens in common"),
+    ):
+        rows.append((f"{what}: {both}", f"{_ms(layouts[f'{kind} shared'])} ms; {_ms(layouts[f'{kind} own'])} ms"))
     rows.append((
         f"{sizes.n_prompt:,} prompt tokens in steps of {_listed(sizes.chunks)}",
         " · ".join(f"{prompts[str(n)]:.3g}" for n in sizes.chunks) + " s",
