@@ -7,12 +7,13 @@ tests of this module speak to a real socket.
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 
@@ -37,6 +38,24 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._n_head_bytes: int | None = 0  # None while a body is received
         self._complaint = b""  # why the request is refused
+        self._unanswered: deque[_Cycle] = deque()  # the first is being answered; `cycle` is the one that came last
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for cycle in self._unanswered:
+            cycle.leave()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio: True keeps the connection open
+        """The client sends no more, but may still read: what was asked for completely is answered.
+
+        # Compat: Go net/http: a request's context ends here, and what is written all the same is sent.
+        """
+        if not self._unanswered or self.cycle.more_body:
+            return False
+        self.cycle.keep_alive = False
+        for cycle in self._unanswered:
+            cycle.end_requests()
+        return True
 
     def data_received(self, data: bytes) -> None:
         if self._n_head_bytes is not None:
@@ -50,9 +69,14 @@ class Protocol(HttpToolsProtocol):
         self._n_head_bytes = None
         self._settle_host()
         super().on_headers_complete()
-        if self.parser.get_http_version() == "1.0":
-            # The task that runs the application was made just now and has not begun.
-            self.cycle.__class__ = _Http10Cycle
+        # The task that runs the application was made just now, if at all, and has not begun.
+        self.cycle.__class__ = _Http10Cycle if self.parser.get_http_version() == "1.0" else _Cycle
+        assert isinstance(self.cycle, _Cycle)
+        self._unanswered.append(self.cycle)
+
+    def on_response_complete(self) -> None:
+        self._unanswered.popleft()
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         self._n_head_bytes = 0
@@ -100,7 +124,37 @@ def _without_upgrade(data: bytes) -> bytes:
     return _UPGRADE.sub(b"\r\nx-offer", data[:end]) + data[end:]
 
 
-class _Http10Cycle(RequestResponseCycle):
+class _Cycle(RequestResponseCycle):
+    """A request and its answer. A client that sends no more is gone for whoever waits for what it does next."""
+
+    _is_read = False  # all of the body was handed out
+    _is_last = False
+
+    def end_requests(self) -> None:
+        """The client sends no more."""
+        self._is_last = True
+        self.message_event.set()
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self.disconnected = not self.response_complete
+        self.message_event.set()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await super().receive()
+        if message["type"] != "http.request":
+            return message
+        if self._is_last and self._is_read:
+            self.leave()
+            self.transport.close()
+            return {"type": "http.disconnect"}
+        self._is_read = not message["more_body"]
+        if self._is_last:
+            self.message_event.set()
+        return message
+
+
+class _Http10Cycle(_Cycle):
     """An answer without chunks: where its length is not known, the end of the connection is its end."""
 
     async def send(self, message: ASGISendEvent) -> None:

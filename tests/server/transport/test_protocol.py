@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 
 from models.parsers.events import Delta, DoneReason, Finished
 from server.transport.protocol import MAX_HEAD_BYTES
-from tests.fakes.generation import FakeGeneration
+from tests.fakes.generation import FakeGeneration, Forever
 from tests.fakes.live_server import LiveServer, fake_parts, read_all
+from tests.fakes.waiting import eventually
 
+GET = b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST_GET = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 GENERATION = FakeGeneration((Delta("a"), Delta("b"), Finished(DoneReason.STOP)))
 BODY = b'{"model":"m","prompt":"p"}'
 
@@ -27,10 +31,6 @@ def post(path: bytes, body: bytes, *headers: bytes, version: bytes = b"1.1") -> 
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
-GET = b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
-LAST_GET = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-
-
 def test_requests_in_a_row_are_answered_in_their_order(server: LiveServer) -> None:
     stream = post(b"/api/generate", BODY)
     answers = server.raw(stream + GET + stream + LAST_GET)
@@ -38,6 +38,55 @@ def test_requests_in_a_row_are_answered_in_their_order(server: LiveServer) -> No
     assert answers.count(b'{"version":"') == 2
     assert answers.count(b'"done":true') == 2
     assert answers.rstrip().endswith(b"}")
+
+
+@pytest.mark.parametrize(
+    ("request_", "end"),
+    [
+        (b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\n\r\n", b'{"models":[]}'),
+        (b"GET /api/tags HTTP/1.0\r\n\r\n", b'{"models":[]}'),
+        (post(b"/api/show", b'{"model":"none"}'), b'not found"}'),
+        (GET * 3 + post(b"/api/show", b'{"model":"none"}') * 2, b'not found"}'),
+    ],
+)
+def test_a_client_that_sends_no_more_is_answered(server: LiveServer, request_: bytes, end: bytes) -> None:
+    with server.connect() as connection:
+        connection.sendall(request_)
+        connection.shutdown(socket.SHUT_WR)
+        answers = read_all(connection)
+    assert answers.count(b"HTTP/1.1 ") == request_.count(b" HTTP/1.")
+    assert answers.endswith(end)
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_a_client_that_sends_no_more_is_taken_for_gone_where_a_reply_is_generated(
+    tmp_path: Path, version: bytes
+) -> None:
+    endless = FakeGeneration((Delta("a"), Forever()))
+    with LiveServer(fake_parts(tmp_path, endless)) as server, server.connect() as connection:
+        connection.sendall(post(b"/api/generate", BODY, version=version))
+        assert connection.recv(10)
+        connection.shutdown(socket.SHUT_WR)
+        assert b'"done":true' not in read_all(connection)
+        assert eventually(lambda: endless.n_abandoned == 1)
+
+
+def test_a_client_that_breaks_off_within_a_body_gets_no_answer(server: LiveServer) -> None:
+    with server.connect() as connection:
+        connection.sendall(post(b"/api/show", b'{"model":"none"}')[:-1])
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection) == b""
+
+
+def test_a_client_that_leaves_takes_all_its_requests_with_it(tmp_path: Path) -> None:
+    long = FakeGeneration([Delta("a")] * 200_000)
+    with LiveServer(fake_parts(tmp_path, long)) as server:
+        with server.connect() as connection:
+            connection.sendall(post(b"/api/generate", BODY) * 2 + GET)
+            assert connection.recv(10)
+        assert eventually(lambda: long.n_abandoned == 1)
+        assert server.get("/api/version").status == 200
+    assert len(long.requests) == 1
 
 
 def test_http_1_0_has_no_chunks_and_ends_with_the_connection(server: LiveServer) -> None:
