@@ -28,7 +28,7 @@ class Detokenizer:
     def feed(self, piece: bytes, *, is_end: bool = False) -> Released:
         """Add a token's piece. `is_end`: the token ends the generation, so nothing can complete a stop string."""
         unsent = self._unsent + piece if self._unsent else piece
-        if ends_within_character(unsent):
+        if not unsent.isascii() and ends_within_character(unsent):
             self._unsent = unsent
             return _NOTHING
         if self._stops:
