@@ -5,7 +5,8 @@ slots.py      the places where sequences run, what their cells hold         slot
 prefix.py     which computed prefix a new sequence starts from              radix.py    who begins like a prompt
 saved.py      computed states in host memory                                holders.py  who holds what is computed
 batch.py      which tokens the next step computes                          pace.py     how many fit the time
-sequence.py   one generation                prepare.py  request → tokens, limits            samplers.py  its sampler
+sequence.py   one generation                scoring.py  log-probabilities of its prompt
+prepare.py    request → tokens, limits       samplers.py  its sampler
 context_end.py  what to cut when a prompt or a generation outgrows the context
 detokenizer.py  pieces → text               stop.py     stop strings
 media.py      images and sounds among the tokens

@@ -119,13 +119,14 @@ class Engine:
 
         One that waits for another's prefix does not hold up those behind it; one without room does, or it would starve.
         """
+        now_ns = self._clock_ns()
         still_waiting: deque[Sequence] = deque()
         while self._waiting:
             sequence = self._waiting.popleft()
             if len(sequence.task.prompt) == 0:  # Compat: llama.cpp's server answers an empty prompt with nothing
                 self._events.append(sequence.finish(Reason.STOP))
                 continue
-            admission = self._slots.admit(sequence, self._clock_ns())
+            admission = self._slots.admit(sequence, now_ns)
             if admission is not Admission.NO_ROOM and sequence.joined_step is None:
                 sequence.joined_step = self._n_steps
             if admission is not Admission.ADMITTED:
@@ -155,16 +156,16 @@ class Engine:
         slots = [slot for slot in self._slots.running if not slot.is_parked]
         prompts = [slot for slot in slots if slot.n_pending > 1]
         n_batch = self._context.n_batch
-        if not prompts:
-            self._owes_text, self._n_silent = False, 0
-            return plan_batch(slots, n_batch=n_batch, n_prefill=0)
+        if sum(slot.is_scoring for slot in prompts) > 1:
+            slots, prompts = _one_of_the_scored(slots), _one_of_the_scored(prompts)
         beside_decoding = any(self._holds_up(prompt, slot) for prompt in prompts for slot in slots)
         is_owed, self._owes_text = self._owes_text, False
         if beside_decoding and is_owed and self._n_silent < _MOST_SILENT:
             self._n_silent += 1
             return plan_batch(slots, n_batch=n_batch, n_prefill=0)
         self._n_silent = 0
-        n_prefill = self._pace.n_prefill(n_batch, n_before=prompts[0].n_computed, beside_decoding=beside_decoding)
+        n_before = prompts[0].n_computed if prompts else 0
+        n_prefill = self._pace.n_prefill(n_batch, n_before=n_before, beside_decoding=beside_decoding)
         return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill, apart=self._computes_apart)
 
     def _holds_up(self, prompt: Slot, decoding: Slot) -> bool:
@@ -241,8 +242,6 @@ class Engine:
         Source: llama-kv-cache.cpp, prepare: it tries all parts first, and does not undo what `apply_ubatch` purges.
         """
         apart = self._computes_apart
-        if not apart and len({part.slot.adapters for part in plan}) == 1:
-            return (plan,)
         if apart:
             plan = sorted(plan, key=lambda part: part.slot.seq_id)
         turns = {self._context.adapters: 0}
@@ -281,8 +280,9 @@ class Engine:
         batch = self._context.batch
         batch.clear()
         for slot, n, output in plan:
-            batch.add(slot.seq_id, slot.pending[:n], slot.n_computed, output=output)
-            if output:
+            scores = slot.is_scoring
+            batch.add(slot.seq_id, slot.pending[:n], slot.n_computed, output=output or scores, every=scores)
+            if output or scores:
                 self._context.pick_by(slot.seq_id, slot.chain)
 
     def _advance(self, plan: Plan) -> None:
@@ -290,8 +290,15 @@ class Engine:
         logits = None
         row = 0
         for slot, n, output in plan:
+            start = slot.n_computed
             self._slots.advance(slot, n)
-            if not output:
+            if slot.is_scoring:
+                logits = self._context.logits() if logits is None else logits
+                row += n - 1
+                if not self._score(slot, logits[row - n + 1 : row + 1], start) or not output:
+                    row += 1
+                    continue
+            elif not output:
                 continue
             if slot.chain is not None:
                 self._sample(slot, row)
@@ -299,6 +306,23 @@ class Engine:
                 logits = self._context.logits() if logits is None else logits
                 self._sample(slot, row, logits[row])
             row += 1
+
+    def _score(self, slot: Slot, logits: Floats, start: int) -> bool:
+        """Tell what the logits after the tokens from `start` on say of a prompt. False: the sequence has ended."""
+        sequence = slot.sequence
+        assert sequence is not None
+        try:
+            chunk = sequence.score(logits, start, now_ns=self._clock_ns())
+        except ModelError as error:
+            self._is_spoiled |= bool(np.isnan(logits).any())
+            self._fail(slot, error)
+            return False
+        if chunk is not None:
+            self._events.append(chunk)
+        if sequence.task.n_predict == 0 and not sequence.is_scoring:
+            self._finish(slot, Reason.LIMIT)
+            return False
+        return True
 
     def _sample(self, slot: Slot, row: int, logits: Floats | None = None) -> None:
         """Take the token of a row: from its logits, or else the one that the backend picked."""
@@ -383,6 +407,12 @@ class Engine:
         self._events.append(to_failed(slot.sequence.request_id, error))
         self._slots.release(slot)
         self._slots.clear(slot)
+
+
+def _one_of_the_scored(slots: list[Slot]) -> list[Slot]:
+    """Without the prompts that are scored but for the first: a step has room for the logits of one."""
+    first = next(slot for slot in slots if slot.is_scoring)
+    return [slot for slot in slots if slot is first or not slot.is_scoring or slot.n_pending == 1]
 
 
 def _nothing() -> None: ...

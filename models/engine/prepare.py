@@ -67,6 +67,7 @@ class Preparer:
             shown=self._control_tokens(request.shown),
             media=media,
             adapters=request.adapters,
+            scores_prompt=request.scores_prompt and not media,
             may_force=request.n_logprobs is None
             and not (request.constraint is None and request.thought_budget is None),
         )

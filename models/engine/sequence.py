@@ -8,6 +8,7 @@ from typing import NamedTuple
 from models.engine.detokenizer import Detokenizer
 from models.engine.media import PlacedMedia
 from models.engine.ports import Floats, Tokens, TokenSampler, Vocabulary
+from models.engine.scoring import PromptScoring
 from models.errors import UnusableOutput
 from models.runner.messages import Chunk, Finished, Reason, TokenLogprob, TokenProb
 from models.runner.settings import AdapterSet
@@ -36,6 +37,8 @@ class Task:
     adapters: AdapterSet = ()
     chain: BackendChain | None = None
     """How the backend picks the tokens, so that `sampler` need not; None: it cannot."""
+    scores_prompt: bool = False
+    """Whether the log-probabilities of the prompt's tokens are told before the reply."""
     may_force: bool = False
     """Whether tokens that the sampler forces are taken without computing what the model thinks of them."""
 
@@ -69,6 +72,9 @@ class Sequence:
         """The engine's step before which there was a slot for it."""
         self.first_step: int | None = None
         """The one that gave it its first token."""
+        self.is_scoring = task.scores_prompt
+        """Whether logits of the prompt are wanted that have not been computed."""
+        self._scoring: PromptScoring | None = None
         self._start_ns = now_ns
         self._first_ns: int | None = None
         self._last_ns = now_ns
@@ -90,6 +96,16 @@ class Sequence:
         if other.first_step is None:
             return False
         return self.first_step is not None or self.joined_step is None or self.joined_step > other.first_step + 1
+
+    def score(self, logits: Floats, start: int, *, now_ns: int) -> Chunk | None:
+        """What the logits after the tokens from `start` on, (n, n_vocab), say of the prompt. Raises: UnusableOutput."""
+        task = self.task
+        if self._scoring is None:
+            self._scoring = PromptScoring(task.request_id, task.prompt, task.n_logprobs or 0, self._vocabulary)
+        chunk = self._scoring.read(logits, start)
+        self.is_scoring = not self._scoring.is_over
+        self._last_ns = now_ns
+        return chunk
 
     def step(self, logits: Floats, *, is_full: bool, now_ns: int, n_room: int = 1) -> Step:
         """Sample a token, and take those after it that are forced, as far as the context has room for `n_room`.

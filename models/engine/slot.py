@@ -20,8 +20,10 @@ class Slot:
     When a sequence ends its cells stay, for one that begins alike.
     """
 
-    def __init__(self, seq_id: int, n_ctx: int) -> None:
+    def __init__(self, seq_id: int, n_ctx: int, n_scored: int = 0) -> None:
+        """`n_scored`: tokens of a prompt that is scored that a step may compute."""
         self.seq_id = seq_id
+        self._n_scored = n_scored
         self.sequence: Sequence | None = None
         self.adapters: AdapterSet = ()
         """What its tokens are, or were, computed with."""
@@ -56,6 +58,7 @@ class Slot:
     def n_next(self) -> int:
         """Pending tokens up to the next stop or image: a step computes no more of them."""
         n = min(self.n_pending, self._stops[0] - self.n_computed) if self._stops else self.n_pending
+        n = min(n, self._n_scored) if self.is_scoring else n
         following = self._following_media()
         return n if following is None else min(n, following.start - self.n_computed)
 
@@ -63,6 +66,11 @@ class Slot:
     def chain(self) -> BackendChain | None:
         """How the backend picks its next token; None: that is left to the sampler of its sequence."""
         return None if self.sequence is None else self.sequence.task.chain
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether the logits of all tokens are wanted that are computed next."""
+        return self.sequence is not None and self.sequence.is_scoring
 
     @property
     def has_media(self) -> bool:
@@ -105,8 +113,6 @@ class Slot:
     def advance(self, n: int) -> bool:
         """The next `n` tokens are computed. True: that is where to stop, or past it, as an image may lead."""
         self.n_computed += n
-        if not self._stops:
-            return False
         n_stops = len(self._stops)
         self._stops = [stop for stop in self._stops if stop > self.n_computed]
         return len(self._stops) < n_stops

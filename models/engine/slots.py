@@ -7,12 +7,11 @@ from enum import Enum
 from models.engine.context_end import Shift
 from models.engine.holders import Holders
 from models.engine.media import whole
-from models.engine.ports import Blob, Context, Tokens
+from models.engine.ports import Blob, Context
 from models.engine.prefix import MemoryRules, NotYet, Placement, place
 from models.engine.saved import LEAST_TOKENS, SavedState, SavedStates
 from models.engine.sequence import Sequence
 from models.engine.slot import Slot
-from models.runner.settings import AdapterSet
 
 BEFORE_END = 16
 """A checkpoint lies so far before a prompt's end: what a template adds there for the reply may be gone in the next."""
@@ -52,7 +51,7 @@ class Slots:
         self._saved = SavedStates(0) if saved is None else saved
         self._holders = Holders(context, self._rules, self._saved)
         self._clock = 0
-        self.all = [Slot(seq_id, n_ctx) for seq_id in range(max(n_running, context.n_seq_max))]
+        self.all = [Slot(seq_id, n_ctx, context.n_scored) for seq_id in range(max(n_running, context.n_seq_max))]
         self.running: list[Slot] = []
         """Those with a sequence, in the order in which these came."""
 
@@ -63,7 +62,7 @@ class Slots:
         if len(self.running) >= self._n_running:
             return Admission.NO_ROOM
         prompt = sequence.task.prompt
-        placement = self._place(prompt, sequence.task.adapters)
+        placement = self._place(sequence)
         if isinstance(placement, NotYet):
             if not self._rules.can_go_back:
                 self.all[placement.slot].stop_at(placement.n)  # so that its state can be copied there
@@ -199,13 +198,16 @@ class Slots:
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 
-    def _place(self, prompt: Tokens, adapters: AdapterSet) -> Placement | NotYet:
+    def _place(self, sequence: Sequence) -> Placement | NotYet:
+        """One that is scored takes nothing over: what is computed already has left no logits."""
+        prompt = sequence.task.prompt
         for slot in self.running:
             if slot.n_indexed != slot.n_tokens:
                 self._holders.note(slot)
         free = [slot.holding(0) for slot in self._free()]
         is_worth = self._saved.is_worth_restoring
-        return place(len(prompt), self._holders.matches(prompt, adapters), free, self._rules, is_worth=is_worth)
+        matches = () if sequence.is_scoring else self._holders.matches(prompt, sequence.task.adapters)
+        return place(len(prompt), matches, free, self._rules, is_worth=is_worth)
 
     def _free(self) -> list[Slot]:
         """Where the next sequence may run: anywhere, or next to those that do (see `close_gap`)."""
@@ -318,6 +320,8 @@ class Slots:
     def _resume(self, slot: Slot) -> None:
         """Let a parked sequence go on, from a saved state if there is one."""
         slot.is_parked = False
+        if slot.is_scoring:
+            return
         n, state = self._holders.best_saved(slot)
         if state is not None and n >= LEAST_TOKENS and self._saved.is_worth_restoring(state, n):
             self._restore(slot, state, n)

@@ -40,8 +40,8 @@ class BatchArrays:
     def clear(self) -> None:
         self.n_tokens = self.n_outputs = 0
 
-    def add(self, seq_id: int, tokens: Tokens, position: int, *, output: bool) -> None:
-        """Append consecutive tokens of a sequence; `output`: logits of the last one are wanted."""
+    def add(self, seq_id: int, tokens: Tokens, position: int, *, output: bool, every: bool = False) -> None:
+        """Append consecutive tokens of a sequence; `output`: logits of the last one are wanted, or of `every` one."""
         start = self.n_tokens
         end = start + len(tokens)
         assert end <= self.capacity, "more tokens than the batch has room for"
@@ -53,8 +53,9 @@ class BatchArrays:
         else:
             np.add(self._counting[: end - start], position, out=self._positions[start:end])
         if output:
-            self._outputs[end - 1] = 1
-            self.n_outputs += 1
+            first = start if every else end - 1
+            self._outputs[first:end] = 1
+            self.n_outputs += end - first
         self.n_tokens = end
 
     def want_all(self) -> None:

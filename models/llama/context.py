@@ -47,6 +47,8 @@ class ContextParams:
     """Whether a sequence may use any cell, and several the same one; otherwise each has its part of them."""
     chains: tuple[BackendChain, ...] = ()
     """By which the backend picks the tokens of the first sequences, until they are given others."""
+    n_scored: int = 0
+    """Tokens whose logits a step may ask for, besides the last one of each sequence."""
 
 
 def create_context(model: Model, params: ContextParams, chains: BackendChains | None = None) -> Any:
@@ -66,7 +68,7 @@ def create_context(model: Model, params: ContextParams, chains: BackendChains | 
     native.swa_full = False
     native.no_perf = True
     if not params.embeddings:
-        native.n_outputs_max = params.n_seq_max  # one row of logits for each sequence, not one for each token
+        native.n_outputs_max = params.n_seq_max + params.n_scored  # few rows of logits, not one for each token
         native.n_outputs_max_per_seq = 1
     if chains is not None and params.chains:
         configs = chains.prepare(params.chains)
@@ -111,6 +113,7 @@ class Context:
         self.n_batch = self.batch.capacity
         self.n_cells = int(lib.llama_n_ctx(self._handle))
         self.n_seq_max = params.n_seq_max
+        self.n_scored = params.n_scored
         self.shares_cells = params.shares_cells
         self.can_shift = bool(lib.llama_memory_can_shift(self._memory))
         self.can_trim = not model.is_recurrent
@@ -148,7 +151,8 @@ class Context:
         Source: llama.h, llama_decode: 0 done, 1 no KV slot, 2 aborted, -1 invalid batch, < -1 fatal.
         """
         batch = self.batch
-        assert batch.n_tokens > 0 and batch.n_outputs <= self._params.n_seq_max, "not a batch for this context"
+        n_outputs_max = self.n_seq_max + self.n_scored
+        assert batch.n_tokens > 0 and batch.n_outputs <= n_outputs_max, "not a batch for this context"
         native_log.forget()
         code = lib.llama_decode(self._handle, batch.native)
         if code == 0:

@@ -12,6 +12,8 @@ CELLS_STEP = 256
 """llama.cpp rounds contexts up to this, and Ollama's clients see it: a sequence may fill what was rounded up."""
 LEAST_CTX = 4
 LEAST_SPARE, MOST_SPARE = 4, 16
+LEAST_SCORED = 16
+SCORED_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ def lay_out(
         n_sequences=n_slots + n_spare,
         shares_cells=shares_cells,
     )
+
+
+def scored_tokens(n_vocab: int) -> int:
+    """Tokens of a prompt whose logits a step may ask for. Their memory is taken when they are, and kept."""
+    return max(LEAST_SCORED, SCORED_BYTES // (4 * n_vocab))
 
 
 def context_length(config: RunnerConfig, n_ctx_train: int) -> int:

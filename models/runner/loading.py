@@ -19,7 +19,7 @@ from models.llama.model import Model, OnProgress
 from models.llama.probe import computes_numbers
 from models.llama.threads import default_threads
 from models.runner.desk import Embedding, Generation, Service
-from models.runner.layout import context_length, lay_out
+from models.runner.layout import context_length, lay_out, scored_tokens
 from models.runner.messages import Ready
 from models.runner.settings import RunnerConfig
 
@@ -60,7 +60,7 @@ def _generation(config: RunnerConfig, model: Model) -> Generation:
         uses_gpu=_uses_gpu(config),
     )
     params = _params(config, model, n_ctx=layout.n_cells, n_seq_max=layout.n_sequences)
-    params = replace(params, shares_cells=layout.shares_cells)
+    params = replace(params, shares_cells=layout.shares_cells, n_scored=scored_tokens(model.vocab.n_tokens))
     projector = load_projector(config.projectors, model, n_threads=params.n_threads, use_gpu=bool(config.n_gpu_layers))
     uses_backend = backend_should_pick(
         model, params, config.backend_sampling, n_sequences=layout.n_slots, is_gpu=_uses_gpu(config)

@@ -65,6 +65,8 @@ class Generate(Message, frozen=True, tag=True):
     mixed: MixedPrompt | None = None
     """A prompt with images or sounds, in place of `prompt`."""
     adapters: AdapterSet = ()
+    scores_prompt: bool = False
+    """Whether the log-probabilities of the prompt's tokens are told, too; `n_predict` may be 0 then."""
 
 
 class Embed(Message, frozen=True, tag=True):
@@ -163,7 +165,11 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Chunk(Message, frozen=True, tag=True):
-    """Text of one or more tokens: complete UTF-8, nothing that may still become a stop string."""
+    """Text of one or more tokens: complete UTF-8, nothing that may still become a stop string.
+
+    Those of a prompt that is scored come first: they have log-probabilities, of which the first means nothing, no text,
+    and count as no tokens.
+    """
 
     request_id: int
     text: str

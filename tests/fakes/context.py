@@ -103,12 +103,17 @@ class FakeBatch:
     def __init__(self, n_batch: int) -> None:
         self.n_batch = n_batch
         self.parts: list[tuple[int, tuple[int, ...], int, bool]] = []
+        self.scored: set[int] = set()
+        """Sequences of which the logits of every token are wanted."""
 
     def clear(self) -> None:
         self.parts = []
+        self.scored = set()
 
-    def add(self, seq_id: int, tokens: Tokens, position: int, *, output: bool) -> None:
+    def add(self, seq_id: int, tokens: Tokens, position: int, *, output: bool, every: bool = False) -> None:
         self.parts.append((seq_id, tuple(int(token) for token in tokens), position, output))
+        if every:
+            self.scored.add(seq_id)
         assert sum(len(tokens) for _, tokens, _, _ in self.parts) <= self.n_batch
 
 
@@ -123,6 +128,7 @@ class FakeContext:
     can_trim: bool = True
     n_swa: int = 0
     n_seq_max: int = 0
+    n_scored: int = 8
     shares_cells: bool = True
     """Otherwise `n_cells` are those of one sequence, and a prefix must be copied."""
     n_saved: int = 0
@@ -146,7 +152,7 @@ class FakeContext:
     def __post_init__(self) -> None:
         self.batch = FakeBatch(self.n_batch)
         self.cells: list[Cell] = []
-        self._rows: list[Floats] = []
+        self._rows: list[tuple[int, Floats]] = []
 
     def use_adapters(self, adapters: AdapterSet) -> None:
         for adapter in adapters:
@@ -172,10 +178,12 @@ class FakeContext:
         self.steps.append({seq_id: len(tokens) for seq_id, tokens, _, _ in self.batch.parts})
         for seq_id, tokens, position, output in self.batch.parts:
             assert position == self.span(seq_id)[1] + 1, "a sequence goes on where it ended"
-            self.cells += [Cell(token, position + i, {seq_id}, _mark(self.adapters)) for i, token in enumerate(tokens)]
+            for i, token in enumerate(tokens):
+                self.cells.append(Cell(token, position + i, {seq_id}, _mark(self.adapters)))
+                if output and (i == len(tokens) - 1 or seq_id in self.batch.scored):
+                    self._rows.append((seq_id, self._logits_of(seq_id)))
             self._forget_old(seq_id)
-            if output:
-                self._rows.append(self._logits_of(seq_id))
+        assert len(self._rows) <= len(self.batch.parts) + self.n_scored, "more logits than there is room for"
         return Outcome.DONE
 
     def decode_media(self, seq_id: int, media: Any, position: int) -> Outcome:
@@ -188,9 +196,8 @@ class FakeContext:
         return Outcome.DONE
 
     def logits(self) -> Floats:
-        outputs = [seq_id for seq_id, _, _, output in self.batch.parts if output]
-        rows = zip(outputs, self._rows, strict=True)
-        return np.array([row * np.nan if seq_id in self.chains else row for seq_id, row in rows], dtype=np.float32)
+        rows = [row * np.nan if seq_id in self.chains else row for seq_id, row in self._rows]
+        return np.array(rows, dtype=np.float32)
 
     def pick_by(self, seq_id: int, chain: BackendChain | None) -> None:
         if chain is None:
@@ -199,10 +206,10 @@ class FakeContext:
             self.chains[seq_id] = chain
 
     def picked(self, row: int) -> int | None:
-        outputs = [seq_id for seq_id, _, _, output in self.batch.parts if output]
-        assert outputs[row] in self.chains, "a sequence without a chain has logits only"
-        best = int(self._rows[row].argmax())
-        return None if np.isnan(self._rows[row][best]) else best
+        seq_id, logits = self._rows[row]
+        assert seq_id in self.chains, "a sequence without a chain has logits only"
+        best = int(logits.argmax())
+        return None if np.isnan(logits[best]) else best
 
     def rebuild(self) -> None:
         self.cells = []
