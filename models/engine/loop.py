@@ -119,14 +119,13 @@ class Engine:
 
         One that waits for another's prefix does not hold up those behind it; one without room does, or it would starve.
         """
-        now_ns = self._clock_ns()
         still_waiting: deque[Sequence] = deque()
         while self._waiting:
             sequence = self._waiting.popleft()
             if len(sequence.task.prompt) == 0:  # Compat: llama.cpp's server answers an empty prompt with nothing
                 self._events.append(sequence.finish(Reason.STOP))
                 continue
-            admission = self._slots.admit(sequence, now_ns)
+            admission = self._slots.admit(sequence, self._clock_ns())
             if admission is not Admission.NO_ROOM and sequence.joined_step is None:
                 sequence.joined_step = self._n_steps
             if admission is not Admission.ADMITTED:
@@ -156,6 +155,9 @@ class Engine:
         slots = [slot for slot in self._slots.running if not slot.is_parked]
         prompts = [slot for slot in slots if slot.n_pending > 1]
         n_batch = self._context.n_batch
+        if not prompts:
+            self._owes_text, self._n_silent = False, 0
+            return plan_batch(slots, n_batch=n_batch, n_prefill=0)
         if sum(slot.is_scoring for slot in prompts) > 1:
             slots, prompts = _one_of_the_scored(slots), _one_of_the_scored(prompts)
         beside_decoding = any(self._holds_up(prompt, slot) for prompt in prompts for slot in slots)
@@ -164,8 +166,7 @@ class Engine:
             self._n_silent += 1
             return plan_batch(slots, n_batch=n_batch, n_prefill=0)
         self._n_silent = 0
-        n_before = prompts[0].n_computed if prompts else 0
-        n_prefill = self._pace.n_prefill(n_batch, n_before=n_before, beside_decoding=beside_decoding)
+        n_prefill = self._pace.n_prefill(n_batch, n_before=prompts[0].n_computed, beside_decoding=beside_decoding)
         return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill, apart=self._computes_apart)
 
     def _holds_up(self, prompt: Slot, decoding: Slot) -> bool:
@@ -242,6 +243,8 @@ class Engine:
         Source: llama-kv-cache.cpp, prepare: it tries all parts first, and does not undo what `apply_ubatch` purges.
         """
         apart = self._computes_apart
+        if not apart and len({part.slot.adapters for part in plan}) == 1:
+            return (plan,)
         if apart:
             plan = sorted(plan, key=lambda part: part.slot.seq_id)
         turns = {self._context.adapters: 0}

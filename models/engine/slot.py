@@ -113,6 +113,8 @@ class Slot:
     def advance(self, n: int) -> bool:
         """The next `n` tokens are computed. True: that is where to stop, or past it, as an image may lead."""
         self.n_computed += n
+        if not self._stops:
+            return False
         n_stops = len(self._stops)
         self._stops = [stop for stop in self._stops if stop > self.n_computed]
         return len(self._stops) < n_stops
