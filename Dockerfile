@@ -29,7 +29,7 @@ ENV PYTHON=python3 UV_NO_DEV=1 UV_NO_EDITABLE=1 UV_LINK_MODE=copy UV_COMPILE_BYT
 COPY pyproject.toml uv.lock ./
 COPY tools/setup.sh tools/
 COPY models/llama/kernels models/llama/kernels
-COPY models/sampling/passes.c models/sampling/
+COPY models/sampling/*.[ch] models/sampling/
 RUN UV_NO_INSTALL_PROJECT=1 tools/setup.sh "$BACKEND"
 COPY README.md LICENSE ./
 COPY server server

@@ -43,7 +43,7 @@ cxx_flags=$(echo ${CXXFLAGS:-} $prefetch)
 sha() { if command -v sha256sum; then set -- sha256sum; else set -- shasum -a 256; fi >/dev/null; "$@" | cut -d' ' -f1; }
 # Puna's own kernels (models/llama/kernels/kernels.cmake), compiled from a copy whose name tells what is in it: uv keeps
 # what it built by the options, of which that name is one, and finds it again from any checkout.
-KERNELS="models/llama/kernels/* models/sampling/*.c"
+KERNELS="models/llama/kernels/* models/sampling/*.[ch]"
 kernels=$(cat $KERNELS | sha)
 kernels_at=${XDG_CACHE_HOME:-${HOME:-$PWD}/.cache}/puna/kernels-$kernels
 build=$(echo "$backend" $build_args "kernels=$kernels" "$c_flags" "$cxx_flags")

@@ -39,6 +39,15 @@ class Candidates(NamedTuple):
     is_sorted: bool
 
 
+class Filters(NamedTuple):
+    """Those after top_k; typical_p and top_p do nothing at 1, min_p at 0."""
+
+    temperature: float
+    typical_p: float = 1.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+
 def sort(candidates: Candidates) -> Candidates:
     """Most likely first; equal ones by id."""
     if candidates.is_sorted:
@@ -108,6 +117,18 @@ def min_p(candidates: Candidates, p: float, n_least: int = 0) -> Candidates:
     if is_sorted:
         return Candidates(ids[:n], logits[:n], True)
     return Candidates(ids[kept], logits[kept], is_sorted)
+
+
+def chosen(logits: Floats, filters: Filters, u: float, drawn: int | None = None) -> int:
+    """One of all tokens that the filters leave: the one that was drawn, if it is among them."""
+    ids = np.flatnonzero(logits > -np.inf)
+    found = filtered(Candidates(ids, logits[ids], False), filters)
+    return drawn if drawn is not None and drawn in found.ids else choose(found, filters.temperature, u)
+
+
+def filtered(candidates: Candidates, filters: Filters) -> Candidates:
+    """What the filters leave, in their order."""
+    return min_p(top_p(typical(candidates, filters.typical_p), filters.top_p), filters.min_p)
 
 
 def choose(candidates: Candidates, temperature: float, u: float) -> int:

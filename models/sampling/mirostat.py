@@ -36,7 +36,7 @@ class Mirostat:
         with np.errstate(over="ignore"):
             tempered = logits / self._temperature
         self._passes.read(tempered)
-        total = self._passes.weigh(1.0)
+        total = self._passes.weigh()
         kept = self._by_estimate(logits) if self._options.mirostat == 1 else self._by_surprise(logits, total)
         weights = self._passes.weights[kept]
         picked = chain.pick(weights, draw_among(len(weights), self._random))

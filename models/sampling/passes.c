@@ -1,16 +1,14 @@
 // Passes over the logits of a whole vocabulary that numpy can only make one operation at a time. Plain loops, written
-// so that a compiler makes vectors of them; models/sampling/passes.py declares and calls them, and has checked what it
-// passes.
-//
-// A weight is e^((logit - best) * scale), computed as a power of 2: at most 1, and 0 for minus infinity. Sums are taken
-// in single precision within a block and in double precision over the blocks.
+// so that a compiler makes vectors of them; models/sampling/passes.py calls some of them, and has checked what it
+// passes. Sums are taken in single precision within a block and in double precision over the blocks.
 //
 // Flags: none that let sums be reordered (-fassociative-math takes the rounding below for nothing), or NaN and
 // infinities lose their meaning; so no -ffast-math.
 
+#include "passes.h"
+
 #include <float.h>
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 // the first with these names
@@ -28,7 +26,6 @@
 #endif
 
 enum {
-    BLOCK = 512,   // weights of which a draw knows the sum
     SUMMED = 2048, // weights that are summed in single precision
     COLUMNS = 32,
     ROWS = 16,
@@ -73,8 +70,6 @@ AVX512 static inline __m512 power_of_2_avx512(__m512 t) {
 }
 #endif
 
-// The highest logit; NaN where one of them is NaN or plus infinity. `maxima`, unless NULL: the highest of each column
-// of each table of ROWS x COLUMNS logits; what is left over has none.
 PASS float puna_best(const float *restrict logits, int64_t n, float *restrict maxima) {
     float best[COLUMNS];
     int32_t is_bad[COLUMNS] = {0};
@@ -103,13 +98,15 @@ PASS float puna_best(const float *restrict logits, int64_t n, float *restrict ma
     return is_bad[0] ? NAN : best[0];
 }
 
-// The loops below are written once for all combinations of what they compute: `has_...` are constants where they are
-// called. Totals are of the weights, of those at the other scale, and of weight * t and weight * t^2 for a weight 2^t.
-enum { WEIGHTS = 1, MOMENTS = 2, OTHERS = 4, RANGE = 8 };
+CLONES float best_up_to(const float *restrict logits, int64_t n, float high) {
+    float best = -FLT_MAX;
+#pragma omp simd reduction(max : best)
+    for (int64_t i = 0; i < n; i++) best = larger(logits[i] <= high ? logits[i] : -FLT_MAX, best);
+    return best;
+}
 
-struct weighing {
-    float best, scale, other_scale, low, high;
-};
+// The loops below are written once for all combinations of what they compute: `what` is a constant where they are
+// called.
 
 static inline ALWAYS void add_weights(const float *restrict logits, int64_t n, const struct weighing *how, int what,
                                       float *restrict weights, float *restrict totals) {
@@ -152,8 +149,9 @@ AVX512 static inline ALWAYS __m512 add_avx512(__m512 logit, const struct weighin
     }
     if (what & MOMENTS) {
         t = _mm512_max_ps(t, _mm512_set1_ps(-127.0f));
-        totals->first = _mm512_fmadd_ps(weight, t, totals->first);
-        totals->second = _mm512_fmadd_ps(_mm512_mul_ps(weight, t), t, totals->second);
+        const __m512 moment = _mm512_mul_ps(weight, t);
+        totals->first = _mm512_add_ps(totals->first, moment);
+        totals->second = _mm512_fmadd_ps(moment, t, totals->second);
     }
     return weight;
 }
@@ -174,7 +172,7 @@ AVX512 static inline ALWAYS void weigh_block_avx512(const float *restrict logits
 
 AVX512 static inline ALWAYS void weigh_all_avx512(const float *restrict logits, int64_t n, const struct weighing *how,
                                                   int what, float *restrict weights, float *restrict sums,
-                                                  float *restrict other_sums, double *restrict totals) {
+                                                  float *restrict other_sums, struct totals *restrict totals) {
     const struct weighing w = *how;
     const __m512 zero = _mm512_setzero_ps();
     struct sums_avx512 of = {zero, zero, zero, zero};
@@ -182,11 +180,11 @@ AVX512 static inline ALWAYS void weigh_all_avx512(const float *restrict logits, 
         const int64_t block = start / BLOCK, size = least(BLOCK, n - start);
         of.sum = of.other = zero;
         weigh_block_avx512(logits + start, size, &w, what, what & WEIGHTS ? weights + start : NULL, &of);
-        totals[0] += sums[block] = _mm512_reduce_add_ps(of.sum);
-        if (what & OTHERS) totals[1] += other_sums[block] = _mm512_reduce_add_ps(of.other);
+        totals->weights += sums[block] = _mm512_reduce_add_ps(of.sum);
+        if (what & OTHERS) totals->others += other_sums[block] = _mm512_reduce_add_ps(of.other);
         if ((what & MOMENTS) && (block % (SUMMED / BLOCK) == 0 || start + size == n)) {
-            totals[2] += _mm512_reduce_add_ps(of.first);
-            totals[3] += _mm512_reduce_add_ps(of.second);
+            totals->first += _mm512_reduce_add_ps(of.first);
+            totals->second += _mm512_reduce_add_ps(of.second);
             of.first = of.second = zero;
         }
     }
@@ -195,7 +193,7 @@ AVX512 static inline ALWAYS void weigh_all_avx512(const float *restrict logits, 
 
 static inline ALWAYS void weigh_all(const float *restrict logits, int64_t n, const struct weighing *how, int what,
                                     float *restrict weights, float *restrict sums, float *restrict other_sums,
-                                    double *restrict totals) {
+                                    struct totals *restrict totals) {
     for (int64_t start = 0; start < n; start += BLOCK) {
         float of_block[4];
         float *into = what & WEIGHTS ? weights + start : NULL;
@@ -203,7 +201,10 @@ static inline ALWAYS void weigh_all(const float *restrict logits, int64_t n, con
         add_weights(logits + start, size, how, what, into, of_block);
         sums[block] = of_block[0];
         if (what & OTHERS) other_sums[block] = of_block[1];
-        for (int i = 0; i < 4; i++) totals[i] += of_block[i];
+        totals->weights += of_block[0];
+        totals->others += of_block[1];
+        totals->first += of_block[2];
+        totals->second += of_block[3];
     }
 }
 
@@ -222,21 +223,20 @@ static inline ALWAYS void weigh_all(const float *restrict logits, int64_t n, con
 #ifdef AVX512
 AVX512 static void weigh_avx512(const float *restrict logits, int64_t n, const struct weighing *how, int what,
                                 float *restrict weights, float *restrict sums, float *restrict other_sums,
-                                double *restrict totals) {
+                                struct totals *restrict totals) {
     WEIGH_AS_ASKED(weigh_all_avx512)
 }
 #endif
 
 CLONES static void weigh(const float *restrict logits, int64_t n, const struct weighing *how, int what,
                          float *restrict weights, float *restrict sums, float *restrict other_sums,
-                         double *restrict totals) {
+                         struct totals *restrict totals) {
     WEIGH_AS_ASKED(weigh_all)
 }
 
-// What of WEIGHTS, MOMENTS, OTHERS and RANGE is asked for, and in any case the sums of the weights by block.
 API void puna_weigh(const float *logits, int64_t n, const struct weighing *how, int what, float *weights, float *sums,
-                    float *other_sums, double *totals) {
-    for (int i = 0; i < 4; i++) totals[i] = 0;
+                    float *other_sums, struct totals *totals) {
+    *totals = (struct totals){0};
 #ifdef AVX512
     if (has_avx512()) {
         weigh_avx512(logits, n, how, what, weights, sums, other_sums, totals);
@@ -254,10 +254,8 @@ static inline float weight_within(float logit, const struct weighing *w) {
 // Sums that are less are left out of draws: of such weights some versions make 0 and some do not.
 static const float FAINT = 1e-30f;
 
-// The token at which the running sum of these weights, whose sums by block are known, reaches `target`; where rounding
-// keeps it from being reached, the last one that has a weight. -1: all are too light.
-PASS int64_t puna_find(const float *restrict logits, int64_t n, const struct weighing *how,
-                       const float *restrict sums, double target) {
+CLONES int64_t find(const float *restrict logits, int64_t n, const struct weighing *how, const float *restrict sums,
+                    double target) {
     const struct weighing w = *how;
     int64_t found = -1, last = -1;
     double before = 0, within = 0;
@@ -281,56 +279,52 @@ PASS int64_t puna_find(const float *restrict logits, int64_t n, const struct wei
 }
 
 static inline ALWAYS void add_at_least(const float *restrict weights, int64_t n, const float *restrict least_weights,
-                                       int n_sums, double *restrict sums, float *restrict heaviest) {
+                                       int n_sums, double *restrict sums) {
     const float a = least_weights[0], b = least_weights[1];
     const float c = n_sums > 2 ? least_weights[2] : 0, d = n_sums > 3 ? least_weights[3] : 0;
-    float from_a = 0, from_b = 0, from_c = 0, from_d = 0, below_b = heaviest[0], below_d = heaviest[1];
-#pragma omp simd reduction(+ : from_a, from_b, from_c, from_d) reduction(max : below_b, below_d)
+    float from_a = 0, from_b = 0, from_c = 0, from_d = 0;
+#pragma omp simd reduction(+ : from_a, from_b, from_c, from_d)
     for (int64_t i = 0; i < n; i++) {
         const float weight = weights[i];
         from_a += weight >= a ? weight : 0.0f;
         from_b += weight >= b ? weight : 0.0f;
         if (n_sums > 2) from_c += weight >= c ? weight : 0.0f;
-        if (n_sums > 3) {
-            from_d += weight >= d ? weight : 0.0f;
-            below_b = larger(weight < b ? weight : 0.0f, below_b);
-            below_d = larger(weight < d ? weight : 0.0f, below_d);
-        }
+        if (n_sums > 3) from_d += weight >= d ? weight : 0.0f;
     }
     const float found[] = {from_a, from_b, from_c, from_d};
     for (int i = 0; i < n_sums; i++) sums[i] += found[i];
-    heaviest[0] = below_b;
-    heaviest[1] = below_d;
 }
 
 #ifdef AVX512
+AVX512 static inline ALWAYS void add_16_at_least(__m512 weight, const __m512 *least_weight, int n_sums, __m512 *sum) {
+    for (int k = 0; k < n_sums; k++)
+        sum[k] = _mm512_mask_add_ps(sum[k], _mm512_cmp_ps_mask(weight, least_weight[k], _CMP_GE_OQ), sum[k], weight);
+}
+
 AVX512 static inline ALWAYS void add_at_least_avx512(const float *restrict weights, int64_t n,
                                                      const float *restrict least_weights, int n_sums,
-                                                     double *restrict sums, float *restrict heaviest) {
-    __m512 least_weight[4], sum[4], below_b = _mm512_set1_ps(heaviest[0]), below_d = _mm512_set1_ps(heaviest[1]);
+                                                     double *restrict sums) {
+    __m512 least_weight[4], even[4], odd[4]; // two sums, as an addition waits for the one before
     for (int k = 0; k < n_sums; k++) {
         least_weight[k] = _mm512_set1_ps(least_weights[k]);
-        sum[k] = _mm512_setzero_ps();
+        even[k] = odd[k] = _mm512_setzero_ps();
     }
-    for (int64_t i = 0; i < n; i += 16) {
-        const __m512 weight = i + 16 <= n ? _mm512_loadu_ps(weights + i)
-                                          : _mm512_maskz_loadu_ps((__mmask16)((1u << (n - i)) - 1), weights + i);
-        for (int k = 0; k < n_sums; k++) {
-            const __mmask16 is_in = _mm512_cmp_ps_mask(weight, least_weight[k], _CMP_GE_OQ);
-            sum[k] = _mm512_mask_add_ps(sum[k], is_in, sum[k], weight);
-            if (n_sums == 4 && k == 1) below_b = _mm512_mask_max_ps(below_b, ~is_in, below_b, weight);
-            if (n_sums == 4 && k == 3) below_d = _mm512_mask_max_ps(below_d, ~is_in, below_d, weight);
-        }
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        add_16_at_least(_mm512_loadu_ps(weights + i), least_weight, n_sums, even);
+        add_16_at_least(_mm512_loadu_ps(weights + i + 16), least_weight, n_sums, odd);
     }
-    for (int k = 0; k < n_sums; k++) sums[k] += _mm512_reduce_add_ps(sum[k]);
-    heaviest[0] = _mm512_reduce_max_ps(below_b);
-    heaviest[1] = _mm512_reduce_max_ps(below_d);
+    for (; i < n; i += 16) {
+        const __mmask16 left = (__mmask16)(i + 16 <= n ? 0xffff : (1u << (n - i)) - 1);
+        add_16_at_least(_mm512_maskz_loadu_ps(left, weights + i), least_weight, n_sums, even);
+    }
+    for (int k = 0; k < n_sums; k++) sums[k] += _mm512_reduce_add_ps(_mm512_add_ps(even[k], odd[k]));
 }
 #endif
 
 #define ADD_AT_LEAST(add, n_sums)                                                                                      \
     for (int64_t start = 0; start < n; start += SUMMED)                                                                \
-        add(weights + start, least(SUMMED, n - start), least_weights, n_sums, sums, heaviest);
+        add(weights + start, least(SUMMED, n - start), least_weights, n_sums, sums);
 
 #define ADD_ALL_AT_LEAST(add)                                                                                          \
     switch (n_sums) {                                                                                                  \
@@ -341,30 +335,36 @@ AVX512 static inline ALWAYS void add_at_least_avx512(const float *restrict weigh
 
 #ifdef AVX512
 AVX512 static void at_least_avx512(const float *restrict weights, int64_t n, const float *restrict least_weights,
-                                   int n_sums, double *restrict sums, float *restrict heaviest) {
+                                   int n_sums, double *restrict sums) {
     ADD_ALL_AT_LEAST(add_at_least_avx512)
 }
 #endif
 
-CLONES static void at_least(const float *restrict weights, int64_t n, const float *restrict least_weights, int n_sums,
-                            double *restrict sums, float *restrict heaviest) {
+CLONES static void at_least_plain(const float *restrict weights, int64_t n, const float *restrict least_weights,
+                                  int n_sums, double *restrict sums) {
     ADD_ALL_AT_LEAST(add_at_least)
 }
 
-// For each of 2, 3 or 4 weights the sum of those that are at least as great; for 4 also the greatest that are less than
-// the second and less than the fourth, 0 where there are none.
-API void puna_at_least(const float *restrict weights, int64_t n, const float *restrict least_weights, int n_sums,
-                       double *restrict sums) {
-    float heaviest[2] = {0};
+void at_least(const float *restrict weights, int64_t n, const float *restrict least_weights, int n_sums,
+              double *restrict sums) {
     for (int i = 0; i < n_sums; i++) sums[i] = 0;
 #ifdef AVX512
-    if (has_avx512())
-        at_least_avx512(weights, n, least_weights, n_sums, sums, heaviest);
-    else
+    if (has_avx512()) {
+        at_least_avx512(weights, n, least_weights, n_sums, sums);
+        return;
+    }
 #endif
-        at_least(weights, n, least_weights, n_sums, sums, heaviest);
-    if (n_sums == 4) sums[4] = heaviest[0];
-    if (n_sums == 4) sums[5] = heaviest[1];
+    at_least_plain(weights, n, least_weights, n_sums, sums);
+}
+
+CLONES float lightest(const float *restrict weights, int64_t n, float low) {
+    float found = INFINITY;
+#pragma omp simd reduction(min : found)
+    for (int64_t i = 0; i < n; i++) {
+        const float weight = weights[i] >= low ? weights[i] : INFINITY;
+        found = weight < found ? weight : found;
+    }
+    return found;
 }
 
 static inline int64_t collect(const float *logits, int64_t start, int64_t end, int64_t step, float low, float high,
@@ -377,8 +377,6 @@ static inline int64_t collect(const float *logits, int64_t start, int64_t end, i
     return n_ids;
 }
 
-// The tokens whose logits are from `low` to `high`, in no order, and how many there are; `capacity` + 1 where there are
-// more than that. With `maxima` of these logits, only columns that reach `low` are looked at.
 PASS int64_t puna_between(const float *restrict logits, int64_t n, float low, float high, const float *restrict maxima,
                           int64_t *restrict ids, int64_t capacity) {
     int64_t n_ids = 0, start = 0;
@@ -392,6 +390,9 @@ PASS int64_t puna_between(const float *restrict logits, int64_t n, float low, fl
                     const float logit = logits[start + row * COLUMNS + i];
                     is_hit[i] |= (logit >= low) & (logit <= high);
                 }
+        uint32_t is_any = 0;
+        for (int i = 0; i < COLUMNS; i++) is_any |= is_hit[i];
+        if (!is_any) continue;
         for (int i = 0; i < COLUMNS; i++)
             if (is_hit[i]) {
                 n_ids = collect(logits, start + i, start + TABLE, COLUMNS, low, high, ids, n_ids, capacity);

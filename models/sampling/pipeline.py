@@ -16,9 +16,8 @@ from models.option_types import ADAPTIVE_P, SAMPLERS
 from models.runner.settings import Sampling
 from models.sampling import chain
 from models.sampling.adaptive import Adaptive
-from models.sampling.chain import Candidates, Floats
+from models.sampling.chain import Candidates, Filters, Floats
 from models.sampling.dry import Dry
-from models.sampling.narrowing import Narrowing
 from models.sampling.penalties import Penalties
 from models.sampling.ports import Passes
 from models.sampling.rng import draw, draw_single, random_source
@@ -52,7 +51,6 @@ class Pipeline:
         self._options = options
         self._passes = passes
         self._shortlist = Shortlist(passes)
-        self._narrowing = Narrowing(passes, source)
         self._random = source
         self._xtc_random = random_source(options.seed)
         self._penalties, self._dry = penalties, dry
@@ -83,7 +81,7 @@ class Pipeline:
         if self._adaptive is not None:
             return self._adaptive.choose(_possible(logits) if found is None else found)
         if found is None:
-            return self._narrowing.any(logits, 1.0)
+            return self._passes.choose(logits, Filters(1.0), self._random)
         return chain.choose(found, 1.0, draw(self._random))
 
     def accept(self, token: int) -> None:
@@ -138,7 +136,7 @@ class Pipeline:
     def _entropy(self, logits: Floats, found: Candidates | None) -> float:
         if found is None:
             self._passes.read(logits)
-            return math.log(self._passes.weigh(1.0, with_moments=True)) - self._passes.mean
+            return math.log(self._passes.weigh(with_mean=True)) - self._passes.mean
         probs = chain.softmax(found.logits, found.logits.max())
         probs = probs[probs > 0]
         return float(-(probs * np.log(probs)).sum())
@@ -210,7 +208,7 @@ class Pipeline:
 
     def _rule_out_best(self, logits: Floats) -> None:
         self._passes.read(logits)
-        least = self._options.xtc_threshold * self._passes.weigh(1.0)
+        least = self._options.xtc_threshold * self._passes.weigh()
         above = np.flatnonzero(self._passes.weights >= np.float32(least))
         above = above[np.argsort(-logits[above], kind="stable")]
         dropped = self._droppable(len(above))

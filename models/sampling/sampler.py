@@ -12,10 +12,9 @@ from models.errors import InvalidConstraint
 from models.runner.settings import Sampling
 from models.sampling import chain, pipeline
 from models.sampling.after_thought import Constraining
-from models.sampling.chain import Candidates, Floats, Ids
+from models.sampling.chain import Candidates, Filters, Floats, Ids
 from models.sampling.dry import Dry
 from models.sampling.mirostat import Mirostat
-from models.sampling.narrowing import Narrowing
 from models.sampling.penalties import Penalties, is_active
 from models.sampling.pipeline import Pipeline
 from models.sampling.ports import Passes
@@ -59,7 +58,8 @@ class Sampler:
         self._options = options
         self._shortlist = Shortlist(passes)
         self._random = random_source(options.seed)
-        self._narrowing = Narrowing(passes, self._random)
+        self._passes = passes
+        self._filters = Filters(options.temperature, options.typical_p, options.top_p, options.min_p)
         is_plain = options.mirostat not in (1, 2)
         self._penalties = _penalties(options, prompt) if is_plain else None
         self._dry = dry if is_plain else None
@@ -163,19 +163,11 @@ class Sampler:
             return greedy(logits)
         if options.top_k > 0 or temperature <= 0 or len(logits) <= chain.MANY:
             return self._choose_of(self._shortlist.top_k(logits, options.top_k))
-        if options.typical_p < 1:
-            return self._narrowing.typical(logits, options.typical_p, options.top_p, options.min_p, temperature)
-        if options.min_p > 0:
-            return self._narrowing.min_p(logits, options.min_p, options.top_p, temperature)
-        if options.top_p < 1:
-            return self._narrowing.top_p(logits, options.top_p, temperature)
-        return self._narrowing.any(logits, temperature)
+        return self._passes.choose(logits, self._filters, self._random)
 
     def _choose_of(self, candidates: Candidates) -> int:
-        options = self._options
-        candidates = chain.top_p(chain.typical(candidates, options.typical_p), options.top_p)
-        candidates = chain.min_p(candidates, options.min_p)
-        return chain.choose(candidates, options.temperature, draw(self._random))
+        found = chain.filtered(candidates, self._filters)
+        return chain.choose(found, self._filters.temperature, draw(self._random))
 
 
 def _penalties(options: Sampling, prompt: Iterable[int] | npt.NDArray[np.int32]) -> Penalties | None:

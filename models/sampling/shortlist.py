@@ -37,7 +37,7 @@ class Shortlist:
         Raises: UnusableOutput.
         """
         self._passes.read(logits)
-        wanted, weights = np.float32(p * self._passes.weigh(1.0)), self._passes.weights
+        wanted, weights = np.float32(p * self._passes.weigh()), self._passes.weights
         n = self._n_nucleus
         while n <= MANY:
             found = chain.sort(self._most_likely(logits, n))
@@ -69,7 +69,7 @@ class Shortlist:
 
     def _from(self, logits: Floats, threshold: float) -> Candidates:
         """The tokens from this logit on, by id, of the row that was read with its maxima."""
-        found = self._passes.between(threshold, with_maxima=True)
+        found = self._passes.from_logit(threshold)
         return _candidates(logits, np.flatnonzero(logits >= np.float32(threshold)) if found is None else found)
 
 

@@ -32,7 +32,7 @@ function(puna_add_kernels)
 endfunction()
 
 function(puna_add_sampling)
-    add_library(puna_sampling SHARED "${PUNA_KERNELS}/passes.c")
+    add_library(puna_sampling SHARED "${PUNA_KERNELS}/passes.c" "${PUNA_KERNELS}/narrowing.c")
     target_compile_options(puna_sampling PRIVATE -O3 -fno-math-errno -fno-trapping-math -fopenmp-simd)
     target_compile_options(puna_sampling PRIVATE -ffp-contract=fast -fvisibility=hidden)
     if(CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

@@ -11,12 +11,11 @@ import pytest
 from bench.chances import exact_chances, judge, kinds
 from models.errors import UnusableOutput
 from models.runner.settings import Sampling
-from models.sampling.chain import Floats
-from models.sampling.narrowing import Narrowing
+from models.sampling import chain
+from models.sampling.chain import Filters, Floats
 from models.sampling.ports import Passes
 from models.sampling.rng import random_source
-from models.sampling.typical_range import TypicalRange
-from tests.models.sampling.passes_case import either
+from tests.models.sampling.passes_case import compiled, either
 
 N = 5000
 N_DRAWS = 1000
@@ -42,8 +41,9 @@ def options(temperature: float, **filters: float) -> Sampling:
     return Sampling(seed=5, temperature=temperature, top_k=0, **{"top_p": 1.0, "min_p": 0.0, **filters})  # type: ignore[arg-type]
 
 
-def narrowing(passes: Make, n: int = N) -> Narrowing:
-    return Narrowing(passes(n), random_source(1))
+def chooser(passes: Make, n: int = N) -> Callable[[Floats, Filters], int]:
+    made, source = passes(n), random_source(1)
+    return lambda row, filters: made.choose(row, filters, source)
 
 
 @either
@@ -68,8 +68,8 @@ def test_a_seed_gives_the_same_tokens_again(passes: Make) -> None:
     some = np.random.default_rng(0).normal(0, 2, (40, N)).astype(np.float32)
 
     def run() -> list[int]:
-        chooser = narrowing(passes)
-        return [chooser.typical(row, 0.9, 0.9, 0.01, 0.8) for row in some]
+        choose = chooser(passes)
+        return [choose(row, Filters(0.8, 0.9, 0.9, 0.01)) for row in some]
 
     assert run() == run()
 
@@ -84,44 +84,61 @@ def rows() -> dict[str, Floats]:
 @pytest.mark.parametrize("temperature", [1e-6, 0.05, 1.0, 50.0])
 def test_whatever_the_options_say_there_is_a_token(passes: Make, kind: str, temperature: float) -> None:
     row = rows()[kind]
-    chooser, untouched = narrowing(passes, len(row)), row.copy()
-    for p, top_p, min_p in itertools.product((0.0, 0.01, 0.4, 0.95), (0.0, 0.01, 0.5, 1.0), (0.0, 1e-4, 0.3, 1.0)):
-        for token in (
-            chooser.typical(row, p, top_p, min_p, temperature),
-            chooser.top_p(row, p, temperature),
-            chooser.min_p(row, max(min_p, 1e-6), top_p, temperature),
-            chooser.any(row, temperature),
-        ):
-            assert row[token] > -np.inf
+    choose, untouched = chooser(passes, len(row)), row.copy()
+    shares = ((0.0, 0.01, 0.4, 0.95, 1.0), (0.0, 0.01, 0.5, 1.0), (0.0, 1e-4, 0.3, 1.0))
+    for typical_p, top_p, min_p in itertools.product(*shares):
+        assert row[choose(row, Filters(temperature, typical_p, top_p, min_p))] > -np.inf
     assert np.array_equal(row, untouched)
 
 
-@either
+def kept_by_chain(row: Floats, filters: Filters) -> set[int]:
+    """What passes, and what would if the filters were wider or narrower by what rounding makes of a weight."""
+    kept: set[int] = set()
+    for slack in (-1e-5, 0.0, 1e-5):
+        shares = (min(share + slack, 1.0) if 0 < share < 1 else share for share in filters[1:3])
+        chances = exact_chances(
+            row, Sampling(1.0, top_k=0, typical_p=next(shares), top_p=next(shares), min_p=filters.min_p * (1 - slack))
+        )
+        kept |= {*np.flatnonzero(chances).tolist()}
+    return kept
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_only_what_the_filters_keep_is_drawn(seed: int) -> None:
+    source = np.random.default_rng(seed)
+    n = int(source.integers(2, 3000))
+    row = (source.standard_t(source.uniform(1.5, 30), n) * source.uniform(0.1, 4)).astype(np.float32)
+    typical_p, top_p = (float(source.choice([1.0, source.random()])) for _ in range(2))
+    min_p = float(source.choice([0.0, source.random() * 0.3]))
+    filters = Filters(float(source.uniform(0.2, 3)), typical_p, top_p, min_p)
+    choose = chooser(compiled, n)
+    assert {choose(row, filters) for _ in range(400)} <= kept_by_chain(row, filters)
+
+
 @pytest.mark.parametrize("kind", kinds())
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.95])
-@pytest.mark.parametrize(("top_p", "min_p"), [(1.0, 0.0), (0.8, 0.0), (1.0, 0.1), (0.6, 0.02)])
-def test_what_is_kept_is_what_the_chain_keeps(passes: Make, kind: str, p: float, top_p: float, min_p: float) -> None:
-    row = kinds()[kind]
-    weighed = passes(len(row))
-    weighed.read(row)
-    weighed.weigh(1.0, with_moments=True)
-    typical = TypicalRange(weighed, row, p, top_p, min_p)
-    wanted = exact_chances(row, Sampling(temperature=1.0, top_k=0, typical_p=p, top_p=top_p, min_p=min_p)) > 0
-    tokens = [*np.argsort(-row)[:40], *np.flatnonzero(wanted)[::25], *range(0, len(row), 90)]
-    tokens = [int(token) for token in tokens if weighed.weights[token] > 0]
-    assert sum(typical.keeps(token) != wanted[token] for token in tokens) <= 1  # at an edge, by rounding
-    assert all(typical.low <= row[token] <= typical.high for token in np.flatnonzero(wanted))
+@pytest.mark.parametrize("filters", FILTERS.values(), ids=FILTERS)
+def test_tokens_are_seldom_listed(monkeypatch: pytest.MonkeyPatch, kind: str, filters: dict[str, float]) -> None:
+    n_listed = 0
+
+    def chosen(*_: object) -> int:
+        nonlocal n_listed
+        n_listed += 1
+        return 0
+
+    monkeypatch.setattr(chain, "chosen", chosen)
+    choose = chooser(compiled)
+    for _ in range(200):
+        choose(kinds()[kind], Filters(0.8, **filters))
+    assert n_listed <= (200 if kind == "equal" and "typical_p" in filters else 2)
 
 
 @either
 def test_impossible_tokens_are_not_chosen(passes: Make) -> None:
     row = np.full(N, -np.inf, dtype=np.float32)
     row[[3, 17]] = [1.0, 2.0]
-    chooser = narrowing(passes)
-    assert {chooser.any(row, 1.0) for _ in range(50)} == {3, 17}
-    assert {chooser.min_p(row, 0.1, 0.99, 1.0) for _ in range(50)} == {3, 17}
-    assert {chooser.top_p(row, 0.99, 0.7) for _ in range(50)} == {3, 17}
-    assert {chooser.typical(row, 0.99, 0.99, 0.1, 1.0) for _ in range(50)} == {3, 17}
+    choose = chooser(passes)
+    for filters in (Filters(1.0), Filters(1.0, 1.0, 0.99, 0.1), Filters(0.7, 1.0, 0.99), Filters(1.0, 0.99, 0.99, 0.1)):
+        assert {choose(row, filters) for _ in range(50)} == {3, 17}
 
 
 @either
@@ -129,16 +146,16 @@ def test_impossible_tokens_are_not_chosen(passes: Make) -> None:
 def test_the_last_token_is_chosen_where_no_other_is_possible(passes: Make, n: int) -> None:
     row = np.full(n, -np.inf, dtype=np.float32)
     row[-1] = 1.0
-    chooser = narrowing(passes, n)
-    assert {chooser.any(row, 0.7), chooser.min_p(row, 0.1, 0.9, 1.0), chooser.top_p(row, 0.9, 1.5)} == {n - 1}
-    assert chooser.typical(row, 0.9, 0.9, 0.1, 1.0) == n - 1
+    choose = chooser(passes, n)
+    for filters in (Filters(0.7), Filters(1.0, 1.0, 0.9, 0.1), Filters(1.5, 1.0, 0.9), Filters(1.0, 0.9, 0.9, 0.1)):
+        assert choose(row, filters) == n - 1
 
 
 @either
 def test_of_equal_tokens_the_first_ones_are_chosen(passes: Make) -> None:
-    row, chooser = np.zeros(100, dtype=np.float32), narrowing(passes, 100)
-    assert {chooser.top_p(row, 0.505, 1.0) for _ in range(1000)} == {*range(51)}
-    assert {chooser.typical(row, 0.505, 1.0, 0.0, 1.0) for _ in range(1000)} == {*range(51)}
+    row, choose = np.zeros(100, dtype=np.float32), chooser(passes, 100)
+    for filters in (Filters(1.0, top_p=0.505), Filters(1.0, typical_p=0.505)):
+        assert {choose(row, filters) for _ in range(1000)} == {*range(51)}
 
 
 @either
@@ -146,8 +163,8 @@ def test_of_equal_tokens_the_first_ones_are_chosen(passes: Make) -> None:
 def test_logits_far_from_zero_are_as_good_as_others(passes: Make, scale: float) -> None:
     row = np.full(N, -scale, dtype=np.float32)
     row[4] = scale
-    chooser = narrowing(passes)
-    drawn = {chooser.any(row, 1.0) for _ in range(30)} | {chooser.top_p(row, 0.99, 0.5) for _ in range(30)}
+    choose = chooser(passes)
+    drawn = {choose(row, filters) for _ in range(30) for filters in (Filters(1.0), Filters(0.5, top_p=0.99))}
     assert drawn == {4} if scale > 1 else len(drawn) > 20
 
 
@@ -155,12 +172,14 @@ def test_logits_far_from_zero_are_as_good_as_others(passes: Make, scale: float) 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_not_numbers_are_refused(passes: Make, bad: float) -> None:
     row = np.full(N, bad, dtype=np.float32)
-    chooser = narrowing(passes)
-    for choose in (
-        lambda: chooser.any(row, 1.0),
-        lambda: chooser.min_p(row, 0.1, 1.0, 1.0),
-        lambda: chooser.top_p(row, 0.9, 1.0),
-        lambda: chooser.typical(row, 0.5, 1.0, 0.0, 1.0),
-    ):
+    choose = chooser(passes)
+    for filters in (Filters(1.0), Filters(1.0, min_p=0.1), Filters(1.0, top_p=0.9), Filters(1.0, typical_p=0.5)):
         with pytest.raises(UnusableOutput):
-            choose()
+            choose(row, filters)
+
+
+@either
+@pytest.mark.parametrize("bad", [np.zeros(99, dtype=np.float32), np.zeros((100, 2), dtype=np.float32)[:, 0]])
+def test_rows_that_are_too_short_or_in_pieces_are_refused(passes: Make, bad: Floats) -> None:
+    with pytest.raises((ValueError, TypeError, BufferError)):
+        chooser(passes, 100)(bad, Filters(1.0))
