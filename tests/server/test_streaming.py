@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import BadRequest, ModelNotFound, RunnerCrashed
-from models.parsers.events import Delta, DoneReason, Finished
+from models.parsers.events import Delta, DoneReason, Finished, TokenLogprob
 from server.formats import InvalidFormat
 from server.requests import Rendered
 from tests.fakes.generation import FakeGeneration, Forever
@@ -129,6 +130,18 @@ def test_what_nobody_foresaw_is_told_and_logged(
     assert reply.status == (200 if stream and len(script) == 2 else 500)
     assert reply.lines[-1] == {"error": "what"}
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("path", [*PATHS, "/v1/chat/completions"])
+def test_what_cannot_be_written_is_told(
+    server: LiveServer, generation: FakeGeneration, path: str, stream: bool
+) -> None:
+    generation.script = (Delta("a"), Delta("b", logprobs=(TokenLogprob(b"b", math.nan),)), STOP)
+    reply = server.post(path, CHAT | {"prompt": "p", "stream": stream})
+    assert reply.status == (200 if stream else 500)
+    assert b"unsupported value: NaN" in reply.body
+    assert eventually(lambda: generation.open == 0)
 
 
 def test_expected_errors_leave_no_traceback(

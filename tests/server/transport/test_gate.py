@@ -11,6 +11,7 @@ import pytest
 from server.transport.answers import JSON, TEXT, Answer
 from server.transport.asgi import Receive, Scope, Send
 from server.transport.gate import Gate
+from server.transport.handover import hand_over
 from server.transport.origins import Origins
 
 pytestmark = pytest.mark.anyio
@@ -139,6 +140,39 @@ async def test_a_request_about_the_server_itself_is_no_path() -> None:
 async def test_an_answer_that_broke_off_is_broken_off(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ZeroDivisionError):
         await ask(make_gate(), "GET", "/api/tags", query=b"broken")
+    assert "GET /api/tags failed" in caplog.text
+
+
+async def test_what_is_handed_over_answers_when_the_application_has_returned(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    order = []
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        order.append("answered")
+        await application(scope, receive, send)
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        hand_over(scope, answer)
+        order.append("returned")
+
+    gate = make_gate(is_open=False)
+    gate.open(inner, ROUTES)
+    status, headers, body = await ask(gate, "GET", "/api/tags", LOCAL | {"origin": "http://localhost"})
+    assert order == ["returned", "answered"]
+    assert (status, body) == (200, b"inner")
+    assert headers["access-control-allow-origin"] == ["http://localhost"]
+    assert "| 200 |" in capsys.readouterr().out
+
+
+async def test_what_is_handed_over_may_break_off_too(caplog: pytest.LogCaptureFixture) -> None:
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        hand_over(scope, application)
+
+    gate = make_gate(is_open=False)
+    gate.open(inner, ROUTES)
+    with pytest.raises(ZeroDivisionError):
+        await ask(gate, "GET", "/api/tags", query=b"broken")
     assert "GET /api/tags failed" in caplog.text
 
 
