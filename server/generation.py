@@ -292,11 +292,13 @@ def _generate(
 ) -> AsyncGenerator[Chunk | wire.Finished, None]:
     """What the runner makes of a prompt."""
     mixed = prompt.mixed
+    scores_prompt = isinstance(request, GenerateRequest) and request.scores_prompt
+    says_nothing = scores_prompt and request.options.get("num_predict") == 0
     return runner.generate(
         prompt.text if mixed is None else "",
         sampling=_sampling(options, request.variant),
         stop=options.stop or (),
-        n_predict=predict_limit(options.num_predict, runner.ready.n_ctx),
+        n_predict=0 if says_nothing else predict_limit(options.num_predict, runner.ready.n_ctx),
         n_keep=4 if options.num_keep is None else options.num_keep,
         truncate=request.truncate,
         n_logprobs=request.n_logprobs,
@@ -306,6 +308,7 @@ def _generate(
         tokens=request.prompt_tokens if isinstance(request, GenerateRequest) else None,
         mixed=mixed,
         adapters=_adapters(spec, options),
+        scores_prompt=scores_prompt,
     )
 
 

@@ -45,7 +45,7 @@ class ReplyReader:
         if isinstance(message, wire.Finished):
             self.is_over = True
             return [self._finished(message)]
-        if self._guard is not None and self._guard.is_stuck(message.text):
+        if self._guard is not None and message.n_tokens and self._guard.is_stuck(message.text):
             self.is_over = True
             return [Finished(None)]
         return self._read_chunk(message)

@@ -84,6 +84,8 @@ class GenerateRequest(TextRequest):
     """An empty prompt loads or unloads. `system`, `template` empty: the model's. `context` None: not said.
 
     `prompt_tokens`: the prompt as token ids of the model's vocabulary, instead of `prompt`, and as raw as one.
+    `scores_prompt`: log-probabilities of the prompt's tokens come before those of the reply, and `num_predict` 0 means
+    that there is none.
     """
 
     prompt: str = ""
@@ -94,6 +96,7 @@ class GenerateRequest(TextRequest):
     raw: bool = False
     images: tuple[bytes, ...] = ()
     prompt_tokens: tuple[int, ...] | None = None
+    scores_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

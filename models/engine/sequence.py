@@ -38,7 +38,8 @@ class Task:
     chain: BackendChain | None = None
     """How the backend picks the tokens, so that `sampler` need not; None: it cannot."""
     scores_prompt: bool = False
-    """Whether the log-probabilities of the prompt's tokens are told before the reply."""
+    """Whether the log-probabilities of the prompt's tokens are told before the reply, and then of each of the reply's,
+    also of one that has no text."""
     may_force: bool = False
     """Whether tokens that the sampler forces are taken without computing what the model thinks of them."""
 
@@ -126,7 +127,8 @@ class Sequence:
                     text += more
                     if reason is not None:
                         break
-        return Step(tokens, self._chunk(token, text, probs) if text else None, reason)
+        tells = text or task.scores_prompt
+        return Step(tokens, self._chunk(token, text, probs) if tells else None, reason)
 
     def step_picked(self, token: int | None, *, is_full: bool, now_ns: int) -> Step:
         """Take the token that the backend picked. Raises: UnusableOutput, if it could not (None)."""
@@ -156,7 +158,8 @@ class Sequence:
         logprobs: tuple[TokenLogprob, ...] = ()
         if probs is not None:  # Compat: the token's text is all that it released, earlier pieces included
             top = tuple(TokenProb(self._piece(other), probs.of(other)) for other in probs.top)
-            logprobs = (TokenLogprob(text, probs.of(token), top),)
+            said = self._vocabulary.raw_piece(token) if self.task.scores_prompt else text
+            logprobs = (TokenLogprob(said, probs.of(token), top),)
         n_tokens, self._n_untold = self._n_untold, 0
         return Chunk(self.request_id, text.decode("utf-8", "replace"), logprobs, n_tokens)
 

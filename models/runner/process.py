@@ -151,6 +151,7 @@ class RunnerProcess:
         tokens: tuple[int, ...] | None = None,
         mixed: MixedPrompt | None = None,
         adapters: AdapterSet = (),
+        scores_prompt: bool = False,
     ) -> AsyncGenerator[Chunk | Finished, None]:
         """Continue `prompt`, or else `tokens`, or `mixed`; the last item is `Finished`.
 
@@ -162,7 +163,7 @@ class RunnerProcess:
             self._send(
                 Generate(
                     request_id, prompt, sampling, stop, n_predict, n_keep, truncate, n_logprobs, constraint, shown,
-                    thought_budget, tokens, mixed, adapters,
+                    thought_budget, tokens, mixed, adapters, scores_prompt,
                 )
             )  # fmt: skip
             while True:

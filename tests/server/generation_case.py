@@ -35,7 +35,7 @@ T = TypeVar("T")
 class ScriptedRunner:
     """Says `chunks`; remembers what it was asked. A token is a byte."""
 
-    def __init__(self, *chunks: str, n_ctx: int = 100) -> None:
+    def __init__(self, *chunks: str | Chunk, n_ctx: int = 100) -> None:
         self.ready = Ready(n_ctx, n_ctx, 256, 1, 0, adds_bos=False)
         self.chunks = chunks
         self.asked: list[dict[str, Any]] = []
@@ -47,8 +47,8 @@ class ScriptedRunner:
     async def generate(self, prompt: str, **settings: Any) -> AsyncGenerator[Chunk | wire.Finished, None]:
         self.asked.append({"prompt": prompt, **settings})
         try:
-            for text in self.chunks:
-                yield Chunk(1, text)
+            for chunk in self.chunks:
+                yield chunk if isinstance(chunk, Chunk) else Chunk(1, chunk)
             yield wire.Finished(1, Reason.STOP, len(prompt), 2, 3, len(self.chunks), 5)
         finally:
             self.is_closed = True

@@ -10,6 +10,7 @@ import pytest
 
 from models.errors import BadRequest, MissingCapability, ModelNotFound, OptionTypeError, WeightsMissing
 from models.parsers.events import Delta, DoneReason, Finished
+from models.runner.messages import Chunk, TokenLogprob
 from models.runner.settings import Adapter
 from models.templates.chat import Think
 from registry.errors import ManifestNotFound
@@ -57,6 +58,25 @@ def test_a_completion_that_repeats_itself_is_abandoned_and_freed() -> None:
     assert told[-1] == Finished(None)
     assert runner.is_closed
     assert len(events(generation.chat(chat()))) == 101  # the native path has no such guard
+
+
+def test_a_prompt_that_is_scored_is_no_reply_that_repeats_itself() -> None:
+    scored = Chunk(1, "", (TokenLogprob(b"a", -1.0),), n_tokens=0)
+    runner = ScriptedRunner(*[scored] * 100, "reply")
+    generation, _ = serving(runner)
+    told = events(generation.generate(generate(raw=True, n_logprobs=0, scores_prompt=True)))
+    assert [len(event.logprobs) for event in told[:100]] == [1] * 100
+    assert told[100] == Delta("reply") and told[101].reason is DoneReason.STOP
+
+
+@pytest.mark.parametrize(("num_predict", "n_predict"), [(0, 0), (5, 5), (None, 1000)])
+def test_nothing_need_be_said_where_a_prompt_is_scored(num_predict: int | None, n_predict: int) -> None:
+    runner = ScriptedRunner()
+    generation, _ = serving(runner, spec(parameters={"num_predict": 0}))
+    options = {} if num_predict is None else {"num_predict": num_predict}
+    events(generation.generate(generate(scores_prompt=True, options=options)))
+    events(generation.generate(generate(options={"num_predict": 0})))
+    assert [asked["n_predict"] for asked in runner.asked] == [n_predict, 1000]
 
 
 def test_a_reader_that_leaves_frees_the_slot() -> None:

@@ -16,25 +16,42 @@ from models.parsers.events import Delta, TokenLogprob
 class CompletionLogprobs:
     """Keeps count of the characters of one choice."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, scores_prompt: bool = False) -> None:
+        """`scores_prompt`: those of the prompt come first, and its text; there is none for the very first token."""
         self._n_chars = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._scores_prompt = scores_prompt
+        self._has_begun = not scores_prompt
+        self._text = ""
 
     def fields(self, delta: Delta) -> dict[str, Any]:
         """Of the next part of the choice; thoughts are told no more than their text."""
         tokens = () if delta.thinking and not delta.content else delta.logprobs
-        return {
+        if self._scores_prompt and not self._n_chars:
+            self._text += delta.content
+        found: dict[str, Any] = {
             "tokens": [_token_text(token.piece) for token in tokens],
             "token_logprobs": [token.logprob for token in tokens],
             "top_logprobs": [{_token_text(o.piece): o.logprob for o in token.top} for token in tokens],
             "text_offset": [self._pass(token) for token in tokens],
         }
+        if tokens and not self._has_begun:
+            self._has_begun = True
+            found["token_logprobs"][0] = found["top_logprobs"][0] = None
+        return found
 
     def _pass(self, token: TokenLogprob) -> int:
         """Where the token begins."""
         start = self._n_chars
-        self._n_chars += len(self._decoder.decode(token.piece))
+        text = self._decoder.decode(token.piece)
+        self._n_chars += self._n_of_prompt(text) if self._scores_prompt and not start else len(text)
         return start
+
+    def _n_of_prompt(self, text: str) -> int:
+        """What the first tokens take of a prompt: nothing where a tokenizer put them, or a space, before it."""
+        if self._text.startswith(text):
+            return len(text)
+        return len(text) - 1 if text[:1] == " " and self._text.startswith(text[1:]) else 0
 
 
 def _token_text(piece: bytes) -> str:

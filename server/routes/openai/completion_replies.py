@@ -31,7 +31,7 @@ class CompletionEncoder:
 
     def __init__(
         self, model: str, *, stream: bool, with_usage: bool, with_details: bool = False, with_logprobs: bool = False,
-        n_prompts: int = 1, n_candidates: int = 1, n_told: int = 1,
+        scores_prompt: bool = False, n_prompts: int = 1, n_candidates: int = 1, n_told: int = 1,
     ) -> None:  # fmt: skip
         """`n_candidates`: replies to each prompt, the best `n_told` of which are told."""
         self._stream = stream
@@ -48,7 +48,7 @@ class CompletionEncoder:
         self._head = b"data: " + encode(self._begin)[:-1] + b',"choices":['
         self._tail = b"]," + encode(self._end)[1:-1]
         self._with_logprobs = with_logprobs
-        self._logprobs = [CompletionLogprobs() for _ in range(n_prompts * n_candidates)]
+        self._logprobs = [CompletionLogprobs(scores_prompt=scores_prompt) for _ in range(n_prompts * n_candidates)]
         self._ends: list[Finished] = []
 
     # ---- what streaming.Encoder asks for ---------------------------------------------------------------------------

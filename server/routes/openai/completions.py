@@ -19,7 +19,7 @@ from server.routes.openai.choices import count_choices, places, serve_choices
 from server.routes.openai.completion_replies import CompletionEncoder
 from server.routes.openai.errors import OpenAIRoute
 from server.routes.openai.schema import COMPLETION, WITHOUT_EFFECT, CompletionBody
-from server.routes.openai.translate import check_completion, count_candidates, to_generate_requests
+from server.routes.openai.translate import check_completion, count_candidates, scores_prompt, to_generate_requests
 from server.routes.v1 import incoming_v1, reply
 
 router = APIRouter(route_class=OpenAIRoute)
@@ -37,6 +37,7 @@ async def completions(
         with_usage=body.stream_options is not None and body.stream_options.include_usage,
         with_details=asked.wants_details,
         with_logprobs=body.logprobs is not None and body.logprobs >= 0,
+        scores_prompt=scores_prompt(body),
         n_prompts=len(body.prompt),
         n_candidates=count_candidates(body),
         n_told=count_choices(body.n),

@@ -142,6 +142,8 @@ def to_generate_requests(body: CompletionBody, arrived_ns: int) -> list[Generate
         debug_render_only=body.debug_render_only,
         suffix=body.suffix,
     )
+    if scores_prompt(body):
+        shared = _scored(shared, is_choosy=n_candidates > count_choices(body.n))
     return [replace(_with_prompt(shared, p), variant=i) for p in body.prompt for i in range(n_candidates)]
 
 
@@ -170,9 +172,24 @@ def count_candidates(body: CompletionBody) -> int:
 def _completion_logprobs(body: CompletionBody, *, is_choosy: bool) -> int | None:
     if body.logprobs is None or body.logprobs < 0:
         return 0 if is_choosy else None
-    if body.echo:
-        raise Untranslatable("echo cannot be combined with logprobs: those of a prompt are not computed")
     return body.logprobs
+
+
+def scores_prompt(body: CompletionBody) -> bool:
+    """Whether the log-probabilities of the prompt's tokens are wanted."""
+    return body.echo and body.logprobs is not None and body.logprobs >= 0
+
+
+def _scored(request: GenerateRequest, *, is_choosy: bool) -> GenerateRequest:
+    """With the prompt as it is: log-probabilities of a template or of what is left of it would tell nothing.
+
+    Raises: Untranslatable.
+    """
+    if request.suffix:
+        raise Untranslatable("a prompt whose logprobs are wanted cannot have a suffix")
+    if is_choosy:
+        raise Untranslatable("best_of cannot be combined with echo and logprobs")
+    return replace(request, raw=True, truncate=False, scores_prompt=True)
 
 
 def check_completion(body: CompletionBody) -> None:

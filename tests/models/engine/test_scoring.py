@@ -12,7 +12,7 @@ from models.engine.scoring import PromptScoring
 from models.errors import UnusableOutput
 from models.llama.outcome import Outcome
 from models.runner.messages import Chunk, Failed, FailureKind, Finished, Reason, TokenLogprob
-from tests.fakes.context import N_VOCAB, ByteVocabulary, FakeContext, hashes
+from tests.fakes.context import N_VOCAB, ByteVocabulary, FakeContext, hashes, says
 from tests.models.engine.engine_case import EngineCase
 
 PROMPT = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -113,6 +113,23 @@ def test_a_decode_without_room_is_repeated_with_less() -> None:
     case.submit(1, PROMPT, n_predict=0, n_logprobs=1, scores_prompt=True)
     case.run()
     check(case, 1, PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("reply", "pieces"),
+    [
+        (b"", [b"<end>"]),
+        (b"a", [b"a", b"<end>"]),
+        ("é".encode(), ["é".encode()[:1], "é".encode()[1:], b"<end>"]),
+        ("é".encode()[:1], ["é".encode()[:1], b"<end>"]),
+    ],
+)
+def test_each_token_of_the_reply_is_told_too_also_without_text(reply: bytes, pieces: list[bytes]) -> None:
+    case = EngineCase(says(reply))
+    case.submit(1, ":x:", n_predict=9, n_logprobs=1, scores_prompt=True)
+    case.run()
+    told = [token.piece for chunk in case.chunks(1) if chunk.n_tokens for token in chunk.logprobs]
+    assert told == pieces and case.finished(1).n_generated == len(pieces)
 
 
 def test_logits_that_are_no_numbers_fail_the_request_alone() -> None:

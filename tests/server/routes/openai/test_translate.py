@@ -186,6 +186,23 @@ def test_candidates_are_ranked_by_their_logprobs() -> None:
     assert completion(best_of=2, logprobs=3).n_logprobs == 3
 
 
+@pytest.mark.parametrize(
+    ("fields", "is_scored"),
+    [
+        ({"echo": True, "logprobs": 0}, True),
+        ({"echo": True, "logprobs": 5, "n": 2, "best_of": 2}, True),
+        ({"echo": True, "logprobs": 1, "truncate": True}, True),
+        ({"echo": True, "logprobs": -1}, False),
+        ({"echo": True}, False),
+        ({"logprobs": 1}, False),
+    ],
+)
+def test_a_prompt_is_scored_where_it_is_echoed_with_log_probabilities(fields: dict[str, Any], is_scored: bool) -> None:
+    for request in completions(**fields):
+        assert (request.scores_prompt, request.raw) == (is_scored, is_scored)
+        assert not (is_scored and request.truncate)
+
+
 REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str]] = [
     ({"n": 0}, "n must be between 1 and 128"),
     ({"n": 129}, "n must be between 1 and 128"),
@@ -196,7 +213,8 @@ REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str]] = [
     ({"prompt": [1], "suffix": "x"}, "a prompt of tokens cannot have a suffix"),
     ({"prompt": [1, -1]}, "a prompt has numbers that are no ids of tokens"),
     ({"prompt": [2**31]}, "a prompt has numbers that are no ids of tokens"),
-    ({"echo": True, "logprobs": 1}, "echo cannot be combined with logprobs: those of a prompt are not computed"),
+    ({"echo": True, "logprobs": 1, "suffix": "x"}, "a prompt whose logprobs are wanted cannot have a suffix"),
+    ({"echo": True, "logprobs": 1, "best_of": 2}, "best_of cannot be combined with echo and logprobs"),
     ({"grammar": "a", "regex": "b"}, "grammar and regex cannot be combined"),
 ]
 
