@@ -49,14 +49,14 @@ class CheckedContext(Context):
         self._add = self.batch.add
         self.batch.add = self._watch  # type: ignore[method-assign]
 
-    def _watch(self, seq_id: int, tokens: Tokens, position: int, *, output: bool) -> None:
+    def _watch(self, seq_id: int, tokens: Tokens, position: int, *, output: bool, every: bool = False) -> None:
         believed = self._believed.setdefault(seq_id, [])
         assert len(believed) == position
         believed += tokens.tolist()
         self._added.append((seq_id, len(tokens)))
         if output:
             self._outputs.append(seq_id)
-        self._add(seq_id, tokens, position, output=output)
+        self._add(seq_id, tokens, position, output=output, every=every)
 
     def decode(self) -> Outcome:
         added, self._added = self._added, []
