@@ -119,6 +119,7 @@ class HttpServer(uvicorn.Server):
     """uvicorn's server as it is set up here. Signals are not its business."""
 
     def __init__(self, gate: Gate) -> None:
+        self._gate = gate
         config = uvicorn.Config(
             gate,
             http=Protocol,
@@ -144,6 +145,7 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
         for connection in list(self.server_state.connections):
             connection.transport.close()
+        self._gate.shut()
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -45,6 +45,10 @@ class Gate:
         self._inner = inner
         self._opened.set()
 
+    def shut(self) -> None:
+        """Let go of the requests that still wait: there will be no application for them."""
+        self._opened.set()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "there is no other protocol, and lifetimes are not the gate's"
         began_ns = time.monotonic_ns()
@@ -52,6 +56,9 @@ class Gate:
         early = self._early.get(path) if method in SIGNS_OF_LIFE else None
         if early is None and self._inner is None:
             await self._opened.wait()
+            if self._inner is None:
+                await send_answer(Answer(503, [(b"connection", b"close")]), method, send)
+                return
         verdict = None if early else self._judge_path(scope)
         if isinstance(verdict, Answer):
             await send_answer(verdict, method, send)

@@ -70,6 +70,22 @@ def test_a_store_that_cannot_be_made_ends_the_server(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_who_waits_for_a_start_that_fails_is_let_go(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = {"HOME": str(tmp_path), "OLLAMA_HOST": "127.0.0.1:0", "OLLAMA_MODELS": str(tmp_path / "file" / "models")}
+    command = [sys.executable, "-m", "server"]
+    env = clean_environment() | settings
+    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        listening = next(line for line in process.stderr if "Listening on" in line)
+        port = int(listening.partition("127.0.0.1:")[2].split()[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as waiting:
+            waiting.sendall(b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert waiting.recv(1) == b""
+        assert process.wait(LIMIT_S) == 1
+        assert "Traceback" not in process.stderr.read()
+
+
 def test_bad_settings_are_reported_and_serve_all_the_same(tmp_path: Path) -> None:
     with puna_server(tmp_path, settings={"OLLAMA_MAX_QUEUE": "many"}) as server:
         pass

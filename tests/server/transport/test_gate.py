@@ -79,6 +79,16 @@ async def test_all_else_waits_until_the_gate_is_open() -> None:
     assert [(await task)[0] for task in waiting] == [200, 404]
 
 
+async def test_what_waits_is_let_go_when_there_will_be_no_application() -> None:
+    gate = make_gate(is_open=False)
+    waiting = asyncio.create_task(ask(gate, "GET", "/api/tags"))
+    await asyncio.sleep(0)
+    gate.shut()
+    assert (await waiting)[0] == 503
+    assert (await ask(gate, "GET", "/api/tags"))[0] == 503
+    assert (await ask(gate, "GET", "/"))[0] == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status", "told"),
     [
