@@ -53,7 +53,7 @@ async def for_chat(spec: ModelSpec, request: ChatRequest, think: Think | None, r
 async def for_generate(spec: ModelSpec, request: GenerateRequest, think: Think | None, runner: RunnerProcess) -> Prompt:
     """The prompt of a completion. Raises: TemplateError, BadRequest, RunnerError."""
     if request.raw:
-        parser = raw_parser(spec, request.prompt, think)
+        parser = PlainParser() if request.scores_prompt else raw_parser(spec, request.prompt, think)
         return Prompt(request.prompt, parser, len(request.images), media=request.images)
     prompt = await asyncio.to_thread(_completion, spec, request, think)
     if request.context:
