@@ -1,5 +1,8 @@
 """What sampling costs per token, in CPU time, for every combination of options: `python -m bench.sampling`.
 
+The logits are in the processor's caches; with `--after-steps` they are those of 8 sequences, written one after the
+other after more memory was read than there are caches, as llama.cpp leaves them after a step.
+
 Three kinds of logits over a vocabulary of 128,256: `text` falls off like the words of a language, with a head as sharp
 or as broad as the word before leaves it; `broad` has hundreds to thousands of tokens in a nucleus of 0.9; `noise` is
 what a model with random weights computes, where half the vocabulary is in it.
@@ -7,9 +10,9 @@ what a model with random weights computes, where half the vocabulary is in it.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +31,14 @@ N_TOKENS = 64
 ROUNDS = 12
 """Many short ones: on a shared machine some fall into quiet moments."""
 
+N_SEQUENCES = 8
+N_STEPS = 4
+ROUNDS_AFTER_STEPS = 3
+
 Rows = npt.NDArray[np.float32]
+
+_EMPTYING: Rows = np.ones(25_000_000, dtype=np.float32)
+"""100 MB, more than the caches have; zeros would be one page of memory."""
 
 
 def kinds() -> dict[str, Rows]:
@@ -69,15 +79,31 @@ def cost_us(sample: Callable[[Rows], int], logits: Rows, rows: Rows) -> float:
     return spent / N_TOKENS / 1000
 
 
-def measure(rows: dict[str, Rows]) -> list[dict[str, Any]]:
+def cost_after_steps_us(sample: Callable[[Rows], int], step: Rows, rows: Rows) -> float:
+    """CPU microseconds per token, for logits of several sequences that were written after the caches were emptied."""
+    spent = 0
+    for i in range(N_STEPS):
+        _EMPTYING.sum()
+        np.copyto(step, rows[i * len(step) % len(rows) :][: len(step)])
+        started = time.thread_time_ns()
+        for logits in step:
+            sample(logits)
+        spent += time.thread_time_ns() - started
+    return spent / N_STEPS / len(step) / 1000
+
+
+def measure(rows: dict[str, Rows], *, after_steps: bool = False) -> list[dict[str, Any]]:
     """What each combination costs; the least of some rounds, each of which has all of them."""
     prompt = np.random.default_rng(2).integers(0, N_VOCAB, 200).astype(np.int32)
-    passes, logits = passes_for(N_VOCAB), np.empty(N_VOCAB, dtype=np.float32)
+    passes, step = passes_for(N_VOCAB), np.empty((N_SEQUENCES, N_VOCAB), dtype=np.float32)
     found: list[dict[str, Any]] = [{"options": options, "cpu_us": {}} for options in combinations()]
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS_AFTER_STEPS if after_steps else ROUNDS):
         for result, (kind, some) in itertools.product(found, rows.items()):
             sampler = Sampler(Sampling(seed=1, **result["options"]), passes, prompt=prompt)
-            cost = cost_us(sampler.sample, logits, some)
+            if after_steps:
+                cost = cost_after_steps_us(sampler.sample, step, some)
+            else:
+                cost = cost_us(sampler.sample, step[0], some)
             result["cpu_us"][kind] = min(round(cost, 1), result["cpu_us"].get(kind, cost))
     return found
 
@@ -92,10 +118,14 @@ def show(results: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    results = measure(kinds())
+    arguments = argparse.ArgumentParser(prog="python -m bench.sampling", description="What choosing a token costs.")
+    arguments.add_argument("--after-steps", action="store_true", help="with caches that a step has emptied")
+    arguments.add_argument("--out", type=Path, help="a JSON file to write")
+    chosen = arguments.parse_args()
+    results = measure(kinds(), after_steps=chosen.after_steps)
     show(results)
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps(results, indent=1))
+    if chosen.out is not None:
+        chosen.out.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -40,12 +40,13 @@ class Candidates(NamedTuple):
 
 
 class Filters(NamedTuple):
-    """Those after top_k; typical_p and top_p do nothing at 1, min_p at 0."""
+    """The usual ones; typical_p and top_p do nothing at 1, min_p and top_k at 0."""
 
     temperature: float
     typical_p: float = 1.0
     top_p: float = 1.0
     min_p: float = 0.0
+    top_k: int = 0
 
 
 def sort(candidates: Candidates) -> Candidates:
@@ -119,15 +120,8 @@ def min_p(candidates: Candidates, p: float, n_least: int = 0) -> Candidates:
     return Candidates(ids[kept], logits[kept], is_sorted)
 
 
-def chosen(logits: Floats, filters: Filters, u: float, drawn: int | None = None) -> int:
-    """One of all tokens that the filters leave: the one that was drawn, if it is among them."""
-    ids = np.flatnonzero(logits > -np.inf)
-    found = filtered(Candidates(ids, logits[ids], False), filters)
-    return drawn if drawn is not None and drawn in found.ids else choose(found, filters.temperature, u)
-
-
 def filtered(candidates: Candidates, filters: Filters) -> Candidates:
-    """What the filters leave, in their order."""
+    """What those after top_k leave, in their order."""
     return min_p(top_p(typical(candidates, filters.typical_p), filters.top_p), filters.min_p)
 
 

@@ -8,41 +8,26 @@
 // tokens are those up to some distance from that. Of this distance only as much is found out as it takes to decide
 // about a token, by what the tokens in some ranges weigh together; weights are beside the best token's.
 
+#include "choose.h"
 #include "passes.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
-#define API __attribute__((visibility("default")))
-
 enum {
-    NOT_A_NUMBER = -1, // no token: the best logit is none
-    NOT_FOUND = -2,    // no token: the caller has to list those that pass
-    UNDECIDED = -3,    // and less: of a token, this minus the result, it is open whether it passes
-    MISSED = 4,        // draws outside of the range after which it is quicker to sum what is in it
-    DRAWN = 48,        // draws after which few tokens are left, or rounding leaves none in the range
-    GUESSED = 2,       // guesses about where the typical tokens end before the tokens around there are listed
-    NARROWED = 8,      // the same where these are too many to be listed
-    LISTED = 1024,     // tokens on each side of the mean that are worth listing
+    MISSED = 4,    // draws outside of the range after which it is quicker to sum what is in it
+    DRAWN = 48,    // draws after which few tokens are left, or rounding leaves none in the range
+    GUESSED = 2,   // guesses about where the typical tokens end before the tokens around there are listed
+    NARROWED = 8,  // the same where these are too many to be listed
+    LISTED = 1024, // tokens on each side of the mean that are worth listing
 };
 
+static const double LOG2_E = 1.4426950408889634;
 static const double FLAT = 64;          // weights together from which the best token is seldom typical
 static const double MARGIN = 0.02;      // of a distance: so far on both sides of a guess its end probably is not
 static const double ROUNDING = 1e-5;    // more than a logit can differ from the logarithm of its weight
 static const float LEAST_TOP_P = 1e-6f; // what sums can tell from nothing; the best token always passes
-
-// What the filters are; all of them are between 0 and 1 where they do something.
-struct filters {
-    float scale; // of a logit's distance from the best one in draws: log2(e) / temperature
-    float typical_p, top_p, min_p;
-    float deviations; // within how many standard deviations a share of typical_p of a normal distribution is
-};
-
-// Where to write: a weight for each token, and two sums for each block of them.
-struct space {
-    float *weights, *sums, *other_sums;
-};
 
 // ---- draws ----------------------------------------------------------------------------------------------------------
 
@@ -368,7 +353,7 @@ static enum verdict passes(struct search *s, int64_t token) {
 
 static struct search begin(const float *logits, int64_t n, float best, const struct filters *filters,
                            const float *weights, const struct totals *totals) {
-    const double log2_e = 1.4426950408889634, total = totals->weights, mean = totals->first / total / log2_e;
+    const double total = totals->weights, mean = totals->first / total / LOG2_E;
     struct search s = {
         .logits = logits, .weights = weights, .n = n, .best = best, .mean = mean, .share = total,
         .top_p = higher(filters->top_p, LEAST_TOP_P), .min_p = lower(filters->min_p, 1),
@@ -376,7 +361,7 @@ static struct search begin(const float *logits, int64_t n, float best, const str
         .ceiling = 1, .is_best_asked = total > FLAT, .low = -FLT_MAX, .high = FLT_MAX,
     };
     if (filters->typical_p < 1) {
-        const double variance = totals->second / total / (log2_e * log2_e) - mean * mean;
+        const double variance = totals->second / total / (LOG2_E * LOG2_E) - mean * mean;
         s.deviation = sqrt(fmax(variance, 0)) * filters->deviations;
         s.share = filters->typical_p * total;
         if (s.min_p > 0 && total > FLAT) guess(&s);
@@ -389,14 +374,13 @@ static struct search begin(const float *logits, int64_t n, float best, const str
     return s;
 }
 
-// A token of those that the filters leave, by its chance, or a number below 0 (above). `seed`: 64 random bits.
-API int64_t puna_choose(const float *logits, int64_t n, const struct filters *filters, uint64_t seed,
-                        const struct space *space) {
-    const float log2_e = 1.44269504f, best = puna_best(logits, n, NULL);
+int64_t choose_of_all(const float *logits, int64_t n, const struct filters *filters, uint64_t seed,
+                      const struct space *space) {
+    const float scale = (float)(LOG2_E / filters->temperature), best = puna_best(logits, n, NULL);
     if (!(best >= -FLT_MAX && best <= FLT_MAX)) return NOT_A_NUMBER;
     struct draws draws = {
         .logits = logits, .n = n, .sums = space->sums, .state = seed, .low = -FLT_MAX, .high = FLT_MAX, .n_left = DRAWN,
-        .how = {best, filters->scale, filters->scale, -FLT_MAX, FLT_MAX},
+        .how = {best, scale, scale, -FLT_MAX, FLT_MAX},
     };
     struct totals totals;
     if (filters->typical_p >= 1 && filters->top_p >= 1) {
@@ -407,8 +391,8 @@ API int64_t puna_choose(const float *logits, int64_t n, const struct filters *fi
         const int64_t token = next_token(&draws, space->sums);
         return token < 0 ? NOT_FOUND : token;
     }
-    const struct weighing how = {best, log2_e, filters->scale, -FLT_MAX, FLT_MAX};
-    const int has_temperature = filters->scale != log2_e;
+    const struct weighing how = {best, (float)LOG2_E, scale, -FLT_MAX, FLT_MAX};
+    const int has_temperature = filters->temperature != 1;
     const int what = WEIGHTS | (filters->typical_p < 1 ? MOMENTS : 0) | (has_temperature ? OTHERS : 0);
     puna_weigh(logits, n, &how, what, space->weights, space->sums, space->other_sums, &totals);
     draws.sums = has_temperature ? space->other_sums : space->sums;

@@ -1,4 +1,4 @@
-"""Passes over the logits of a whole vocabulary, by the library compiled from passes.c and narrowing.c.
+"""Passes over the logits of a whole vocabulary, by the library compiled from the .c files beside this.
 
 It lies beside llama.cpp's libraries where Puna's set-up has built them. A wheel of llama-cpp-python has none; there
 models.sampling.numpy_passes takes its place. models.sampling.ports says what each pass is for.
@@ -18,19 +18,20 @@ import numpy as np
 
 from models.errors import UnusableOutput
 from models.llama.folder import library_folder
-from models.sampling import chain
 from models.sampling.chain import LEAST_TEMPERATURE, Filters, Floats, Ids
 from models.sampling.numpy_passes import NumpyPasses
 from models.sampling.ports import MOST_LISTED, Passes
-from models.sampling.rng import draw
+from models.sampling.rng import draw, number_of
+from models.sampling.shortlist import choose_listed
 from models.sampling.usable import HIGHEST, LOWEST, UNUSABLE
 
 _FILE = "libpuna_sampling.dylib" if sys.platform == "darwin" else "libpuna_sampling.so"
 
-# As passes.h and narrowing.c have them.
+# As passes.h and choose.h have them.
 _BLOCK, _TABLE, _ROWS = 512, 512, 16
 _WEIGHTS, _MOMENTS = 1, 2
 _NOT_A_NUMBER, _NOT_FOUND, _UNDECIDED = -1, -2, -3
+_MOST_BEST = 1024
 
 _LINE_BYTES = 64
 _LOG2_E = 1 / float(np.log(2))
@@ -80,21 +81,23 @@ class CompiledPasses:
         self._of_weights, self._of_sums, self._of_others, self._of_maxima, self._of_ids = (
             values.ctypes.data for values in (self.weights, self._sums, self._others, self._maxima, self._ids)
         )
-        self._space = (ctypes.c_void_p * 3)(self._of_weights, self._of_sums, self._of_others)
+        self._space = (ctypes.c_void_p * 4)(self._of_weights, self._of_sums, self._of_others, self._of_maxima)
         self._weighing = (ctypes.c_float * 5)(0, _LOG2_E, _LOG2_E, -HIGHEST, HIGHEST)
         self._totals = (ctypes.c_double * 4)()
         self.mean = 0.0
 
     def choose(self, logits: Floats, filters: Filters, source: random.Random) -> int:
         row = self._row_type.from_buffer(logits)  # refuses what is too short or lies in pieces
-        bits = source.getrandbits(64)
-        token: int = self._lib.puna_choose(row, self._n, _native(filters), bits, self._space)
+        bits, token = source.getrandbits(64), _NOT_FOUND
+        if filters.top_k <= _MOST_BEST:
+            token = self._lib.puna_choose(row, self._n, _native(filters), bits, self._space)
         if token >= 0:
             return token
         if token == _NOT_A_NUMBER:
             raise UnusableOutput(UNUSABLE)
         drawn = None if token == _NOT_FOUND else _UNDECIDED - token
-        return chain.chosen(logits, filters, draw(source), drawn)
+        u = number_of(bits) if filters.top_k > 0 else draw(source)  # of all, what was drawn has failed
+        return choose_listed(self, logits, filters, u, drawn)
 
     def read(self, logits: Floats, *, with_maxima: bool = False) -> float:
         row = self._row = self._row_type.from_buffer(logits)
@@ -124,12 +127,21 @@ class CompiledPasses:
         return ids
 
 
+class _Filters(ctypes.Structure):
+    _fields_ = (
+        ("k", _COUNT),
+        *((name, _SINGLE) for name in ("temperature", "typical_p", "top_p", "min_p", "deviations")),
+    )
+
+
 @lru_cache(maxsize=256)
 def _native(filters: Filters) -> Any:
-    """As narrowing.c has them."""
-    temperature, typical_p, top_p, min_p = filters
+    """A reference to what the library reads."""
+    temperature, typical_p, top_p, min_p, top_k = filters
+    if temperature > 0:
+        temperature = max(temperature, LEAST_TEMPERATURE)
     deviations = NormalDist().inv_cdf((1 + min(max(typical_p, 1e-3), 0.999)) / 2)
-    return (ctypes.c_float * 5)(_LOG2_E / max(temperature, LEAST_TEMPERATURE), typical_p, top_p, min_p, deviations)
+    return ctypes.byref(_Filters(top_k, temperature, typical_p, top_p, min_p, deviations))
 
 
 def _aligned(n: int) -> Floats:

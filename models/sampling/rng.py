@@ -31,7 +31,12 @@ def random_source(seed: int | None) -> random.Random:
 
 def draw(source: random.Random) -> float:
     """A number from 0 up to 1. Source: std::uniform_real_distribution<double>, two words, the low one first."""
-    return source.getrandbits(64) * _SCALE
+    return number_of(source.getrandbits(64))
+
+
+def number_of(bits: int) -> float:
+    """The same, made of 64 of them."""
+    return bits * _SCALE
 
 
 def draw_among(n: int, source: random.Random) -> float:

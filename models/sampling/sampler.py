@@ -59,7 +59,9 @@ class Sampler:
         self._shortlist = Shortlist(passes)
         self._random = random_source(options.seed)
         self._passes = passes
-        self._filters = Filters(options.temperature, options.typical_p, options.top_p, options.min_p)
+        self._filters = Filters(
+            options.temperature, options.typical_p, options.top_p, options.min_p, max(options.top_k, 0)
+        )
         is_plain = options.mirostat not in (1, 2)
         self._penalties = _penalties(options, prompt) if is_plain else None
         self._dry = dry if is_plain else None
@@ -161,7 +163,7 @@ class Sampler:
         temperature = options.temperature
         if temperature <= 0 and options.typical_p >= 1:
             return greedy(logits)
-        if options.top_k > 0 or temperature <= 0 or len(logits) <= chain.MANY:
+        if options.top_k <= 0 and (temperature <= 0 or len(logits) <= chain.MANY):
             return self._choose_of(self._shortlist.top_k(logits, options.top_k))
         return self._passes.choose(logits, self._filters, self._random)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.errors import UnusableOutput
 from models.sampling import chain
-from models.sampling.chain import MANY, Candidates, Floats, Ids
+from models.sampling.chain import MANY, Candidates, Filters, Floats, Ids
 from models.sampling.ports import Passes
 from models.sampling.usable import HIGHEST, LOWEST, UNUSABLE, best_of
 
@@ -71,6 +71,18 @@ class Shortlist:
         """The tokens from this logit on, by id, of the row that was read with its maxima."""
         found = self._passes.from_logit(threshold)
         return _candidates(logits, np.flatnonzero(logits >= np.float32(threshold)) if found is None else found)
+
+
+def choose_listed(passes: Passes, logits: Floats, filters: Filters, u: float, drawn: int | None = None) -> int:
+    """A token at the point u of what the filters leave, or the one that was drawn, if it is among them.
+
+    Raises: UnusableOutput.
+    """
+    found = Shortlist(passes).top_k(logits, filters.top_k)
+    if filters.top_k <= 0:
+        found = _candidates(logits, np.flatnonzero(logits > -np.inf))
+    found = chain.filtered(found, filters)
+    return drawn if drawn is not None and drawn in found.ids else chain.choose(found, filters.temperature, u)
 
 
 def _kth(values: Floats, k: int) -> float:

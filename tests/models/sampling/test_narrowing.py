@@ -11,7 +11,7 @@ import pytest
 from bench.chances import exact_chances, judge, kinds
 from models.errors import UnusableOutput
 from models.runner.settings import Sampling
-from models.sampling import chain
+from models.sampling import passes as compiled_passes
 from models.sampling.chain import Filters, Floats
 from models.sampling.ports import Passes
 from models.sampling.rng import random_source
@@ -125,7 +125,7 @@ def test_tokens_are_seldom_listed(monkeypatch: pytest.MonkeyPatch, kind: str, fi
         n_listed += 1
         return 0
 
-    monkeypatch.setattr(chain, "chosen", chosen)
+    monkeypatch.setattr(compiled_passes, "choose_listed", chosen)
     choose = chooser(compiled)
     for _ in range(200):
         choose(kinds()[kind], Filters(0.8, **filters))
