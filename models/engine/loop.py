@@ -138,9 +138,10 @@ class Engine:
 
     def _make_room(self) -> None:
         """Shift the sequences whose next token has no place. Compat: llama.cpp's server, when n_tokens + 1 ≥ n_ctx."""
-        for slot, sequence in self._running():
-            if slot.n_tokens < self._rules.n_ctx_seq:
-                continue
+        full = [slot for slot in self._slots.running if slot.n_tokens >= self._rules.n_ctx_seq]
+        for slot in full:
+            sequence = slot.sequence
+            assert sequence is not None
             if slot.has_media:  # Compat: llama.cpp's server: where images are, nothing moves
                 self._finish(slot, Reason.CONTEXT)
                 continue

@@ -59,7 +59,7 @@ class Courier:
 
     def wait_until_flowing(self, timeout_s: float) -> bool:
         """False: the server still reads too slowly to be sent more."""
-        return self._flowing.wait(timeout_s)
+        return self._flowing.is_set() or self._flowing.wait(timeout_s)  # to wait takes a lock, even if it is set
 
     def run(self, deliver: Callable[[ToRunner], None]) -> None:
         """Move messages until `close_when_sent`. Raises: Disconnected, msgspec.DecodeError."""

@@ -91,10 +91,12 @@ def _serve(config: RunnerConfig, courier: Courier, inbox: queue.SimpleQueue[Any]
     gc.freeze()  # what is loaded stays: no collection need ever look at it, between two tokens
     outbox.put([ready])
     while True:
-        if not desk.has_work:
+        has_work = desk.has_work
+        if not has_work:
             outbox.flush()
-        while not desk.has_work or not inbox.empty():
+        while not has_work or not inbox.empty():
             desk.handle(inbox.get())
+            has_work = desk.has_work
         if courier.wait_until_flowing(_CLOGGED_WAIT_S):
             outbox.put(desk.step())
 
