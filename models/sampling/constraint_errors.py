@@ -14,6 +14,9 @@ _MAX_POINTER_CHARS = 200
 _MAX_PARTS = 200
 """Parts of a schema that are tried one by one."""
 _MAX_SEARCH_S = 0.5
+"""Of processor time."""
+_MAX_WAIT_S = 2.0
+"""With all that is tried in processes of its own."""
 
 _POSITION = re.compile(r"^(?:at )?(\d+)\((\d+)\): ")
 _REGEX_ERROR = re.compile(r"regex parse error:\n(?P<indent> +).*\n(?P<mark> +\^+)\nerror: (?P<what>.+)")
@@ -102,9 +105,9 @@ def place_in_schema(schema: dict[str, Any], fails: Callable[[dict[str, Any]], bo
     The definitions that parts may refer to stay with them.
     """
     shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
-    until = time.monotonic() + _MAX_SEARCH_S
+    until_cpu, until = time.thread_time() + _MAX_SEARCH_S, time.monotonic() + _MAX_WAIT_S
     for n, (pointer, part) in enumerate(_parts(schema, "#")):
-        if n >= _MAX_PARTS or time.monotonic() > until:
+        if n >= _MAX_PARTS or time.thread_time() > until_cpu or time.monotonic() > until:
             break
         if pointer != "#" and fails(shared | part if "/$defs/" not in pointer else part):
             return pointer

@@ -144,7 +144,7 @@ class _Bytes:
 
 
 def _begin(lark: str, n_tokens: int) -> bool:
-    """Compile, and follow the grammar through a few bytes; False if that fails, or a reply has no choice for too long.
+    """Compile, and follow the grammar through a few tokens; False if that fails, or a reply has no choice for too long.
 
     A grammar that is wrong, or lets nothing begin, is no failure: somebody else says what is wrong with it.
     """
@@ -155,8 +155,9 @@ def _begin(lark: str, n_tokens: int) -> bool:
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LLParserLimits(**LIMITS))
     if matcher.is_error():
         return True
+    within_reply = (1 << max(256, n_tokens - 1)) - 1
     for step in range(_N_STEPS):
-        allowed = int.from_bytes(matcher.compute_bitmask(), "little") & (1 << 256) - 1
+        allowed = int.from_bytes(matcher.compute_bitmask(), "little") & within_reply
         if step == 0 and matcher.is_error():
             return True
         if len(matcher.compute_ff_tokens()) > MAX_FORCED:
