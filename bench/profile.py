@@ -188,11 +188,18 @@ def measure_processes(puna: Puna, case: Case, number: int) -> ProcessTimes:
 
 def _threads_s(puna: Puna) -> tuple[float, float, float]:
     """Processor seconds so far, as ProcessTimes has them; a thread's id is its process's if it is the first."""
-    server = psutil.Process(puna.process.pid).cpu_times()
-    pid = puna.compute_pid
-    runner = {thread.id: thread.user_time + thread.system_time for thread in psutil.Process(pid).threads()}
-    first_s = runner.pop(pid, 0.0)
-    return server.user + server.system, first_s, sum(runner.values())
+    server, runner = _spent_s(puna.process.pid), _spent_s(puna.compute_pid)
+    first_s = runner.pop(puna.compute_pid, 0.0)
+    return sum(server.values()), first_s, sum(runner.values())
+
+
+def _spent_s(pid: int) -> dict[int, float]:
+    """Processor seconds of a process's threads: to the nanosecond where Linux tells, else in hundredths."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return {int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks}
+    except OSError:
+        return {thread.id: thread.user_time + thread.system_time for thread in psutil.Process(pid).threads()}
 
 
 def profile(case: Case, n_rounds: int) -> Profile:
