@@ -11,9 +11,9 @@ from models.errors import InvalidConstraint
 
 MAX_CHARS = 500
 _MAX_POINTER_CHARS = 200
-_MAX_PARTS = 200
+_MAX_PARTS = 1000
 """Parts of a schema that are tried one by one."""
-_MAX_SEARCH_S = 0.5
+_MAX_SEARCH_S = 1.0
 """Of processor time."""
 _MAX_WAIT_S = 2.0
 """With all that is tried in processes of its own."""

@@ -174,6 +174,9 @@ def test_what_cannot_be_followed_is_refused_with_the_reason(
     assert len(str(raised.value)) < 600 and "\n" not in str(raised.value)
 
 
+WIDE = {"properties": {f"p{i}": {"type": "integer" if i < 399 else "banana"} for i in range(400)}}
+
+
 @pytest.mark.parametrize(
     ("kind", "constraint", "place"),
     [
@@ -192,6 +195,7 @@ def test_what_cannot_be_followed_is_refused_with_the_reason(
             "at #/properties/a: ",
         ),
         ("json_schema", '{"title": "' + "x" * 5000 + '", "items": {"type": "banana"}}', "at #/items: "),
+        pytest.param("json_schema", json.dumps(WIDE), "at #/properties/p399: ", id="wide"),
         ("gbnf", 'root ::= "a"\nx ::= b', "line 2, column 7: "),
         ("gbnf", "root ::= root", "rule root: it refers to itself without end"),
         pytest.param("gbnf", f'root ::= "a"{{{"1" * 5000},{"1" * 5000}}}', "a number has too many", id="times"),
