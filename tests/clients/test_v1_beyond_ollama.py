@@ -101,6 +101,18 @@ def test_an_echo_comes_before_the_reply(client: openai.OpenAI) -> None:
     )
 
 
+@pytest.mark.parametrize("max_tokens", [0, 1])
+def test_an_echo_has_the_log_probabilities_of_the_prompt(client: openai.OpenAI, max_tokens: int) -> None:
+    choice = client.completions.create(
+        model="chat", prompt="json", echo=True, logprobs=1, max_tokens=max_tokens, temperature=0
+    ).choices[0]
+    found = choice.logprobs
+    assert found is not None and found.tokens is not None and found.token_logprobs is not None
+    n_prompt = len(found.tokens) - max_tokens
+    assert "".join(found.tokens[:n_prompt]) == "json" and choice.text.startswith("json")
+    assert found.token_logprobs[0] is None and all(value <= 0 for value in found.token_logprobs[1:])
+
+
 def test_a_prompt_of_tokens_is_checked_and_echoed(client: openai.OpenAI) -> None:
     answer = client.completions.create(model="chat", prompt=[5, 6, 7], echo=True, max_tokens=2)
     assert answer.usage is not None and answer.usage.prompt_tokens == 3
