@@ -19,7 +19,7 @@ from models.llama.logs import native_log
 from models.llama.model import Model
 from models.runner.messages import Chunk, Finished, Reason, TokenLogprob
 from models.runner.process import RunnerProcess
-from models.runner.settings import Sampling
+from models.runner.settings import BackendSampling, Sampling
 from tests.conftest import StartServer
 from tests.integration import tiny_architectures
 from tests.integration.test_engine_worker import say, with_runner
@@ -67,9 +67,13 @@ async def score(
 
 
 @pytest.mark.parametrize("architecture", tiny_architectures.ARCHITECTURES)
-@pytest.mark.parametrize("n_cells", [0, 1280], ids=["own cells", "shared cells"])
+@pytest.mark.parametrize(
+    "layout",
+    [{}, {"n_cells": 1280}, {"backend_sampling": BackendSampling.ON}],
+    ids=["own cells", "shared cells", "backend sampling"],
+)
 def test_scores_are_those_of_a_model_that_computes_one_token_after_the_other(
-    tmp_path: Path, architecture: str, n_cells: int
+    tmp_path: Path, architecture: str, layout: dict[str, Any]
 ) -> None:
     path = tiny_architectures.write(architecture, tmp_path / "model.gguf")
     tokens = [byte + 3 for byte in STORY.encode()]
@@ -86,7 +90,7 @@ def test_scores_are_those_of_a_model_that_computes_one_token_after_the_other(
             assert all(one.top[0].logprob >= one.logprob for one in prompt[1:])
             assert (end.reason, end.n_generated, len(reply)) == (Reason.LIMIT, n_predict, n_predict)
 
-    with_runner(path, work, n_ctx=1024, n_parallel=4, n_cells=n_cells)
+    with_runner(path, work, n_ctx=1024, n_parallel=4, **layout)
 
 
 # ---- HTTP ----------------------------------------------------------------------------------------------------------
