@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -61,6 +62,7 @@ def serve(settings: Settings, *, with_builtin: bool = False) -> int:
     except BindFailed as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    raise_open_files()
     logger.info("server config env=%s", as_map(settings))
     address = listener.getsockname()
     logger.info("Listening on %s (version %s)", _shown(*address[:2]), VERSION)
@@ -130,7 +132,7 @@ class HttpServer(uvicorn.Server):
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=BACKLOG,
+            backlog=1,  # see Listener
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
@@ -152,13 +154,32 @@ class HttpServer(uvicorn.Server):
 # The listening socket
 
 
-def bind(host: str, port: int) -> socket.socket:
+class Listener(socket.socket):
+    """Lets `BACKLOG` connections wait, whatever it is told.
+
+    asyncio takes the number also for how often it may accept in a row, and where there are no file descriptors left, it
+    fails and logs that often, and tries again that often a second later. Told 1, it does so once in a second.
+    """
+
+    def listen(self, backlog: int = BACKLOG, /) -> None:
+        super().listen(BACKLOG)
+
+
+def raise_open_files() -> None:
+    """Allow as many connections as the system lets this process have. # Compat: Go's runtime does so at its start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def bind(host: str, port: int) -> Listener:
     """A listening socket; an empty host means all interfaces, of both families where there are two.
 
     Raises: BindFailed.
     """
     family, address = _resolve(host, port)
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = Listener(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted connections inherit what follows. As with Go, a token is sent at once, and does not wait until the
@@ -172,7 +193,7 @@ def bind(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(host)))
         listener.bind(address)
-        listener.listen(BACKLOG)
+        listener.listen()
     except OSError as error:
         listener.close()
         reason = os.strerror(error.errno or 0).lower()

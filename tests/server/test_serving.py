@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from server.serving import BindFailed, bind
+from tests.fakes.waiting import eventually
 from tools.server_process import ROOT, clean_environment, puna_server
 
 LIMIT_S = 30
@@ -84,6 +88,34 @@ def test_who_waits_for_a_start_that_fails_is_let_go(tmp_path: Path) -> None:
             assert waiting.recv(1) == b""
         assert process.wait(LIMIT_S) == 1
         assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for the limits of another process")
+def test_as_many_files_may_be_open_as_the_system_allows(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard))  # what the server starts with
+    try:
+        with puna_server(tmp_path) as server:
+            assert resource.prlimit(server.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the limits of another process")
+def test_a_server_without_file_descriptors_says_so_now_and_then_and_comes_back(tmp_path: Path) -> None:
+    with puna_server(tmp_path) as server, contextlib.ExitStack() as clients:
+        urllib.request.urlopen(f"{server.url}/api/tags", timeout=LIMIT_S).close()  # now all of it has been imported
+        n_open = len(os.listdir(f"/proc/{server.pid}/fd"))
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (n_open + 3, n_open + 3))
+        address = ("127.0.0.1", int(server.host.partition(":")[2]))
+        for _ in range(10):
+            clients.enter_context(socket.create_connection(address))
+        complaint = "socket.accept() out of system resource"
+        assert eventually(lambda: server.log.read_text().count(complaint) >= 2)
+        assert server.log.read_text().count(complaint) < 10
+        clients.close()
+        with urllib.request.urlopen(f"{server.url}/api/version", timeout=LIMIT_S) as answer:
+            assert answer.status == 200
 
 
 def test_bad_settings_are_reported_and_serve_all_the_same(tmp_path: Path) -> None:
