@@ -248,7 +248,7 @@ API void puna_weigh(const float *logits, int64_t n, const struct weighing *how, 
 
 static inline float weight_within(float logit, const struct weighing *w) {
     const float weight = power_of_2((logit - w->best) * w->scale);
-    return (logit >= w->low) & (logit <= w->high) ? weight : 0.0f;
+    return logit >= w->low && logit <= w->high ? weight : 0.0f;
 }
 
 // Sums that are less are left out of draws: of such weights some versions make 0 and some do not.
