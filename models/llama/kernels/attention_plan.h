@@ -1,25 +1,23 @@
-// What attention has to compute, how it is cut into items for threads, and the list of cells that a token sees.
+// What attention has to compute, and how it is cut into items for threads.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "attention_simd.h"
+#include "attention_cells.h"
 
-#ifdef PUNA_ATTENTION_WIDTH
+#ifdef PUNA_AVX2
 
 namespace puna::attention {
 
-constexpr int kMostRows = 64;     // of queries in an item: their sums and 32 cells of 64 numbers fit the L1 or L2 cache
-constexpr int kDenseCells = 32;   // the bits of a word
-constexpr int kSparseCells = 64;  // a row's sums are loaded and stored once for so many cells
-constexpr int kLeastDenseRows = Vector::width * 3 / 4;  // below, empty lanes cost more than adding up dot products
-constexpr int kItemsPerThread = 8;                      // so that threads end together
-constexpr int kLeastChunkCells = 128;                   // below, putting chunks together costs more than it gives
+constexpr int kMostRows = 64;  // of queries in an item: their sums and 32 cells of 64 numbers fit the L1 or L2 cache
+constexpr int kLeastDenseRows = kLanes * 3 / 4;  // below, empty lanes cost more than adding up dot products
+constexpr int kItemsPerThread = 8;               // so that threads end together
+constexpr int kLeastChunkCells = 128;            // below, putting chunks together costs more than it gives
 
-inline int divide_up(int64_t n, int64_t by) { return static_cast<int>((n + by - 1) / by); }
-inline int round_up(int64_t n, int64_t to) { return static_cast<int>(divide_up(n, to) * to); }
+inline int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
+inline int64_t round_up(int64_t n, int64_t to) { return divide_up(n, to) * to; }
 
 // The operation's sizes, in the words of a model.
 struct Problem {
@@ -41,41 +39,39 @@ struct Problem {
     bool is_taken() const {
         const bool types = q->type == GGML_TYPE_F32 && k->type == GGML_TYPE_F16 && v->type == GGML_TYPE_F16 &&
                            dst->type == GGML_TYPE_F32 && (!mask || mask->type == GGML_TYPE_F16);
-        const bool rows = q->nb[0] == 4 && k->nb[0] == 2 && v->nb[0] == 2 && ggml_is_contiguous(dst) &&
-                          n_embd_k % 16 == 0 && n_embd_v % 16 == 0 && n_cells > 0;
+        const bool rows = q->nb[0] == 4 && q->nb[2] % 4 == 0 && k->nb[0] == 2 && v->nb[0] == 2 &&
+                          ggml_is_contiguous(dst) && n_embd_k % 16 == 0 && n_embd_v % 16 == 0 && n_cells > 0;
         const bool heads = v->ne[2] == k->ne[2] && v->ne[3] == k->ne[3];
         const bool masks = !mask || (mask->nb[0] == 2 && mask->ne[2] == 1);
         return types && rows && heads && masks;
     }
 
     const float * query(int stream, int token, int head) const {
-        return reinterpret_cast<const float *>(static_cast<const char *>(q->data) + token * q->nb[1] + head * q->nb[2] +
-                                               stream * q->nb[3]);
+        return (const float *) ((const char *) q->data + token * q->nb[1] + head * q->nb[2] + stream * q->nb[3]);
     }
     CacheRows rows_of(const ggml_tensor * cache, int stream, int head_kv) const {
         const int64_t cache_stream = stream / (n_streams / cache->ne[3]);
-        const char * from = static_cast<const char *>(cache->data);
-        return {from + head_kv * cache->nb[2] + cache_stream * cache->nb[3], cache->nb[1]};
+        return {(const char *) cache->data + head_kv * cache->nb[2] + cache_stream * cache->nb[3], cache->nb[1]};
     }
     const ggml_fp16_t * mask_of(int stream, int token) const {
         if (!mask) {
             return nullptr;
         }
-        const char * from = static_cast<const char *>(mask->data) + (stream % mask->ne[3]) * mask->nb[3];
-        return reinterpret_cast<const ggml_fp16_t *>(from + token * mask->nb[1]);
+        const char * const from = (const char *) mask->data + (stream % mask->ne[3]) * mask->nb[3];
+        return (const ggml_fp16_t *) (from + token * mask->nb[1]);
     }
     int64_t row(int stream, int token, int head) const {
-        return (static_cast<int64_t>(stream) * n_tokens + token) * n_heads + head;
+        return ((int64_t) stream * n_tokens + token) * n_heads + head;
     }
-    float * result(int64_t row) const { return static_cast<float *>(dst->data) + row * n_embd_v; }
-    float sink(int head) const { return sinks ? static_cast<const float *>(sinks->data)[head] : -INFINITY; }
+    float * result(int64_t row) const { return (float *) dst->data + row * n_embd_v; }
+    float sink(int head) const { return sinks ? ((const float *) sinks->data)[head] : -INFINITY; }
 
     // What ALiBi multiplies a head's mask with.
     float slope(int head) const {
         if (max_bias <= 0.0f) {
             return 1.0f;
         }
-        const int half = 1 << static_cast<int>(std::floor(std::log2(n_heads)));
+        const int half = 1 << (int) std::floor(std::log2(n_heads));
         return head < half ? std::pow(std::pow(2.0f, -max_bias / half), head + 1)
                            : std::pow(std::pow(2.0f, -max_bias / 2.0f / half), 2 * (head - half) + 1);
     }
@@ -96,9 +92,9 @@ struct Plan {
         heads = divide_up(p.heads_per_kv, head_groups);
         token_groups = divide_up(p.n_tokens, kMostRows / heads);
         tokens = divide_up(p.n_tokens, token_groups);
-        lanes = heads * tokens < kLeastDenseRows ? heads * tokens : round_up(heads * tokens, Vector::width);
+        lanes = heads * tokens < kLeastDenseRows ? heads * tokens : round_up(heads * tokens, kLanes);
         partial_floats = p.n_embd_v + 2;
-        const int64_t enough = int64_t(kItemsPerThread) * n_threads;
+        const int64_t enough = (int64_t) kItemsPerThread * n_threads;
         heads_kv = std::min(p.n_heads_kv, head_groups > 1 ? 1 : kMostRows / lanes);
         choose_chunks(p, n_threads, work_bytes);
         while (heads_kv > 1 && n_threads > 1 && n_items(p) < enough / 2) {
@@ -108,52 +104,23 @@ struct Plan {
     }
 
     int64_t n_items(const Problem & p) const {
-        return int64_t(p.n_streams) * chunks * token_groups * head_groups * head_kv_groups;
+        return (int64_t) p.n_streams * chunks * token_groups * head_groups * head_kv_groups;
     }
 
   private:
     void choose_chunks(const Problem & p, int n_threads, size_t work_bytes) {
         head_kv_groups = divide_up(p.n_heads_kv, heads_kv);
-        thread_floats = round_up(heads_kv * lanes * int64_t(p.n_embd_k + p.n_embd_v) + kMostRows * kSparseCells +
-                                 kDenseCells * int64_t(p.n_embd_k + p.n_embd_v), 16);
-        const int64_t all_rows = int64_t(p.n_streams) * p.n_tokens * p.n_heads;
-        const int64_t free_floats = int64_t(work_bytes / sizeof(float)) - 16 - n_threads * int64_t(thread_floats);
+        const int64_t n_embd = p.n_embd_k + p.n_embd_v;
+        thread_floats = round_up((heads_kv * lanes + kDenseCells) * n_embd + kMostRows * kSparseCells, 16);
+        const int64_t all_rows = p.row(p.n_streams, 0, 0);
+        const int64_t free_floats = (int64_t) (work_bytes / sizeof(float)) - 16 - n_threads * (int64_t) thread_floats;
         fits = free_floats >= 0;
         chunks = 1;
-        const int64_t wanted = n_threads == 1 ? 1 : divide_up(int64_t(kItemsPerThread) * n_threads, n_items(p));
-        const int64_t fitting = std::max<int64_t>(0, free_floats) / (all_rows * int64_t(partial_floats));
-        const int64_t most = std::max<int64_t>(1, std::min({wanted, fitting, int64_t(p.n_cells / kLeastChunkCells)}));
+        const int64_t wanted = n_threads == 1 ? 1 : divide_up((int64_t) kItemsPerThread * n_threads, n_items(p));
+        const int64_t fitting = std::max<int64_t>(0, free_floats) / (all_rows * (int64_t) partial_floats);
+        const int64_t most = std::max<int64_t>(1, std::min({wanted, fitting, (int64_t) p.n_cells / kLeastChunkCells}));
         cells = round_up(divide_up(p.n_cells, most), kDenseCells);
         chunks = divide_up(p.n_cells, cells);
-    }
-};
-
-// Cells that a token sees and that wait to be computed, with the values of its mask.
-struct Seen {
-    int n;
-    int32_t cells[kSparseCells + kDenseCells];
-    ggml_fp16_t biases[kSparseCells + kDenseCells];
-
-    void append(uint32_t bits, int first, const ggml_fp16_t * mask) {
-        if (bits == UINT32_MAX) {
-            for (int i = 0; i < 32; i++) cells[n + i] = first + i;
-            mask ? memcpy(biases + n, mask + first, 32 * sizeof(*mask)) : memset(biases + n, 0, 32 * sizeof(*mask));
-            n += 32;
-            return;
-        }
-        for (; bits; bits &= bits - 1) {
-            const int cell = first + __builtin_ctz(bits);
-            cells[n] = cell;
-            biases[n++] = mask ? mask[cell] : 0;
-        }
-    }
-
-    // The first 64 are computed: what is left moves to the front.
-    void drop_computed() {
-        const int left = std::max(0, n - kSparseCells);
-        memmove(cells, cells + kSparseCells, left * sizeof(*cells));
-        memmove(biases, biases + kSparseCells, left * sizeof(*biases));
-        n = left;
     }
 };
 

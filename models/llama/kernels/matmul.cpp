@@ -22,8 +22,8 @@ bool ggml_compute_forward_mul_mat_tiled(const ggml_compute_params * params, ggml
 size_t ggml_tiled_wdata_size(int n_tasks, ggml_tensor * dst) {
     return std::max({
         llama_cpp_tiled_wdata_size(n_tasks, dst),
-        puna::multiply_q8_work_size(dst, n_tasks),
-        puna::multiply_k_work_size(dst, n_tasks),
+        puna::multiply_q8_work_size(dst),
+        puna::multiply_k_work_size(dst),
     });
 }
 

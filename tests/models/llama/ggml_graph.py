@@ -35,7 +35,7 @@ class Graph:
     def __init__(self, *, mebibytes: int = 256) -> None:
         self._base, self._cpu = _load("ggml-base"), _load("ggml-cpu")
         for name in ("ggml_init", "ggml_new_tensor_4d", "ggml_permute", "ggml_flash_attn_ext", "ggml_mul_mat",
-                     "ggml_new_graph", "ggml_get_data", "ggml_view_2d"):  # fmt: skip
+                     "ggml_new_graph", "ggml_get_data", "ggml_view_4d"):  # fmt: skip
             getattr(self._base, name).restype = ctypes.c_void_p
         self._context = ctypes.c_void_p(self._base.ggml_init(_InitParams(mebibytes << 20, None, False)))
 
@@ -60,9 +60,13 @@ class Graph:
 
     def beginnings(self, rows: Tensor, n: int, *, n_rows: int, row_bytes: int) -> Tensor:
         """A view: the first `n` numbers of each row. `row_bytes`: from row to row."""
-        found: Tensor = self._base.ggml_view_2d(
-            self._context, ctypes.c_void_p(rows), ctypes.c_int64(n), ctypes.c_int64(n_rows),
-            ctypes.c_size_t(row_bytes), ctypes.c_size_t(0),
+        return self.view(rows, n, n_rows, 1, 1, strides=(row_bytes, row_bytes * n_rows, row_bytes * n_rows))
+
+    def view(self, tensor: Tensor, *shape: int, strides: tuple[int, int, int], offset: int = 0) -> Tensor:
+        """`shape`: four numbers, ggml's order. `strides`: bytes from row to row, matrix to matrix, and beyond."""
+        found: Tensor = self._base.ggml_view_4d(
+            self._context, ctypes.c_void_p(tensor), *(ctypes.c_int64(n) for n in shape),
+            *(ctypes.c_size_t(n) for n in (*strides, offset)),
         )  # fmt: skip
         return found
 

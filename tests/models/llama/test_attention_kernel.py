@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from models.llama.binding import lib
-from tests.models.llama.ggml_graph import F16, F32, Graph
+from tests.models.llama.ggml_graph import F16, F32, Graph, Tensor
 
 pytestmark = pytest.mark.model
 
@@ -31,7 +31,9 @@ def _has_kernel() -> bool:
 LOOSE = 2e-2
 """llama.cpp's sums are F16."""
 
-TOLERANCE = 2e-5 if _has_kernel() else LOOSE
+HAS_KERNEL = _has_kernel()
+
+TOLERANCE = 2e-5 if HAS_KERNEL else LOOSE
 """Values are about 1, and one of 5,000 cells weighs 2e-4."""
 
 
@@ -83,6 +85,7 @@ SEEN: dict[str, Callable[[Case, int, int, npt.NDArray[np.int64]], npt.NDArray[np
     "of sequences in turn": lambda case, stream, token, cells: cells % case.n_tokens == token,
     "prefix and own": lambda case, stream, token, cells: (cells < 100) | ((cells + token) % 50 == 0),
     "any": lambda case, stream, token, cells: np.random.default_rng(token).random(len(cells)) < 0.4,
+    "most": lambda case, stream, token, cells: np.random.default_rng(token).random(len(cells)) < 0.8,
     "some rows none": lambda case, stream, token, cells: (cells % 3 > 0) & (token % 2 == 1),
     "one": lambda case, stream, token, cells: cells == (7 * token + stream) % case.n_kv,
 }
@@ -214,6 +217,46 @@ def test_streams_keep_to_their_own_cells(n_stream: int, n_tokens: int, mask: str
     _assert_right(Case(n_tokens, n_head=4, n_stream=n_stream, mask=mask))
 
 
+@pytest.mark.parametrize("n_stream", [1, 3])
+@pytest.mark.parametrize("n_tokens", [1, 3, 20, 70])
+def test_queries_and_cells_may_be_parts_of_larger_memory(n_tokens: int, n_stream: int) -> None:
+    case = Case(n_tokens, n_stream=n_stream, n_kv=200)
+    inputs = _inputs(case)
+    assert inputs.mask is not None
+    with Graph() as graph:
+        q, k, v = (graph.permuted(_within_more(graph, part), 0, 2, 1, 3) for part in (inputs.q, inputs.k, inputs.v))
+        mask = graph.tensor(inputs.mask, F16, case.n_kv, n_tokens, 1, n_stream)
+        made = graph.attention(q, k, v, mask, scale=case.scale)
+        found = graph.compute(made, n_stream, n_tokens, case.n_head, case.n_embd_v)
+    np.testing.assert_allclose(found, _expected(case, inputs), rtol=0, atol=TOLERANCE)
+
+
+def _within_more(graph: Graph, values: npt.NDArray[np.float16] | npt.NDArray[np.float32]) -> Tensor:
+    """A view of these alone in memory with more of everything, which is NaN."""
+    streams, positions, heads, n = values.shape
+    memory = np.full((streams + 2, positions + 40, heads + 4, n), np.nan, values.dtype)
+    memory[1:-1, :positions, 2:-2] = values
+    whole = graph.tensor(memory, F16 if values.dtype == np.float16 else F32, *memory.shape[::-1])
+    head, position, stream = memory.strides[2], memory.strides[1], memory.strides[0]
+    strides, offset = (head, position, stream), stream + 2 * head
+    return graph.view(whole, n, heads, positions, streams, strides=strides, offset=offset)
+
+
+@pytest.mark.parametrize("n_tokens", [1, 5, 40])
+def test_values_may_be_the_beginnings_of_keys(n_tokens: int) -> None:
+    case = Case(n_tokens, 16, 1, 576, 512, n_kv=300)
+    inputs = _inputs(case)
+    inputs = replace(inputs, v=inputs.k[..., :512])
+    assert inputs.mask is not None
+    with Graph() as graph:
+        q = graph.permuted(graph.tensor(inputs.q, F32, 576, 16, n_tokens), 0, 2, 1, 3)
+        k = graph.permuted(graph.tensor(inputs.k, F16, 576, 1, 300), 0, 2, 1, 3)
+        v = graph.view(k, 512, 300, 1, 1, strides=(2 * 576, 2 * 576, 2 * 576 * 300))
+        made = graph.attention(q, k, v, graph.tensor(inputs.mask, F16, 300, n_tokens), scale=case.scale)
+        found = graph.compute(made, 1, n_tokens, 16, 512)
+    np.testing.assert_allclose(found, _expected(case, inputs), rtol=0, atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("n_tokens", [1, 3, 20, 64])
 @pytest.mark.parametrize("mask", ["causal", "some rows none"])
 def test_sinks_take_weight_and_give_no_value(n_tokens: int, mask: str) -> None:
@@ -245,10 +288,29 @@ def test_large_scores_overflow_nowhere(n_tokens: int) -> None:
     _assert_right(Case(n_tokens, loudness=1024.0, n_kv=700), tolerance=max(TOLERANCE, 5e-3))
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8, 64])
 @pytest.mark.parametrize("case", WORK_TO_SHARE, ids=str)
 def test_any_number_of_threads_computes_the_same(n_threads: int, case: Case) -> None:
     _assert_right(replace(case, n_threads=n_threads))
+
+
+@pytest.mark.skipif(not HAS_KERNEL, reason="llama.cpp multiplies what a token does not see by zero")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("mask", ["causal", "window", "any", "most", "of sequences in turn", "some rows none"])
+@pytest.mark.parametrize("n_tokens", [1, 3, 20, 64, 100])
+def test_cells_that_are_no_numbers_concern_only_tokens_that_see_them(n_tokens: int, mask: str, value: float) -> None:
+    case = Case(n_tokens, mask=mask, n_kv=500)
+    inputs = _inputs(case)
+    assert inputs.mask is not None
+    expected, cells = _expected(case, inputs), [499 - n_tokens // 2, 499]
+    sees = (inputs.mask[..., cells] != -np.inf).any(axis=-1)
+    for part in (inputs.k, inputs.v):
+        numbers = part[:, cells].copy()
+        part[:, cells] = value
+        found = _computed(case, inputs)
+        part[:, cells] = numbers
+        np.testing.assert_allclose(found[~sees], expected[~sees], rtol=0, atol=TOLERANCE)
+        assert not np.isfinite(found[sees]).all(axis=(-1, -2)).any()
 
 
 @pytest.mark.parametrize("n_tokens", [2, 7, 33, 80])

@@ -85,7 +85,7 @@ def test_products_of_a_prompt(kind: gguf.GGMLQuantizationType, n_tokens: int) ->
 
 
 @EACH_TYPE
-@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8, 64])
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 15, 16, 17, 31, 100, 2050])
 def test_any_number_of_rows_and_threads(kind: gguf.GGMLQuantizationType, n_rows: int, n_threads: int) -> None:
     blocks, inputs = packed(kind, n_rows, 512), exact_inputs(3, 512)
@@ -133,6 +133,49 @@ def test_inputs_of_zero_give_zero_beside_others(kind: gguf.GGMLQuantizationType,
     found = product(kind, blocks, inputs)
     assert (found[0] == 0).all()
     assert_exact(kind, blocks, inputs, found)
+
+
+@EACH_TYPE
+@pytest.mark.parametrize("n_tokens", [2, 9])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_inputs_without_a_scale_concern_their_token_only(
+    kind: gguf.GGMLQuantizationType, n_tokens: int, value: float
+) -> None:
+    blocks, inputs = packed(kind, 40, 512), exact_inputs(n_tokens, 512)
+    expected = product(kind, blocks, inputs)
+    inputs[1, 256:] = value
+    found = product(kind, blocks, inputs)
+    assert value == 3e38 or not np.isfinite(found[1]).any()
+    others = np.arange(n_tokens) != 1
+    assert np.array_equal(found[others], expected[others])
+
+
+@EACH_TYPE
+@pytest.mark.parametrize("n_tokens", [1, 2, 9])
+@pytest.mark.parametrize("factor", [0.0, 1e-44, 1e-38, 1e-36, 1e-30, 1e30])
+def test_inputs_of_any_size(kind: gguf.GGMLQuantizationType, factor: float, n_tokens: int) -> None:
+    blocks, inputs = packed(kind, 40, 512), exact_inputs(n_tokens, 512)
+    inputs[-1] *= np.float32(factor)
+    found = product(kind, blocks, inputs)
+    assert np.isfinite(found).all()
+    assert_exact(kind, blocks, inputs, found)
+
+
+@EACH_TYPE
+@pytest.mark.parametrize("n_tokens", [1, 2, 20])
+def test_results_do_not_depend_on_the_number_of_threads(kind: gguf.GGMLQuantizationType, n_tokens: int) -> None:
+    blocks, inputs = packed(kind, 550, 1024), exact_inputs(n_tokens, 1024)
+    found = product(kind, blocks, inputs, 1)
+    for n_threads in (2, 3, 8, 64):
+        assert np.array_equal(product(kind, blocks, inputs, n_threads), found)
+
+
+@EACH_TYPE
+def test_a_token_gives_the_same_whatever_is_beside_it(kind: gguf.GGMLQuantizationType) -> None:
+    blocks, inputs = packed(kind, 40, 1024), exact_inputs(300, 1024)
+    found = product(kind, blocks, inputs)
+    for n in (2, 3, 7, 64):
+        assert np.array_equal(product(kind, blocks, inputs[-n:]), found[-n:])
 
 
 @EACH_TYPE

@@ -107,7 +107,7 @@ def test_a_large_product() -> None:
     check(random_weights(576, 1536), random_inputs(513, 1536))
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8, 64])
 @pytest.mark.parametrize(("n_rows", "n_tokens"), [(1, 2), (31, 3), (33, 17), (576, 4), (100, 300), (192, 513)])
 def test_any_number_of_threads(n_rows: int, n_tokens: int, n_threads: int) -> None:
     check(random_weights(n_rows, 576), random_inputs(n_tokens, 576), n_threads=n_threads)
@@ -143,9 +143,10 @@ def test_blocks_of_zeros_among_others() -> None:
     check(random_weights(40, 320), inputs)
 
 
-def test_inputs_too_large_for_a_scale_concern_their_token_only() -> None:
+@pytest.mark.parametrize("value", [1e9, np.inf, -np.inf, np.nan])
+def test_inputs_too_large_for_a_scale_concern_their_token_only(value: float) -> None:
     weights, inputs = random_weights(40, 96), random_inputs(9, 96)
-    inputs[4, 32:64] *= 1e9
+    inputs[4, 32:64] = value
     found = computed(weights, inputs)
     assert not np.isfinite(found[4]).any()
     others = [0, 1, 2, 3, 5, 6, 7, 8]
@@ -157,10 +158,31 @@ def test_inputs_within_longer_rows(n_tokens: int) -> None:
     check(random_weights(100, 576), random_inputs(n_tokens, 576), row_length=640)
 
 
+@pytest.mark.parametrize("n_tokens", [1, 2, 9])
+def test_weights_within_longer_rows(n_tokens: int) -> None:
+    weights, inputs = random_weights(70, 640), random_inputs(n_tokens, 576)
+    with Graph() as graph:
+        whole = graph.tensor(weights.bytes, Q8_0, 640, 70)
+        part = graph.beginnings(whole, 576, n_rows=70, row_bytes=weights.bytes[0].nbytes)
+        found = graph.compute(graph.product(part, graph.tensor(inputs, F32, 576, n_tokens)), n_tokens, 70)
+    assert np.array_equal(found, computed(Blocks(weights.values[:, :18], weights.scales[:, :18]), inputs))
+
+
+def test_several_matrices_at_once() -> None:
+    weights, inputs = random_weights(2 * 40, 96), random_inputs(4 * 3, 96)
+    with Graph() as graph:
+        many = graph.product(graph.tensor(weights.bytes, Q8_0, 96, 40, 2), graph.tensor(inputs, F32, 96, 3, 4))
+        found = graph.compute(many, 4, 3, 40)
+    for i, of in enumerate(found):
+        rows = slice(40 * (i // 2), 40 * (i // 2) + 40)
+        alone = computed(Blocks(weights.values[rows], weights.scales[rows]), inputs[3 * i : 3 * i + 3])
+        np.testing.assert_allclose(of, alone, rtol=1e-4, atol=1e-4)
+
+
 def test_results_do_not_depend_on_the_number_of_threads() -> None:
     weights, inputs = random_weights(576, 1536), random_inputs(37, 1536)
     found = computed(weights, inputs, n_threads=1)
-    for n_threads in (2, 3, 8):
+    for n_threads in (2, 3, 8, 64):
         assert np.array_equal(computed(weights, inputs, n_threads=n_threads), found)
 
 
