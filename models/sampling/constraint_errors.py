@@ -32,6 +32,14 @@ _WHOLE = {"json_schema": "#", "gbnf": "rule root", "lark": "rule start"}
 """Where a mistake is that no smaller part is to blame for."""
 
 
+class GrammarError(ValueError):
+    """What is wrong in a grammar, with the line and the column, counted from 1, where it is."""
+
+    def __init__(self, text: str, at: int, what: str) -> None:
+        line = text.count("\n", 0, at) + 1
+        super().__init__(f"line {line}, column {at - text.rfind(chr(10), 0, at)}: {what}")
+
+
 def refusal(kind: str, text: str, error: str, *, place: str = "") -> InvalidConstraint:
     """The answer to a constraint that cannot be followed, by llguidance's error. `place`: a pointer into a schema."""
     said = explain(kind, error)

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from models.sampling.constraint_errors import GrammarError
+
 MAX_DEPTH = 100
 """Groups within groups."""
 MAX_TOKENS = 256
@@ -31,14 +33,6 @@ _CHARACTER = re.compile(
 )
 _CONTROLS = {"t": "\t", "r": "\r", "n": "\n"}
 _ANYTHING = r"/(.|\n)/"
-
-
-class GbnfError(ValueError):
-    """What is wrong, with the line and the column, counted from 1, where it is."""
-
-    def __init__(self, text: str, at: int, what: str) -> None:
-        line = text.count("\n", 0, at) + 1
-        super().__init__(f"line {line}, column {at - text.rfind(chr(10), 0, at)}: {what}")
 
 
 class _Ref(NamedTuple):
@@ -87,14 +81,14 @@ class _Rule:
 
 
 def to_lark(text: str, tokens: Tokens) -> str:
-    """The same grammar, its rule `root` called `start`. Raises: GbnfError."""
+    """The same grammar, its rule `root` called `start`. Raises: GrammarError."""
     rules = _Reader(text, tokens).rules()
     for rule in rules.values():
         for ref in rule.refs:
             if ref.name not in rules:
-                raise GbnfError(text, ref.at, f"there is no rule '{ref.name}'")
+                raise GrammarError(text, ref.at, f"there is no rule '{ref.name}'")
     if "root" not in rules:
-        raise GbnfError(text, len(text), "there is no rule 'root'")
+        raise GrammarError(text, len(text), "there is no rule 'root'")
     terminals = _terminals(rules)
     names = {name: _lark_name(name, i, is_terminal=name in terminals) for i, name in enumerate(rules)}
     lines = [f"start: {names['root']}"]
@@ -229,7 +223,7 @@ class _Reader:
         self._skip(over_lines=True)
         parts = self._alternatives(depth)
         if self._at >= len(self._text):
-            raise GbnfError(self._text, at, "this '(' is not closed")
+            raise GrammarError(self._text, at, "this '(' is not closed")
         self._expect(")", "after a group")
         return ["(", *parts, ")"]
 
@@ -275,7 +269,7 @@ class _Reader:
         while at < end:
             found = _CHARACTER.match(self._text, at, end)
             if found is None or not _is_character(int(found[2] or found[3] or "0", 16)):
-                raise GbnfError(self._text, at, f"unknown escape '{self._text[at : at + 2]}'")
+                raise GrammarError(self._text, at, f"unknown escape '{self._text[at : at + 2]}'")
             yield found
             at = found.end()
 
@@ -334,8 +328,8 @@ class _Reader:
     def _seen(self) -> str:
         return repr(self._text[self._at]) if self._at < len(self._text) else "the end"
 
-    def _wrong(self, what: str) -> GbnfError:
-        return GbnfError(self._text, self._at, what)
+    def _wrong(self, what: str) -> GrammarError:
+        return GrammarError(self._text, self._at, what)
 
 
 def _character(found: re.Match[str]) -> str:

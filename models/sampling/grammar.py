@@ -17,8 +17,8 @@ from models.runner.lanes import Lane, Steps
 from models.runner.settings import Constraint
 from models.sampling import gbnf, trial
 from models.sampling.closed import close_objects
-from models.sampling.constraint_errors import ENDLESS, TOO_COSTLY, explain, place_in_schema, refusal
-from models.sampling.named_tokens import NamedTokens
+from models.sampling.constraint_errors import ENDLESS, TOO_COSTLY, GrammarError, explain, place_in_schema, refusal
+from models.sampling.named_tokens import NamedTokens, number_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -256,8 +256,10 @@ def _to_lark(constraint: Constraint, tokens: NamedTokens) -> str:
                 return _JSON_OBJECT
             case "json_schema":
                 return _lark_of_schema(_schema(text))
-            case "lark" | "calls":
+            case "calls":
                 return text
+            case "lark":
+                return number_tokens(text, tokens)
             case "gbnf":
                 return gbnf.to_lark(text, tokens)
             case "regex":
@@ -266,7 +268,7 @@ def _to_lark(constraint: Constraint, tokens: NamedTokens) -> str:
         raise refusal(kind, text, "too deep a recursion") from error
     except json.JSONDecodeError as error:
         raise refusal(kind, text, f"line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except gbnf.GbnfError as error:
+    except GrammarError as error:
         raise refusal(kind, text, str(error)) from error
     except ValueError as error:  # Python reads no number of more than 4,300 digits
         raise refusal(kind, text, "a number has too many digits") from error

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from models.sampling.constraint_errors import GrammarError
+
+_LARK = re.compile(r'"(?:[^"\\\n]|\\.)*"|/(?!/)(?:[^/\\\n]|\\.)+/|//.*|#.*|(?P<name><(?!\[)[^<>\s"]*>)')
+"""Strings, expressions and comments, to pass over, and names of tokens."""
 
 
 class Vocabulary(Protocol):
@@ -41,3 +47,21 @@ class NamedTokens:
     def sayable(self) -> frozenset[int]:
         """All that may. Takes a good part of a second the first time."""
         return frozenset(token for token in range(self.n_tokens) if self.is_sayable(token))
+
+
+def number_tokens(lark: str, tokens: NamedTokens) -> str:
+    """A grammar in Lark with the numbers of the tokens in place of their names, and all else where it was, if it can.
+
+    llguidance knows the names of control tokens only, and a trial in another process none at all. Raises: GrammarError.
+    """
+
+    def number(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name is None:
+            return found[0]
+        token = tokens.find(name)
+        if token is None:
+            raise GrammarError(lark, found.start(), f"{name} is no single token of this model")
+        return f"<[{token}]>".ljust(len(name))
+
+    return _LARK.sub(number, lark)

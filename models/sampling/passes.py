@@ -7,6 +7,7 @@ models.sampling.numpy_passes takes its place. models.sampling.ports says what ea
 from __future__ import annotations
 
 import ctypes
+import logging
 import random
 import sys
 from functools import cache, lru_cache
@@ -24,6 +25,8 @@ from models.sampling.ports import MOST_LISTED, Passes
 from models.sampling.rng import draw, number_of
 from models.sampling.shortlist import choose_listed
 from models.sampling.usable import HIGHEST, LOWEST, UNUSABLE
+
+log = logging.getLogger(__name__)
 
 _FILE = "libpuna_sampling.dylib" if sys.platform == "darwin" else "libpuna_sampling.so"
 
@@ -47,9 +50,15 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 @cache
 def library() -> Any:
-    """The compiled passes; None where there are none."""
+    """The compiled passes; None where there are none, or none that fit."""
     folder = library_folder()
-    return load(folder / _FILE) if folder is not None and (folder / _FILE).exists() else None
+    if folder is None or not (folder / _FILE).exists():
+        return None
+    try:
+        return load(folder / _FILE)
+    except (OSError, AttributeError) as error:  # a checkout that went on since it was set up
+        log.warning("the compiled passes do not fit, numpy takes their place; `make setup` mends that: %s", error)
+        return None
 
 
 def load(path: Path) -> Any:
