@@ -56,8 +56,8 @@ logger = logging.getLogger(__name__)
 WORKER = "models.runner.worker"
 STOP_TIMEOUT_S = 5.0
 KEPT_LOG_LINES = 20
-WORTH_TELLING = ("failed to mlock",)
-"""Parts of lines of the child's log that are no details: somebody asked for what could not be done."""
+WORTH_TELLING = ("failed to mlock", "`make setup`")
+"""Parts of lines of the child's log that are no details: somebody asked for what could not be done, or has to do it."""
 EMBED_INPUTS = 2048
 """Inputs whose vectors fit a frame, whatever the model."""
 

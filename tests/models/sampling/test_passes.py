@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _ctypes
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -110,3 +112,21 @@ def test_where_nothing_is_compiled_numpy_makes_the_passes(monkeypatch: pytest.Mo
     assert isinstance(passes_for(10), CompiledPasses)
     monkeypatch.setattr(compiled_passes, "library", lambda: None)
     assert isinstance(passes_for(10), NumpyPasses)
+
+
+@pytest.mark.parametrize("kind", ["none", "no library", "another library"])
+def test_without_passes_that_fit_numpy_makes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    file = tmp_path / compiled_passes._FILE
+    if kind == "no library":
+        file.write_bytes(b"")
+    elif kind == "another library":
+        file.symlink_to(_ctypes.__file__)
+    monkeypatch.setattr(compiled_passes, "library_folder", lambda: tmp_path)
+    compiled_passes.library.cache_clear()
+    try:
+        assert isinstance(passes_for(10), NumpyPasses)
+    finally:
+        compiled_passes.library.cache_clear()
+    assert ("`make setup` mends that" in caplog.text) is (kind != "none")
