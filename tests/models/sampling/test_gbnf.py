@@ -7,7 +7,8 @@ import pytest
 from models.runner.lanes import run_through
 from models.runner.settings import Constraint
 from models.sampling import trial
-from models.sampling.gbnf import MAX_TOKENS, GbnfError, to_lark
+from models.sampling.constraint_errors import GrammarError
+from models.sampling.gbnf import MAX_TOKENS, to_lark
 from models.sampling.grammar import Grammars
 from models.sampling.named_tokens import NamedTokens
 from tests.fakes.context import BOS, CALL, END, ByteVocabulary
@@ -133,7 +134,7 @@ def test_a_grammar_lets_through_what_it_describes(grammars: Grammars, grammar: s
     ],
 )
 def test_a_mistake_is_told_with_its_place(grammar: str, said: str) -> None:
-    with pytest.raises(GbnfError) as raised:
+    with pytest.raises(GrammarError) as raised:
         lark_of(grammar)
     assert str(raised.value) == said
 
@@ -218,7 +219,7 @@ def test_what_has_tokens_is_no_part_of_an_expression() -> None:
 def test_a_grammar_names_no_more_tokens_than_there_is_room_for() -> None:
     most = "root ::= " + " ".join(f"!<[{n}]>" for n in range(1, MAX_TOKENS - 1)) + " <call> <bos>"
     assert len(lark_of(most)) < 1_000_000
-    with pytest.raises(GbnfError, match=f"column {len(most) + 2}: a grammar may name {MAX_TOKENS} tokens"):
+    with pytest.raises(GrammarError, match=f"column {len(most) + 2}: a grammar may name {MAX_TOKENS} tokens"):
         lark_of(most + " <[255]>")
 
 

@@ -49,6 +49,7 @@ EXPLODING = [
     Constraint("lark", lark(14)),
     Constraint("calls", call(schema(18))),
     Constraint("lark", "start: <[258]> T\nT: /(x{1000}){1000}/"),
+    Constraint("lark", lark(14).replace("start:", "start: <call>")),
     Constraint("json_schema", multiples(9973, 9967)),
     Constraint("json_schema", json.dumps({"properties": {f"p{i}": {"type": "string"} for i in range(10_000)}})),
     Constraint("lark", "start: r0\n" + chain(5000, 'r{}: "a" r{} "b"') + '\nr5000: "z"'),
