@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator
 
-from models.runner import process
+from models.runner import child
 from models.runner.messages import (
     Chunk,
     Finished,
@@ -37,7 +37,7 @@ N_PROMPT = 10
 def serve() -> int:
     from server.cli.main import main
 
-    process.WORKER = "bench.scripted"
+    child.WORKER = "bench.scripted"
     return main(["serve"])
 
 

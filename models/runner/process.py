@@ -10,17 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import socket
-import sys
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from typing import Self
 
 import msgspec
 
-from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed, RunnerError
+from models.errors import BadRequest, RunnerCrashed, RunnerError
+from models.runner.child import STOP_TIMEOUT_S, LogTail, kill, spawn, until_ready
 from models.runner.link import Link
 from models.runner.mailbox import Mailbox
 from models.runner.messages import (
@@ -53,11 +50,6 @@ from models.runner.settings import AdapterSet, Constraint, RunnerConfig, Samplin
 
 logger = logging.getLogger(__name__)
 
-WORKER = "models.runner.worker"
-STOP_TIMEOUT_S = 5.0
-KEPT_LOG_LINES = 20
-WORTH_TELLING = ("failed to mlock", "`make setup`")
-"""Parts of lines of the child's log that are no details: somebody asked for what could not be done, or has to do it."""
 EMBED_INPUTS = 2048
 """Inputs whose vectors fit a frame, whatever the model."""
 
@@ -96,17 +88,17 @@ class RunnerProcess:
         with theirs:
             await asyncio.get_running_loop().create_connection(lambda: link, sock=ours)
             try:
-                process = await _spawn(theirs)
+                process = await spawn(theirs)
             except BaseException:
                 link.close()
                 raise
-        log = _LogTail(process)
+        log = LogTail(process)
         try:
             link.send(encode_frame(Load(config)))
-            ready = await _load(said, process, log, stall_timeout_s)
+            ready = await until_ready(said, process, log, stall_timeout_s)
         except BaseException:
             link.close()
-            _kill(process)
+            kill(process)
             await process.wait()
             await log.closed()
             raise
@@ -114,7 +106,7 @@ class RunnerProcess:
         runner._begin(link, said, log)
         return runner
 
-    def _begin(self, link: Link, said: asyncio.Queue[FromRunner | None], log: _LogTail) -> None:
+    def _begin(self, link: Link, said: asyncio.Queue[FromRunner | None], log: LogTail) -> None:
         self._link = link
         link.deliver = self._deliver
         while not said.empty():  # it may have ended since
@@ -265,15 +257,15 @@ class RunnerProcess:
                 await asyncio.wait_for(self._gone.wait(), STOP_TIMEOUT_S)
             except TimeoutError:
                 logger.warning("runner %d does not stop, killing it", self.pid)
-                _kill(self._process)
+                kill(self._process)
         await asyncio.wait({self._life})
 
-    async def _live(self, log: _LogTail) -> None:
+    async def _live(self, log: LogTail) -> None:
         """Wait until the child closes its end, and clear up after it."""
         try:
             await self._disconnected.wait()
         finally:
-            _kill(self._process)
+            kill(self._process)
             self._link.close()
             self._gone.set()
             await self._process.wait()
@@ -301,97 +293,10 @@ class RunnerProcess:
         self._mailboxes.pop(request_id).put(RunnerError(UNREAD))
         self._send(Cancel(request_id))
 
-    def _abandon(self, log: _LogTail) -> None:
+    def _abandon(self, log: LogTail) -> None:
         waiting, self._mailboxes = self._mailboxes, {}
         text = f"{CRASHED}: {log.last_error}" if log.last_error else CRASHED
         if waiting:
             logger.error("runner %d ended with status %s while it was busy", self.pid, self._process.returncode)
         for mailbox in waiting.values():
             mailbox.put(RunnerCrashed(text))
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The child
-
-
-async def _spawn(theirs: socket.socket) -> asyncio.subprocess.Process:
-    try:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", WORKER, str(theirs.fileno()),
-            pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-    except OSError as error:
-        raise LoadError(f"error starting llama-server: {error}") from error
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """Not `process.kill()`: that asks for the exit status first, and so takes it away from asyncio's child watcher."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-
-
-async def _ended(process: asyncio.subprocess.Process) -> int:
-    """The exit status of a child that has closed its end; one that then does not end is killed."""
-    try:
-        return await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
-    except TimeoutError:
-        _kill(process)
-        return await process.wait()
-
-
-async def _load(
-    said: asyncio.Queue[FromRunner | None],
-    process: asyncio.subprocess.Process,
-    log: _LogTail,
-    stall_timeout_s: float | None,
-) -> Ready:
-    """Wait until the model is loaded; every sign of life starts the stall timer anew."""
-    while True:
-        try:
-            message = await asyncio.wait_for(said.get(), stall_timeout_s)
-        except TimeoutError as error:
-            why = log.last_error or "no progress"
-            raise LoadError(f"timed out waiting for llama-server to start - {why}") from error
-        match message:
-            case None:
-                status = await _ended(process)
-                await log.closed()
-                how = f"signal: {-status}" if status < 0 else f"exit status {status}"
-                raise LoadError.terminated(log.last_error, how)
-            case Ready():
-                return message
-            case LoadFailed(text=text, out_of_memory=True):
-                raise OutOfMemory(f"llama-server reported out-of-memory during startup: {text}")
-            case LoadFailed(text=text):
-                raise LoadError.terminated(text)
-
-
-class _LogTail:
-    """Passes the child's stderr on to the log and remembers its end, for the text of an error."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        self._lines: deque[str] = deque(maxlen=KEPT_LOG_LINES)
-        self._task = asyncio.create_task(self._follow(process.stderr, process.pid))
-
-    @property
-    def last_error(self) -> str:
-        """The last line that speaks of an error, else nothing."""
-        return next((line for line in reversed(self._lines) if "error" in line.lower() or "assert" in line.lower()), "")
-
-    async def closed(self) -> None:
-        await asyncio.wait({self._task}, timeout=1.0)
-
-    async def _follow(self, stderr: asyncio.StreamReader, pid: int) -> None:
-        while True:
-            try:
-                line = await stderr.readline()
-            except ValueError:  # a line longer than the buffer: the rest of it follows
-                continue
-            if not line:
-                return
-            text = line.decode("utf-8", "replace").rstrip()
-            self._lines.append(text)
-            is_detail = not any(part in text for part in WORTH_TELLING)
-            logger.log(logging.DEBUG if is_detail else logging.WARNING, "runner %d: %s", pid, text)

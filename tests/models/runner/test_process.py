@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from models.errors import BadRequest, LoadError, OutOfMemory, RunnerCrashed, RunnerError
-from models.runner import mailbox, process
+from models.runner import child, mailbox, process
 from models.runner.messages import Chunk, Finished, InputCut
 from models.runner.process import RunnerProcess
 from models.runner.settings import RunnerConfig, Sampling
@@ -19,7 +19,7 @@ from models.runner.settings import RunnerConfig, Sampling
 
 @pytest.fixture(autouse=True)
 def _fake_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "WORKER", "tests.fakes.worker")
+    monkeypatch.setattr(child, "WORKER", "tests.fakes.worker")
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
