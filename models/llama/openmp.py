@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 SPIN_COUNT = 10_000
-"""Some ten microseconds. libgomp's own default is about a millisecond, and a token has some hundred barriers: as soon
+"""Some 200 µs (Zen 5). libgomp's own default is about a millisecond, and a token has some hundred barriers: as soon
 as another process wants the cores too, threads wait for one that does not run, instead of letting it run. Measured on
 two cores with a 135M Q8_0 model: beside a busy process 8 streams get 89 tokens/s instead of 9, one stream 8.5 instead
 of 5; on an idle machine nothing is lost against the default. Less spinning helps a busy machine more (1000: 101 and 27)

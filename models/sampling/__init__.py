@@ -4,7 +4,7 @@ sampler.py    one sequence's sampler: its options, random numbers, recent tokens
 ports.py      what choosing asks of passes over all logits      usable.py   whether logits are numbers
 choose.c      choosing in one call, compiled                    passes.py         calls what is compiled
 narrowing.c   of all tokens, by passes (passes.c) over them     numpy_passes.py   the same where nothing is
-passing.c     which of them pass the filters
+passing.c     which of them pass the filters                 bits.c           the tokens that a mask allows
 shortlist.py  the few tokens that can be picked, found without sorting the vocabulary (shortlist.c: compiled)
 chain.py      the filters in llama.cpp's order, on a short list
 pipeline.py   filters in any order, the rarer ones among them        mirostat.py    choosing by surprise

@@ -19,6 +19,7 @@ from models.sampling import gbnf, trial
 from models.sampling.closed import close_objects
 from models.sampling.constraint_errors import ENDLESS, TOO_COSTLY, GrammarError, explain, place_in_schema, refusal
 from models.sampling.named_tokens import NamedTokens, number_tokens
+from models.sampling.passes import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -92,10 +93,7 @@ class Matcher:
         """The tokens that may come next, ends included where the output is complete."""
         self._matcher.unsafe_compute_mask_ptr(self._bits_address, self._bits.nbytes)
         self._check()
-        words = np.flatnonzero(self._bits)  # mostly few have a bit
-        rows, places = np.unpackbits(self._bits[words].view(np.uint8), bitorder="little").reshape(-1, 32).nonzero()
-        tokens: npt.NDArray[np.intp] = words[rows] * 32 + places
-        return tokens[tokens < self._n_vocab]
+        return tokens_of(self._bits, self._n_vocab)
 
     def can_begin(self) -> bool:
         """Whether there is anything that may come next. Raises: InvalidConstraint."""

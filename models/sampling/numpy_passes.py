@@ -13,7 +13,7 @@ from models.sampling import chain
 from models.sampling.chain import Filters, Floats, Ids
 from models.sampling.ports import MOST_LISTED
 from models.sampling.rng import draw
-from models.sampling.shortlist import choose_listed
+from models.sampling.shortlist import choose_listed, choose_listed_among
 from models.sampling.usable import best_of
 
 _GROUP = 16
@@ -34,6 +34,9 @@ class NumpyPasses:
     def choose(self, logits: Floats, filters: Filters, source: random.Random) -> int:
         self.read(logits)
         return choose_listed(self, logits, filters, draw(source))
+
+    def choose_among(self, logits: Floats, tokens: Ids, filters: Filters, source: random.Random) -> int:
+        return choose_listed_among(logits, tokens, filters, draw(source))
 
     def read(self, logits: Floats, *, with_maxima: bool = False) -> float:
         if logits.shape != (self._n,) or not logits.flags.c_contiguous:

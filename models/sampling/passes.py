@@ -16,6 +16,7 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.errors import UnusableOutput
 from models.llama.folder import library_folder
@@ -23,7 +24,7 @@ from models.sampling.chain import LEAST_TEMPERATURE, Filters, Floats, Ids
 from models.sampling.numpy_passes import NumpyPasses
 from models.sampling.ports import MOST_LISTED, Passes
 from models.sampling.rng import draw, number_of
-from models.sampling.shortlist import choose_listed
+from models.sampling.shortlist import choose_listed, choose_listed_among
 from models.sampling.usable import HIGHEST, LOWEST, UNUSABLE
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "puna_best": (_SINGLE, (_ADDRESS, _COUNT, _ADDRESS)),
     "puna_weigh": (None, (_ADDRESS, _COUNT, _ADDRESS, ctypes.c_int, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)),
     "puna_choose": (_COUNT, (_ADDRESS, _COUNT, _ADDRESS, _BITS, _ADDRESS)),
+    "puna_list_bits": (_COUNT, (_ADDRESS, _COUNT, _ADDRESS, _COUNT)),
     "puna_between": (_COUNT, (_ADDRESS, _COUNT, _SINGLE, _SINGLE, _ADDRESS, _ADDRESS, _COUNT)),
 }
 
@@ -76,6 +78,18 @@ def passes_for(n_vocab: int) -> Passes:
     return NumpyPasses(n_vocab) if compiled is None else CompiledPasses(n_vocab, compiled)
 
 
+def tokens_of(bits: npt.NDArray[np.uint32], n_vocab: int) -> Ids:
+    """The tokens whose bits are set, the first token's being the lowest of the first word."""
+    compiled = library()
+    if compiled is not None:
+        found: Ids = np.empty(_MOST_BEST, dtype=np.int64)
+        n = compiled.puna_list_bits(bits.ctypes.data, n_vocab, found.ctypes.data, len(found))
+        if n <= len(found):
+            return found[:n]
+    flags = np.unpackbits(bits.view(np.uint8), count=n_vocab, bitorder="little")
+    return np.flatnonzero(flags.view(np.bool_))  # of bytes it would take ten times as long
+
+
 class CompiledPasses:
     """Makes each pass, or all that it takes to choose a token, by one call."""
 
@@ -90,6 +104,8 @@ class CompiledPasses:
         self._of_weights, self._of_sums, self._of_others, self._of_maxima, self._of_ids = (
             values.ctypes.data for values in (self.weights, self._sums, self._others, self._maxima, self._ids)
         )
+        self._few = _aligned(_MOST_BEST)
+        self._of_few = self._few.ctypes.data
         self._space = (ctypes.c_void_p * 4)(self._of_weights, self._of_sums, self._of_others, self._of_maxima)
         self._weighing = (ctypes.c_float * 5)(0, _LOG2_E, _LOG2_E, -HIGHEST, HIGHEST)
         self._totals = (ctypes.c_double * 4)()
@@ -107,6 +123,17 @@ class CompiledPasses:
         drawn = None if token == _NOT_FOUND else _UNDECIDED - token
         u = number_of(bits) if filters.top_k > 0 else draw(source)  # of all, what was drawn has failed
         return choose_listed(self, logits, filters, u, drawn)
+
+    def choose_among(self, logits: Floats, tokens: Ids, filters: Filters, source: random.Random) -> int:
+        n = len(tokens)
+        if not 0 < n <= _MOST_BEST:
+            return choose_listed_among(logits, tokens, filters, draw(source))
+        self._few[:n] = logits[tokens]
+        asked = _native(filters if filters.top_k > 0 else filters._replace(top_k=_MOST_BEST))
+        place = self._lib.puna_choose(self._of_few, n, asked, source.getrandbits(64), self._space)
+        if place < 0:
+            raise UnusableOutput(UNUSABLE)
+        return int(tokens[place])
 
     def read(self, logits: Floats, *, with_maxima: bool = False) -> float:
         row = self._row = self._row_type.from_buffer(logits)

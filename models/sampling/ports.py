@@ -27,6 +27,9 @@ class Passes(Protocol):
         logits: (n_vocab,), not changed. Raises: UnusableOutput; ValueError, TypeError or BufferError as `read`.
         """
 
+    def choose_among(self, logits: Floats, tokens: Ids, filters: Filters, source: random.Random) -> int:
+        """The same, but as if there were no other tokens than these, in the order of their ids."""
+
     # ---- the pass that begins ------------------------------------------------------------------------------------
 
     def read(self, logits: Floats, *, with_maxima: bool = False) -> float:

@@ -12,14 +12,14 @@ from models.errors import InvalidConstraint
 from models.runner.settings import Sampling
 from models.sampling import chain, pipeline
 from models.sampling.after_thought import Constraining
-from models.sampling.chain import Candidates, Filters, Floats, Ids
+from models.sampling.chain import Filters, Floats, Ids
 from models.sampling.dry import Dry
 from models.sampling.mirostat import Mirostat
 from models.sampling.penalties import Penalties, is_active
 from models.sampling.pipeline import Pipeline
 from models.sampling.ports import Passes
 from models.sampling.rng import draw, random_source
-from models.sampling.shortlist import Shortlist, greedy
+from models.sampling.shortlist import choose_listed, greedy
 from models.sampling.thoughts import ThoughtLimit
 
 
@@ -56,7 +56,6 @@ class Sampler:
     ) -> None:
         """`biases`: those of the options, by token; `dry`: ready to follow what comes after the prompt."""
         self._options = options
-        self._shortlist = Shortlist(passes)
         self._random = random_source(options.seed)
         self._passes = passes
         self._filters = Filters(
@@ -132,11 +131,9 @@ class Sampler:
         """Mostly a few hundred tokens: that the others are impossible need not be written down for the filters."""
         if len(allowed) == 0:
             raise InvalidConstraint("no token of this model's vocabulary can continue the constrained output")
+        if self._is_usual and len(allowed) <= chain.MANY:
+            return self._passes.choose_among(logits, allowed, self._filters, self._random)
         kept = logits[allowed]
-        is_possible = kept > -np.inf
-        if self._is_usual and len(allowed) <= chain.MANY and is_possible.any():
-            possible = Candidates(allowed[is_possible], kept[is_possible], False)
-            return self._choose_of(chain.top_k(possible, self._options.top_k))
         logits.fill(-np.inf)
         logits[allowed] = kept
         return self._choose(logits)
@@ -164,12 +161,8 @@ class Sampler:
         if temperature <= 0 and options.typical_p >= 1:
             return greedy(logits)
         if options.top_k <= 0 and (temperature <= 0 or len(logits) <= chain.MANY):
-            return self._choose_of(self._shortlist.top_k(logits, options.top_k))
+            return choose_listed(self._passes, logits, self._filters, draw(self._random))
         return self._passes.choose(logits, self._filters, self._random)
-
-    def _choose_of(self, candidates: Candidates) -> int:
-        found = chain.filtered(candidates, self._filters)
-        return chain.choose(found, self._filters.temperature, draw(self._random))
 
 
 def _penalties(options: Sampling, prompt: Iterable[int] | npt.NDArray[np.int32]) -> Penalties | None:

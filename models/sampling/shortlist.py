@@ -78,11 +78,22 @@ def choose_listed(passes: Passes, logits: Floats, filters: Filters, u: float, dr
 
     Raises: UnusableOutput.
     """
-    found = Shortlist(passes).top_k(logits, filters.top_k)
-    if filters.top_k <= 0:
+    if filters.top_k > 0:
+        found = Shortlist(passes).top_k(logits, filters.top_k)
+    else:
+        best_of(logits)
         found = _candidates(logits, np.flatnonzero(logits > -np.inf))
     found = chain.filtered(found, filters)
     return drawn if drawn is not None and drawn in found.ids else chain.choose(found, filters.temperature, u)
+
+
+def choose_listed_among(logits: Floats, tokens: Ids, filters: Filters, u: float) -> int:
+    """The same, as if there were no other tokens than these. Raises: UnusableOutput."""
+    among = logits[tokens]
+    best_of(among)
+    possible = among > -np.inf
+    found = chain.top_k(Candidates(tokens[possible], among[possible], False), filters.top_k)
+    return chain.choose(chain.filtered(found, filters), filters.temperature, u)
 
 
 def _kth(values: Floats, k: int) -> float:

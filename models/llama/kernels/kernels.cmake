@@ -33,7 +33,7 @@ endfunction()
 
 function(puna_add_sampling)
     add_library(puna_sampling SHARED)
-    foreach(name choose narrowing passes passing shortlist)
+    foreach(name bits choose narrowing passes passing shortlist)
         target_sources(puna_sampling PRIVATE "${PUNA_KERNELS}/${name}.c")
     endforeach()
     target_compile_options(puna_sampling PRIVATE -O3 -fno-math-errno -fno-trapping-math -fopenmp-simd)

@@ -14,7 +14,7 @@ from models.errors import UnusableOutput
 from models.sampling import passes as compiled_passes
 from models.sampling.chain import Floats
 from models.sampling.numpy_passes import NumpyPasses
-from models.sampling.passes import CompiledPasses, passes_for
+from models.sampling.passes import CompiledPasses, passes_for, tokens_of
 from models.sampling.ports import Passes
 from tests.models.sampling.passes_case import either
 
@@ -130,3 +130,15 @@ def test_without_passes_that_fit_numpy_makes_them(
     finally:
         compiled_passes.library.cache_clear()
     assert ("`make setup` mends that" in caplog.text) is (kind != "none")
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 1000, 5000])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.9, 1.0])
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_the_tokens_of_a_mask(monkeypatch: pytest.MonkeyPatch, n: int, share: float, is_compiled: bool) -> None:
+    if not is_compiled:
+        monkeypatch.setattr(compiled_passes, "library", lambda: None)
+    flags = np.random.default_rng(n).random((n + 31) // 32 * 32) < share
+    flags[n:] = True  # which are of no token
+    bits = np.packbits(flags, bitorder="little").view(np.uint32)
+    assert tokens_of(bits, n).tolist() == np.flatnonzero(flags[:n]).tolist()
