@@ -19,6 +19,7 @@ from models.sampling import gbnf, trial
 from models.sampling.closed import close_objects
 from models.sampling.constraint_errors import ENDLESS, TOO_COSTLY, GrammarError, explain, place_in_schema, refusal
 from models.sampling.named_tokens import NamedTokens, number_tokens
+from models.sampling.named_tokens import Vocabulary as NamedVocabulary
 from models.sampling.passes import tokens_of
 
 if TYPE_CHECKING:
@@ -61,16 +62,10 @@ NUMBER: /-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/
 _SCHEMA_OPTIONS = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})?", "lenient": True}
 
 
-class Vocabulary(Protocol):
+class Vocabulary(NamedVocabulary, Protocol):
     """What a constraint must know of a vocabulary."""
 
-    @property
-    def n_tokens(self) -> int: ...
-    @property
-    def end_tokens(self) -> Collection[int]: ...
-    def raw_piece(self, token: int) -> bytes: ...
     def is_special(self, token: int) -> bool: ...
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> npt.NDArray[np.int32]: ...
 
 
 class Matcher:
