@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
-from models.engine.batch import Part, plan_batch
+from models.engine.batch import Part
 from models.engine.context_end import ContextRules, plan_shift
 from models.engine.failures import to_failed
 from models.engine.media import Media
 from models.engine.pace import Pace
+from models.engine.planner import Plan, Planner
 from models.engine.ports import Context, Floats, Vocabulary
 from models.engine.saved import SavedStates
 from models.engine.sequence import Sequence, Task
@@ -26,14 +27,7 @@ from models.runner.settings import AdapterSet
 
 log = logging.getLogger(__name__)
 
-LONG_PROMPT_S = 4.0
-"""A prompt that will take longer is computed bit by bit beside those who decode, even if it came with them."""
-
-_MOST_SILENT = 3
-"""Tokens without text that somebody may have before prompts go on: a character has four bytes at most."""
-
 Event = Chunk | Finished | Failed
-Plan = list[Part[Slot]]
 
 
 class Engine:
@@ -60,13 +54,12 @@ class Engine:
         self._waiting: deque[Sequence] = deque()
         self._pace = Pace()
         saved = SavedStates(prompt_cache_bytes, token_s=lambda: self._pace.token_s, clock_ns=clock_ns)
-        self._computes_apart = not context.shares_cells or context.n_swa > 0
+        apart = not context.shares_cells or context.n_swa > 0
+        self._planner = Planner(self._pace, context.n_batch, apart=apart)
         self._slots = Slots(context, n_slots, rules.n_ctx_seq, saved)
         self._events: list[Event] = []
         self._n_steps = 0
         self._is_spoiled = False
-        self._owes_text = False
-        self._n_silent = 0
         self.when_computed: Callable[[], None] = _nothing
         """Called when a batch is computed, before anything is sampled from it."""
 
@@ -101,7 +94,7 @@ class Engine:
         self._admit_waiting()
         self._make_room()
         self._compute_media()
-        plan = self._plan()
+        plan = self._planner.plan([slot for slot in self._slots.running if not slot.is_parked])
         if plan:
             self._decode_all(plan)
         if self._is_spoiled:
@@ -152,35 +145,6 @@ class Engine:
             else:
                 self._finish(slot, Reason.CONTEXT)
 
-    def _plan(self) -> Plan:
-        slots = [slot for slot in self._slots.running if not slot.is_parked]
-        prompts = [slot for slot in slots if slot.n_pending > 1]
-        n_batch = self._context.n_batch
-        if not prompts:
-            self._owes_text, self._n_silent = False, 0
-            return plan_batch(slots, n_batch=n_batch, n_prefill=0)
-        if sum(slot.is_scoring for slot in prompts) > 1:
-            slots, prompts = _one_of_the_scored(slots), _one_of_the_scored(prompts)
-        beside_decoding = any(self._holds_up(prompt, slot) for prompt in prompts for slot in slots)
-        is_owed, self._owes_text = self._owes_text, False
-        if beside_decoding and is_owed and self._n_silent < _MOST_SILENT:
-            self._n_silent += 1
-            return plan_batch(slots, n_batch=n_batch, n_prefill=0)
-        self._n_silent = 0
-        n_prefill = self._pace.n_prefill(n_batch, n_before=prompts[0].n_computed, beside_decoding=beside_decoding)
-        return plan_batch(slots, n_batch=n_batch, n_prefill=n_prefill, apart=self._computes_apart)
-
-    def _holds_up(self, prompt: Slot, decoding: Slot) -> bool:
-        """Whether to compute a prompt keeps somebody waiting who was here before.
-
-        Those who came together are served best if all of their prompts are computed at once, but for long ones.
-        """
-        if decoding.n_pending > 1 or prompt.sequence is None or decoding.sequence is None:
-            return False
-        if prompt.sequence.came_later(decoding.sequence):
-            return True
-        return prompt.n_pending * (self._pace.token_s or 0.0) > LONG_PROMPT_S
-
     # ---- computing -------------------------------------------------------------------------------------------------
 
     def _compute_media(self) -> None:
@@ -214,7 +178,7 @@ class Engine:
     def _decode_all(self, plan: Plan) -> None:
         """One decode after the other, for those parts that are computed together."""
         decoding_s, is_mixed = 0.0, False
-        for group in self._groups(plan):
+        for group in self._planner.groups(plan, self._context.adapters):
             group = [part for part in group if not part.slot.is_parked]  # to make room for an earlier group
             if not group:
                 continue
@@ -230,31 +194,6 @@ class Engine:
                 decoding_s += elapsed_s
         if decoding_s and not is_mixed:
             self._pace.measure_decode(decoding_s)
-
-    def _groups(self, plan: Plan) -> Iterable[Plan]:
-        """What is computed together: sequences with the same adapters, those in use first, as changing takes a while.
-
-        Where each sequence has cells of its own, llama.cpp takes as many tokens of each as all have, then of those that
-        are left, and so on, and only in the order of their ids. So those who decode come first, and of the prompts
-        those are computed together that are equally long.
-
-        The same where attention has a window: what llama.cpp cannot place at once it computes in parts, and then what
-        a later part overwrites is lost to the earlier ones, with all before it that another sequence has, too. Equal
-        numbers of tokens are one part, or there is no room.
-        Source: llama-kv-cache.cpp, prepare: it tries all parts first, and does not undo what `apply_ubatch` purges.
-        """
-        apart = self._computes_apart
-        if not apart and len({part.slot.adapters for part in plan}) == 1:
-            return (plan,)
-        if apart:
-            plan = sorted(plan, key=lambda part: part.slot.seq_id)
-        turns = {self._context.adapters: 0}
-        for part in plan:
-            turns.setdefault(part.slot.adapters, len(turns))
-        groups: dict[tuple[AdapterSet, int], Plan] = {}
-        for part in sorted(plan, key=lambda part: (turns[part.slot.adapters], part.n > 1)):
-            groups.setdefault((part.slot.adapters, part.n if apart else 0), []).append(part)
-        return groups.values()
 
     def _decode(self, plan: Plan) -> bool:
         """Compute the plan and sample from it. False: it failed, and those who took part have been told."""
@@ -350,7 +289,7 @@ class Engine:
         if chunk is not None:
             self._events.append(chunk)
         elif reason is None:
-            self._owes_text = True
+            self._planner.owe_text()
         if reason is None:
             for token in tokens:  # those after the first are forced, and computed together
                 slot.append(token)
@@ -411,12 +350,6 @@ class Engine:
         self._events.append(to_failed(slot.sequence.request_id, error))
         self._slots.release(slot)
         self._slots.clear(slot)
-
-
-def _one_of_the_scored(slots: list[Slot]) -> list[Slot]:
-    """Without the prompts that are scored but for the first: a step has room for the logits of one."""
-    first = next(slot for slot in slots if slot.is_scoring)
-    return [slot for slot in slots if slot is first or not slot.is_scoring or slot.n_pending == 1]
 
 
 def _nothing() -> None: ...

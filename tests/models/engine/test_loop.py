@@ -56,7 +56,7 @@ def test_where_unequal_parts_do_harm_those_who_decode_come_first_and_prompts_apa
 
 
 def test_prompts_of_different_lengths_with_windows_are_computed_one_after_the_other() -> None:
-    """Else llama.cpp may cut the batch, and lose what its first part needs (see `Engine._groups`)."""
+    """Else llama.cpp may cut the batch, and lose what its first part needs (see `Planner.groups`)."""
     case = EngineCase(counts, context=FakeContext(counts, n_swa=8))
     for request_id, n in enumerate((20, 30, 20)):
         case.submit(request_id, "xyz"[request_id] * n, n_predict=2)
